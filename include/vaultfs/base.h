@@ -15,48 +15,49 @@
 #include <sys/types.h>
 
 #if defined(__GNUC__)
-#define VF_PUBLIC __attribute__((visibility("default")))
-#define VF_MUST_USE __attribute__((warn_unused_result))
+#define VF_PUBLIC             __attribute__((visibility("default")))
+#define VF_MUST_USE           __attribute__((warn_unused_result))
 #define VF_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
-#define VF_CLEANUP(fn) __attribute__((cleanup(fn)))
+#define VF_CLEANUP(fn)        __attribute__((cleanup(fn)))
 #else
 #error "vaultfs needs gcc or clang"
 #endif
 
-/* ------------------------------------------------------------------------------------------------------------------ errors */
+/* ------------------------------------------------------------------------------------------------------------------ errors
+ */
 
 /*
  * One table for every error: code, plain sentence, errno for a program reading the mount, exit status of a command.
  * Exit: 1 failed, 2 wrong usage, 3 damage or forgery, 4 genuine but refused, 5 done in part.
  */
-#define VF_ERRORS(X)                                                                                                          \
-    X(NOMEM, "out of memory", ENOMEM, 1)                                                                                      \
-    X(LOCKED_MEMORY, "memory for keys could not be locked", ENOMEM, 1)                                                        \
-    X(SYSTEM, "the operating system refused", EIO, 1)                                                                         \
-    X(DISK_FULL, "no space left", ENOSPC, 1)                                                                                  \
-    X(NOT_FOUND, "not found", ENOENT, 1)                                                                                      \
-    X(EXISTS, "exists already", EEXIST, 1)                                                                                    \
-    X(DENIED, "permission denied", EACCES, 1)                                                                                 \
-    X(BUSY, "in use by another process", EBUSY, 1)                                                                            \
-    X(LIMIT, "over the permitted size or number", EOVERFLOW, 1)                                                               \
-    X(INPUT, "the input cannot be used", EINVAL, 1)                                                                           \
-    X(PASSPHRASE, "the passphrase does not open this key", EACCES, 1)                                                         \
-    X(UNSUPPORTED, "not possible here", ENOTSUP, 1)                                                                           \
-    X(USAGE, "wrong usage", EINVAL, 2)                                                                                        \
-    X(FORMAT, "not a well-formed file of its kind", EIO, 3)                                                                   \
-    X(VERSION, "of an unknown type or version", EIO, 3)                                                                       \
-    X(DAMAGED, "damaged", EIO, 3)                                                                                             \
-    X(FORGED, "not what was signed", EIO, 3)                                                                                  \
-    X(EXPIRED, "the grant has ended", EKEYEXPIRED, 4)                                                                         \
-    X(NOT_YET, "the grant has not started", ENOKEY, 4)                                                                        \
-    X(REVOKED, "the grant was revoked", EKEYREVOKED, 4)                                                                       \
-    X(BUDGET, "the budget is used up", EDQUOT, 4)                                                                             \
-    X(UNSIGNED, "signatures are missing", ENOKEY, 4)                                                                          \
-    X(CLASS_REFUSED, "a field that never goes to a supplier", EACCES, 4)                                                      \
-    X(PROTECTED, "a protected record", EACCES, 4)                                                                             \
-    X(STALE, "older than what is in force", ENOKEY, 4)                                                                        \
-    X(CLOCK, "the clock of this computer was moved back", EKEYREJECTED, 4)                                                    \
-    X(REFUSED, "refused", EACCES, 4)                                                                                          \
+#define VF_ERRORS(X)                                                       \
+    X(NOMEM, "out of memory", ENOMEM, 1)                                   \
+    X(LOCKED_MEMORY, "memory for keys could not be locked", ENOMEM, 1)     \
+    X(SYSTEM, "the operating system refused", EIO, 1)                      \
+    X(DISK_FULL, "no space left", ENOSPC, 1)                               \
+    X(NOT_FOUND, "not found", ENOENT, 1)                                   \
+    X(EXISTS, "exists already", EEXIST, 1)                                 \
+    X(DENIED, "permission denied", EACCES, 1)                              \
+    X(BUSY, "in use by another process", EBUSY, 1)                         \
+    X(LIMIT, "over the permitted size or number", EOVERFLOW, 1)            \
+    X(INPUT, "the input cannot be used", EINVAL, 1)                        \
+    X(PASSPHRASE, "the passphrase does not open this key", EACCES, 1)      \
+    X(UNSUPPORTED, "not possible here", ENOTSUP, 1)                        \
+    X(USAGE, "wrong usage", EINVAL, 2)                                     \
+    X(FORMAT, "not a well-formed file of its kind", EIO, 3)                \
+    X(VERSION, "of an unknown type or version", EIO, 3)                    \
+    X(DAMAGED, "damaged", EIO, 3)                                          \
+    X(FORGED, "not what was signed", EIO, 3)                               \
+    X(EXPIRED, "the grant has ended", EKEYEXPIRED, 4)                      \
+    X(NOT_YET, "the grant has not started", ENOKEY, 4)                     \
+    X(REVOKED, "the grant was revoked", EKEYREVOKED, 4)                    \
+    X(BUDGET, "the budget is used up", EDQUOT, 4)                          \
+    X(UNSIGNED, "signatures are missing", ENOKEY, 4)                       \
+    X(CLASS_REFUSED, "a field that never goes to a supplier", EACCES, 4)   \
+    X(PROTECTED, "a protected record", EACCES, 4)                          \
+    X(STALE, "older than what is in force", ENOKEY, 4)                     \
+    X(CLOCK, "the clock of this computer was moved back", EKEYREJECTED, 4) \
+    X(REFUSED, "refused", EACCES, 4)                                       \
     X(PARTIAL, "done in part", EIO, 5)
 
 enum vf_err {
@@ -68,8 +69,9 @@ enum vf_err {
 };
 
 /*
- * Why something failed, owned by the caller. `text` is one line without a newline: which file or record ref, what, and what to
- * do. It never holds a secret nor a field value. Functions accept NULL where no reason is wanted. A success leaves it as it was.
+ * Why something failed, owned by the caller. `text` is one line without a newline: which file or record ref, what, and what
+ * to do. It never holds a secret nor a field value. Functions accept NULL where no reason is wanted. A success leaves it as
+ * it was.
  */
 struct vf_why {
     enum vf_err err;
@@ -82,7 +84,8 @@ VF_PUBLIC const char *vf_err_text(enum vf_err err);
 VF_PUBLIC int vf_err_errno(enum vf_err err);
 VF_PUBLIC int vf_err_exit(enum vf_err err);
 
-/* Fill `why` (may be NULL) and return `err`, so that a caller can write: return vf_fail(why, VF_E_FORMAT, "%s: ...", path); */
+/* Fill `why` (may be NULL) and return `err`, so that a caller can write: return vf_fail(why, VF_E_FORMAT, "%s: ...", path);
+ */
 VF_PUBLIC enum vf_err vf_fail(struct vf_why *why, enum vf_err err, const char *fmt, ...) VF_PRINTF(3, 4);
 /* The same from errno, which is mapped to a code (ENOSPC, EDQUOT: DISK_FULL; ENOENT: NOT_FOUND; …); appends ": strerror". */
 VF_PUBLIC enum vf_err vf_fail_sys(struct vf_why *why, const char *fmt, ...) VF_PRINTF(2, 3);
@@ -90,14 +93,15 @@ VF_PUBLIC enum vf_err vf_fail_sys(struct vf_why *why, const char *fmt, ...) VF_P
 VF_PUBLIC enum vf_err vf_fail_prefix(struct vf_why *why, enum vf_err err, const char *fmt, ...) VF_PRINTF(3, 4);
 
 /* Leave the function at the first error. For functions that own nothing or own it through cleanup attributes. */
-#define VF_TRY(expr)                                                                                                          \
-    do {                                                                                                                      \
-        enum vf_err vf_try_err_ = (expr);                                                                                     \
-        if (vf_try_err_ != VF_OK)                                                                                             \
-            return vf_try_err_;                                                                                               \
+#define VF_TRY(expr)                      \
+    do {                                  \
+        enum vf_err vf_try_err_ = (expr); \
+        if (vf_try_err_ != VF_OK)         \
+            return vf_try_err_;           \
     } while (0)
 
-/* ------------------------------------------------------------------------------------------------------------------- bytes */
+/* ------------------------------------------------------------------------------------------------------------------- bytes
+ */
 
 /*
  * Reader over bytes from outside. Errors are sticky: after the first short read every getter returns zeroes and `bad` stays
@@ -116,7 +120,8 @@ VF_PUBLIC uint32_t vf_reader_u32(struct vf_reader *r);
 VF_PUBLIC uint64_t vf_reader_u64(struct vf_reader *r);
 /* Copy exactly `len` bytes to `out` (zeroes when there are not that many). */
 VF_PUBLIC void vf_reader_copy(struct vf_reader *r, void *out, size_t len);
-/* Borrow `len` bytes; NULL when there are not that many (or len is 0 and nothing is left: a non-NULL empty view is returned). */
+/* Borrow `len` bytes; NULL when there are not that many (or len is 0 and nothing is left: a non-NULL empty view is
+ * returned). */
 VF_PUBLIC const uint8_t *vf_reader_view(struct vf_reader *r, size_t len);
 /* Borrow a string of u16 length; at most `max` bytes, else bad. *ret_len gets the length. */
 VF_PUBLIC const uint8_t *vf_reader_str16(struct vf_reader *r, size_t max, size_t *ret_len);
@@ -126,7 +131,8 @@ VF_PUBLIC VF_MUST_USE bool vf_reader_done(const struct vf_reader *r);
 /*
  * Growing buffer with a hard maximum, also the writer of artefacts. Errors are sticky (`bad`: over `max`, or no memory): put
  * what you want, ask once with vf_buf_ok. Memory is wiped before it is freed or moved, so it may carry what must not linger
- * (keys belong into the arena of crypto.h all the same). vf_buf_done is idempotent; a zeroed struct is an empty buffer of max 0.
+ * (keys belong into the arena of crypto.h all the same). vf_buf_done is idempotent; a zeroed struct is an empty buffer of
+ * max 0.
  */
 struct vf_buf {
     uint8_t *data;
@@ -134,10 +140,11 @@ struct vf_buf {
     size_t cap;
     size_t max;
     bool bad;
+    bool nomem; /* bad for want of memory, not for size */
 };
 
 VF_PUBLIC void vf_buf_init(struct vf_buf *b, size_t max);
-VF_PUBLIC void vf_buf_done(struct vf_buf *b); /* wipes and frees; the struct is empty again */
+VF_PUBLIC void vf_buf_done(struct vf_buf *b);  /* wipes and frees; the struct is empty again */
 VF_PUBLIC void vf_buf_reset(struct vf_buf *b); /* wipes the content, keeps the memory, clears bad */
 VF_PUBLIC VF_MUST_USE bool vf_buf_ok(const struct vf_buf *b);
 /* VF_OK, or VF_E_NOMEM / VF_E_LIMIT with `what` named in the reason. */
@@ -167,14 +174,15 @@ VF_PUBLIC uint16_t vf_get_be16(const uint8_t in[2]);
 VF_PUBLIC uint32_t vf_get_be32(const uint8_t in[4]);
 VF_PUBLIC uint64_t vf_get_be64(const uint8_t in[8]);
 
-/* -------------------------------------------------------------------------------------------------------------------- text */
+/* -------------------------------------------------------------------------------------------------------------------- text
+ */
 
-#define VF_NAME_MAX 63     /* [a-z0-9][a-z0-9.-]{0,62}: identities, devices */
-#define VF_JOB_MAX 32      /* [a-z0-9][a-z0-9-]{0,31} */
-#define VF_REF_LEN 8       /* characters of A-Z2-7 */
+#define VF_NAME_MAX     63 /* [a-z0-9][a-z0-9.-]{0,62}: identities, devices */
+#define VF_JOB_MAX      32 /* [a-z0-9][a-z0-9-]{0,31} */
+#define VF_REF_LEN      8  /* characters of A-Z2-7 */
 #define VF_GRANT_ID_LEN 16 /* characters of A-Z2-7 */
-#define VF_TIME_LEN 20     /* 2026-11-21T17:00:00Z */
-#define VF_TIME_US_LEN 27  /* 2026-11-21T17:00:00.000000Z */
+#define VF_TIME_LEN     20 /* 2026-11-21T17:00:00Z */
+#define VF_TIME_US_LEN  27 /* 2026-11-21T17:00:00.000000Z */
 
 /* A record's opaque reference, 40 random bits, as its 8 base32 characters without NUL. Compares with memcmp. */
 struct vf_ref {
@@ -200,13 +208,13 @@ VF_PUBLIC VF_MUST_USE bool vf_unhex(const char *in, size_t len, uint8_t *ret, si
 
 /* Well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 VF_PUBLIC VF_MUST_USE bool vf_utf8_valid(const char *s, size_t len);
-/* Valid UTF-8 without control characters (C0, C1, DEL), line/paragraph separators or bidirectional controls: safe to show in a
- * note, a terminal or a file a person reads. */
+/* Valid UTF-8 without control characters (C0, C1, DEL), line/paragraph separators or bidirectional controls: safe to show in
+ * a note, a terminal or a file a person reads. */
 VF_PUBLIC VF_MUST_USE bool vf_text_printable(const char *s, size_t len);
 
 /* Times are microseconds since 1970-01-01T00:00:00Z, UTC, in int64_t; years 1970 to 9999. */
 #define VF_SECOND_US INT64_C(1000000)
-#define VF_DAY_US (INT64_C(86400) * VF_SECOND_US)
+#define VF_DAY_US    (INT64_C(86400) * VF_SECOND_US)
 
 /* "2026-11-21T17:00:00Z" only (RFC 3339, UTC, whole seconds, a real date). */
 VF_PUBLIC VF_MUST_USE bool vf_time_parse(const char *s, size_t len, int64_t *ret_us);
@@ -222,25 +230,29 @@ VF_PUBLIC void vf_time_format_person(int64_t us, char *out, size_t size);
 /* Decimal without sign, spaces or leading zeros, at most `max`. */
 VF_PUBLIC VF_MUST_USE bool vf_uint_parse(const char *s, size_t len, uint64_t max, uint64_t *ret);
 
-/* ------------------------------------------------------------------------------------------------------------------- files */
+/* ------------------------------------------------------------------------------------------------------------------- files
+ */
 
 VF_PUBLIC void vf_fd_close(int *fd); /* for VF_CLEANUP; closes if >= 0 and sets -1; errno is kept */
 VF_PUBLIC void vf_free(void *pp);    /* for VF_CLEANUP on any pointer: free(*(void **)pp), then NULL */
 VF_PUBLIC void vf_stream_close(FILE **f);
-#define VF_FD VF_CLEANUP(vf_fd_close) int
+#define VF_FD   VF_CLEANUP(vf_fd_close) int
 #define VF_FREE VF_CLEANUP(vf_free)
 
 /* Read or write all of it, going on after EINTR and short transfers. A short file is VF_E_FORMAT. `what` names the file. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_fd_read(int fd, void *out, size_t len, const char *what, struct vf_why *why);
-VF_PUBLIC VF_MUST_USE enum vf_err vf_fd_pread(int fd, void *out, size_t len, uint64_t at, const char *what, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_fd_pread(int fd, void *out, size_t len, uint64_t at, const char *what,
+                                              struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_fd_write(int fd, const void *data, size_t len, const char *what, struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_fd_pwrite(int fd, const void *data, size_t len, uint64_t at, const char *what,
                                                struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_fd_sync(int fd, const char *what, struct vf_why *why); /* fdatasync */
 
-/* Whole regular file (not a device, not a FIFO) into `ret`, at most `max` bytes (VF_E_LIMIT above). `ret` is initialised here. */
+/* Whole regular file (not a device, not a FIFO) into `ret`, at most `max` bytes (VF_E_LIMIT above). `ret` is initialised
+ * here. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_file_read(const char *path, size_t max, struct vf_buf *ret, struct vf_why *why);
-/* Open a regular file for reading: O_CLOEXEC, never blocks on a FIFO, refuses anything but a regular file. *ret_size may be NULL. */
+/* Open a regular file for reading: O_CLOEXEC, never blocks on a FIFO, refuses anything but a regular file. *ret_size may be
+ * NULL. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_file_open(const char *path, int *ret_fd, uint64_t *ret_size, struct vf_why *why);
 
 /*
@@ -266,12 +278,17 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_file_write(const char *path, const void *da
 /* mkdir 0700 and fsync of the parent; VF_E_EXISTS when there is anything at `path`. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_dir_make(const char *path, struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_dir_sync(const char *path, struct vf_why *why);
-/* Refuse network filesystems (NFS, SMB, 9p, Ceph, FUSE-over-network …) with VF_E_UNSUPPORTED: locks and mmap do not hold there. */
+/* Refuse network filesystems (NFS, SMB, 9p, Ceph, FUSE-over-network …) with VF_E_UNSUPPORTED: locks and mmap do not hold
+ * there. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_dir_local(const char *path, struct vf_why *why);
 /* "dir/name" in fresh memory (free with vf_free); NULL when there is none. */
 VF_PUBLIC char *vf_path_join(const char *dir, const char *name);
+/* The folder that holds `path` ("." when it names none), in fresh memory; NULL when there is none. Trailing slashes do not
+ * count. */
+VF_PUBLIC char *vf_path_parent(const char *path);
 
-/* ------------------------------------------------------------------------------------------------------------------ clocks */
+/* ------------------------------------------------------------------------------------------------------------------ clocks
+ */
 
 #define VF_BOOT_ID_LEN 16
 
