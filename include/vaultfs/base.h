@@ -23,8 +23,7 @@
 #error "vaultfs needs gcc or clang"
 #endif
 
-/* ------------------------------------------------------------------------------------------------------------------ errors
- */
+/* ------------------------------------------------------------------------------------------------------------------ errors */
 
 /*
  * One table for every error: code, plain sentence, errno for a program reading the mount, exit status of a command.
@@ -69,9 +68,8 @@ enum vf_err {
 };
 
 /*
- * Why something failed, owned by the caller. `text` is one line without a newline: which file or record ref, what, and what
- * to do. It never holds a secret nor a field value. Functions accept NULL where no reason is wanted. A success leaves it as
- * it was.
+ * Why something failed, owned by the caller. `text` is one line without a newline: which file or record ref, what, and what to
+ * do. It never holds a secret nor a field value. Functions accept NULL where no reason is wanted. A success leaves it as it was.
  */
 struct vf_why {
     enum vf_err err;
@@ -84,12 +82,14 @@ VF_PUBLIC const char *vf_err_text(enum vf_err err);
 VF_PUBLIC int vf_err_errno(enum vf_err err);
 VF_PUBLIC int vf_err_exit(enum vf_err err);
 
-/* Fill `why` (may be NULL) and return `err`, so that a caller can write: return vf_fail(why, VF_E_FORMAT, "%s: ...", path);
- */
+/* Fill `why` (may be NULL) and return `err`, so that a caller can write: return vf_fail(why, VF_E_FORMAT, "%s: ...", path); */
 VF_PUBLIC enum vf_err vf_fail(struct vf_why *why, enum vf_err err, const char *fmt, ...) VF_PRINTF(3, 4);
 /* The same from errno, which is mapped to a code (ENOSPC, EDQUOT: DISK_FULL; ENOENT: NOT_FOUND; …); appends ": strerror". */
 VF_PUBLIC enum vf_err vf_fail_sys(struct vf_why *why, const char *fmt, ...) VF_PRINTF(2, 3);
-/* Put "prefix: " before the text that is there already (cut at the end if it does not fit). Returns why->err. */
+/*
+ * Put "prefix: " before the text that is there already (cut at the end if it does not fit). Returns `err`, which becomes
+ * why->err. VF_OK passes through and leaves `why` as it was, so the call can wrap another: vf_fail_prefix(why, f(why), "...").
+ */
 VF_PUBLIC enum vf_err vf_fail_prefix(struct vf_why *why, enum vf_err err, const char *fmt, ...) VF_PRINTF(3, 4);
 
 /* Leave the function at the first error. For functions that own nothing or own it through cleanup attributes. */
@@ -100,8 +100,7 @@ VF_PUBLIC enum vf_err vf_fail_prefix(struct vf_why *why, enum vf_err err, const 
             return vf_try_err_;           \
     } while (0)
 
-/* ------------------------------------------------------------------------------------------------------------------- bytes
- */
+/* ------------------------------------------------------------------------------------------------------------------- bytes */
 
 /*
  * Reader over bytes from outside. Errors are sticky: after the first short read every getter returns zeroes and `bad` stays
@@ -120,8 +119,7 @@ VF_PUBLIC uint32_t vf_reader_u32(struct vf_reader *r);
 VF_PUBLIC uint64_t vf_reader_u64(struct vf_reader *r);
 /* Copy exactly `len` bytes to `out` (zeroes when there are not that many). */
 VF_PUBLIC void vf_reader_copy(struct vf_reader *r, void *out, size_t len);
-/* Borrow `len` bytes; NULL when there are not that many (or len is 0 and nothing is left: a non-NULL empty view is
- * returned). */
+/* Borrow `len` bytes; NULL when there are not that many (or len is 0 and nothing is left: a non-NULL empty view is returned). */
 VF_PUBLIC const uint8_t *vf_reader_view(struct vf_reader *r, size_t len);
 /* Borrow a string of u16 length; at most `max` bytes, else bad. *ret_len gets the length. */
 VF_PUBLIC const uint8_t *vf_reader_str16(struct vf_reader *r, size_t max, size_t *ret_len);
@@ -131,8 +129,7 @@ VF_PUBLIC VF_MUST_USE bool vf_reader_done(const struct vf_reader *r);
 /*
  * Growing buffer with a hard maximum, also the writer of artefacts. Errors are sticky (`bad`: over `max`, or no memory): put
  * what you want, ask once with vf_buf_ok. Memory is wiped before it is freed or moved, so it may carry what must not linger
- * (keys belong into the arena of crypto.h all the same). vf_buf_done is idempotent; a zeroed struct is an empty buffer of
- * max 0.
+ * (keys belong into the arena of crypto.h all the same). vf_buf_done is idempotent; a zeroed struct is an empty buffer of max 0.
  */
 struct vf_buf {
     uint8_t *data;
@@ -174,8 +171,7 @@ VF_PUBLIC uint16_t vf_get_be16(const uint8_t in[2]);
 VF_PUBLIC uint32_t vf_get_be32(const uint8_t in[4]);
 VF_PUBLIC uint64_t vf_get_be64(const uint8_t in[8]);
 
-/* -------------------------------------------------------------------------------------------------------------------- text
- */
+/* -------------------------------------------------------------------------------------------------------------------- text */
 
 #define VF_NAME_MAX     63 /* [a-z0-9][a-z0-9.-]{0,62}: identities, devices */
 #define VF_JOB_MAX      32 /* [a-z0-9][a-z0-9-]{0,31} */
@@ -208,20 +204,21 @@ VF_PUBLIC VF_MUST_USE bool vf_unhex(const char *in, size_t len, uint8_t *ret, si
 
 /* Well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 VF_PUBLIC VF_MUST_USE bool vf_utf8_valid(const char *s, size_t len);
-/* Valid UTF-8 without control characters (C0, C1, DEL), line/paragraph separators or bidirectional controls: safe to show in
- * a note, a terminal or a file a person reads. */
+/* Valid UTF-8 without control characters (C0, C1, DEL), line/paragraph separators or bidirectional controls: safe to show in a
+ * note, a terminal or a file a person reads. */
 VF_PUBLIC VF_MUST_USE bool vf_text_printable(const char *s, size_t len);
 
 /* Times are microseconds since 1970-01-01T00:00:00Z, UTC, in int64_t; years 1970 to 9999. */
 #define VF_SECOND_US INT64_C(1000000)
 #define VF_DAY_US    (INT64_C(86400) * VF_SECOND_US)
 
-/* "2026-11-21T17:00:00Z" only (RFC 3339, UTC, whole seconds, a real date). */
+/* "2026-11-21T17:00:00Z" only (RFC 3339, UTC, whole seconds, a real date, no leap second). */
 VF_PUBLIC VF_MUST_USE bool vf_time_parse(const char *s, size_t len, int64_t *ret_us);
 /* What a person types: the above, "now", or "+" with a number and s m h d w, counted from `now_us`. */
 VF_PUBLIC VF_MUST_USE bool vf_time_parse_arg(const char *s, int64_t now_us, int64_t *ret_us);
 /* A number with s m h d w ("31d") in microseconds. */
 VF_PUBLIC VF_MUST_USE bool vf_duration_parse(const char *s, int64_t *ret_us);
+/* Times out of range are written as the nearest in range. */
 VF_PUBLIC void vf_time_format(int64_t us, char out[VF_TIME_LEN + 1]);       /* whole seconds, cut */
 VF_PUBLIC void vf_time_format_us(int64_t us, char out[VF_TIME_US_LEN + 1]); /* with six decimals */
 VF_PUBLIC VF_MUST_USE bool vf_time_parse_us(const char *s, size_t len, int64_t *ret_us);
@@ -230,8 +227,7 @@ VF_PUBLIC void vf_time_format_person(int64_t us, char *out, size_t size);
 /* Decimal without sign, spaces or leading zeros, at most `max`. */
 VF_PUBLIC VF_MUST_USE bool vf_uint_parse(const char *s, size_t len, uint64_t max, uint64_t *ret);
 
-/* ------------------------------------------------------------------------------------------------------------------- files
- */
+/* ------------------------------------------------------------------------------------------------------------------- files */
 
 VF_PUBLIC void vf_fd_close(int *fd); /* for VF_CLEANUP; closes if >= 0 and sets -1; errno is kept */
 VF_PUBLIC void vf_free(void *pp);    /* for VF_CLEANUP on any pointer: free(*(void **)pp), then NULL */
@@ -248,17 +244,16 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_fd_pwrite(int fd, const void *data, size_t 
                                                struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_fd_sync(int fd, const char *what, struct vf_why *why); /* fdatasync */
 
-/* Whole regular file (not a device, not a FIFO) into `ret`, at most `max` bytes (VF_E_LIMIT above). `ret` is initialised
- * here. */
+/* Whole regular file (not a device, not a FIFO) into `ret`, at most `max` bytes (VF_E_LIMIT above). `ret` is initialised here. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_file_read(const char *path, size_t max, struct vf_buf *ret, struct vf_why *why);
-/* Open a regular file for reading: O_CLOEXEC, never blocks on a FIFO, refuses anything but a regular file. *ret_size may be
- * NULL. */
+/* Open a regular file for reading: O_CLOEXEC, never blocks on a FIFO, refuses anything but a regular file. *ret_size may be NULL. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_file_open(const char *path, int *ret_fd, uint64_t *ret_size, struct vf_why *why);
 
 /*
- * A file that appears whole or not at all: vf_newfile_open makes "PATH.tmp-XXXXXX" beside it, the caller writes to fd,
+ * A file that appears whole or not at all: vf_newfile_open makes "PATH.tmp-XXXXXXXX" beside it, the caller writes to fd,
  * vf_newfile_commit does fsync, rename (refusing an existing PATH with VF_E_EXISTS unless `force`) and fsync of the folder.
- * vf_newfile_done removes what was not committed; idempotent.
+ * vf_newfile_done removes what was not committed; idempotent. With `force` too, only a file or link is replaced, never a device
+ * or folder (VF_E_INPUT). An existing PATH is refused at open already.
  */
 struct vf_newfile {
     int fd;
@@ -278,17 +273,14 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_file_write(const char *path, const void *da
 /* mkdir 0700 and fsync of the parent; VF_E_EXISTS when there is anything at `path`. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_dir_make(const char *path, struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_dir_sync(const char *path, struct vf_why *why);
-/* Refuse network filesystems (NFS, SMB, 9p, Ceph, FUSE-over-network …) with VF_E_UNSUPPORTED: locks and mmap do not hold
- * there. */
+/* Refuse network filesystems (NFS, SMB, 9p, Ceph, FUSE-over-network …) with VF_E_UNSUPPORTED: locks and mmap do not hold there. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_dir_local(const char *path, struct vf_why *why);
 /* "dir/name" in fresh memory (free with vf_free); NULL when there is none. */
 VF_PUBLIC char *vf_path_join(const char *dir, const char *name);
-/* The folder that holds `path` ("." when it names none), in fresh memory; NULL when there is none. Trailing slashes do not
- * count. */
+/* The folder that holds `path` ("." when it names none), in fresh memory; NULL when there is none. Trailing slashes do not count. */
 VF_PUBLIC char *vf_path_parent(const char *path);
 
-/* ------------------------------------------------------------------------------------------------------------------ clocks
- */
+/* ------------------------------------------------------------------------------------------------------------------ clocks */
 
 #define VF_BOOT_ID_LEN 16
 

@@ -125,15 +125,13 @@ enum vf_err vf_fd_pwrite(int fd, const void *data, size_t len, uint64_t at, cons
 
 enum vf_err vf_fd_sync(int fd, const char *what, struct vf_why *why)
 {
-    /* Never tried again: after a failed sync the kernel may have dropped the pages, and the next call would say all is well.
-     */
+    /* Never tried again: after a failed sync the kernel may have dropped the pages, and the next call would report success. */
     if (fdatasync(fd) != 0)
         return vf_fail_sys(why, "%s: cannot make it durable", what);
     return VF_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------------------ whole files
- */
+/* ------------------------------------------------------------------------------------------------------------ whole files */
 
 enum vf_err vf_file_open(const char *path, int *ret_fd, uint64_t *ret_size, struct vf_why *why)
 {
@@ -206,8 +204,7 @@ enum vf_err vf_file_write(const char *path, const void *data, size_t len, mode_t
     return vf_newfile_commit(&f, why);
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- folders
- */
+/* ---------------------------------------------------------------------------------------------------------------- folders */
 
 char *vf_path_join(const char *dir, const char *name)
 {

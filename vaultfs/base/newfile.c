@@ -12,8 +12,7 @@
 #define SUFFIX     ".tmp-"
 #define SUFFIX_LEN (sizeof(SUFFIX) - 1)
 
-/* What is at `path` now may be replaced: only a file or link, and only with `force`. (A device would be lost: -o /dev/null.)
- */
+/* What is at `path` now may be replaced: only a file or link, and only with `force`. (Think of -o /dev/null.) */
 static enum vf_err check_target(const char *path, bool force, struct vf_why *why)
 {
     size_t len = strlen(path);
