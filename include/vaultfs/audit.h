@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * audit: the log. Entries, writer with group commit, seal chain, checkpoints, recovery, hand-in files, verification.
+ *
+ * A log is a folder (DESIGN 5):
+ *   origin                                 signed note: origin line, kind, owner, first seal key; its SHA-256 is the log id
+ *   entries-NNNNNNNNNNNNNNNNNNNN.jsonl     segments of at most 64 MiB, named by the seq of their first line; one JSON object a line.
+ *                                          What a segment holds at or beyond the next segment's first seq is void (a tail that was
+ *                                          not durable when the disk failed, and was written anew).
+ *   checkpoints                            C2SP tlog-checkpoint notes, one after the other, each followed by an empty line
+ *   lock                                   one writer (OFD lock)
+ * and, outside it and never sent, a slot file `seal`: the current seal secret, with the tree's right edge and the byte position of the
+ * last checkpoint, so that opening costs no more than the unsealed tail.
+ *
+ * Order of sealing: (1) new seal key; (2) append the seal entry that names it; (3) make that durable; (4) write the new secret with the
+ * tree's state to the other slot, durable; (5) sign the checkpoint that covers the seal entry with the old secret, append, durable;
+ * (6) wipe the old slot. After a crash exactly one slot holds the key that the last checkpoint's newest covered seal entry names.
+ */
+#ifndef VAULTFS_AUDIT_H
+#define VAULTFS_AUDIT_H
+
+#include <vaultfs/base.h>
+#include <vaultfs/crypto.h>
+#include <vaultfs/record.h>
+
+/* ------------------------------------------------------------------------------------------------------------------ entries */
+
+#define VF_EVENTS(X)                                                                                                          \
+    X(MOUNT, "mount", NONE)                                                                                                   \
+    X(OPEN, "open", DISCLOSURE)                                                                                               \
+    X(DENY, "deny", NONE)                                                                                                     \
+    X(REPEAT, "repeat", DISCLOSURE)                                                                                           \
+    X(EXPIRE, "expire", NONE)                                                                                                 \
+    X(REVOKE, "revoke", NONE)                                                                                                 \
+    X(RELEASE, "release", DISCLOSURE)                                                                                         \
+    X(REFUSE, "refuse", NONE)                                                                                                 \
+    X(RECEIVE, "receive", NONE)                                                                                               \
+    X(UNMOUNT, "unmount", NONE)                                                                                               \
+    X(CLOCK, "clock", NONE)                                                                                                   \
+    X(SEAL, "seal", NONE)                                                                                                     \
+    X(RECOVER, "recover", NONE)                                                                                               \
+    X(GAP, "gap", NONE)                                                                                                       \
+    X(IMPORT, "import", COLLECTION)                                                                                           \
+    X(CHANGE, "change", ALTERATION)                                                                                           \
+    X(VIEW, "view", CONSULTATION)                                                                                             \
+    X(GRANT, "grant", NONE)                                                                                                   \
+    X(SIGN, "sign", NONE)                                                                                                     \
+    X(EXPORT, "export", DISCLOSURE)                                                                                           \
+    X(ERASE, "erase", ERASURE)                                                                                                \
+    X(POLICY, "policy", NONE)                                                                                                 \
+    X(REKEY, "rekey", ALTERATION)                                                                                             \
+    X(HANDIN, "handin", NONE)
+
+enum vf_event {
+#define VF_EVENT_ENUM_(code, name, category) VF_EVENT_##code,
+    VF_EVENTS(VF_EVENT_ENUM_)
+#undef VF_EVENT_ENUM_
+        VF_EVENT_COUNT
+};
+/* DPA 2018 s.62 words; NONE is left out of the entry. */
+enum vf_category {
+    VF_CATEGORY_NONE,
+    VF_CATEGORY_COLLECTION,
+    VF_CATEGORY_ALTERATION,
+    VF_CATEGORY_CONSULTATION,
+    VF_CATEGORY_DISCLOSURE,
+    VF_CATEGORY_COMBINATION,
+    VF_CATEGORY_ERASURE
+};
+VF_PUBLIC const char *vf_event_text(enum vf_event event);
+VF_PUBLIC VF_MUST_USE bool vf_event_parse(const char *s, size_t len, enum vf_event *ret);
+
+/*
+ * What a room reports. Everything is borrowed for the call; NULL or zero means "leave it out" except where said. seq, time, nonce, host and
+ * session are filled in by the writer. Strings are bounded (256 bytes are kept) and JSON-escaped. Never put a field value here.
+ */
+struct vf_entry {
+    enum vf_event event;
+    const struct vf_grant_id *grant;
+    const char *job;
+    const char *recipient;        /* device or admin name */
+    const struct vf_ref *refs;    /* with nrefs */
+    size_t nrefs;                 /* at most VF_ENTRY_REFS_MAX */
+    const struct vf_hash *all;    /* "refs":"all" with "manifest": this hash; excludes refs */
+    int part;                     /* -1: none; else vf_part */
+    vf_field_set fields;
+    bool has_bytes;
+    uint64_t bytes; /* padded size */
+    bool has_caller;
+    uint32_t uid;
+    int32_t pid;
+    const char *exe;    /* "unknown" when it could not be told */
+    bool has_count;
+    uint64_t count;     /* of repeats, records, denials … */
+    const char *object; /* hex hash or name of what was received, installed, imported: "sha256:…", "policy 3" */
+    const char *result; /* "ok", or an errno name as a program saw it ("EKEYEXPIRED"), or a reason code; never NULL */
+};
+#define VF_ENTRY_REFS_MAX 1024
+#define VF_ENTRY_LINE_MAX 16384
+
+/* A parsed line: numbers and borrowed slices of it (unescaped strings are not needed for verification). */
+struct vf_entry_view {
+    uint64_t seq;
+    int64_t time_us;
+    enum vf_event event;
+    const char *line;
+    size_t line_len;
+    uint8_t seal_key[32]; /* of seal entries */
+};
+/* Strict: the exact form that the writer makes ({"seq":N,"time":"…","event":"…", …), any unknown event or order is VF_E_FORMAT. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_entry_parse(const char *line, size_t len, struct vf_entry_view *ret, struct vf_why *why);
+
+/* ------------------------------------------------------------------------------------------------------------------- writer */
+
+enum vf_log_kind { VF_LOG_STATION, VF_LOG_VAULT, VF_LOG_DESK };
+
+struct vf_log;
+
+struct vf_log_options {
+    int64_t (*now_us)(void *user); /* NULL: vf_clock_wall_us. The writer makes it never decrease and notes a step back. */
+    void *user;
+    bool batch; /* commands: seal once at close only, not every second */
+};
+#define VF_LOG_SEAL_INTERVAL_US VF_SECOND_US
+#define VF_LOG_SEAL_ENTRIES 1024
+#define VF_LOG_SEGMENT_MAX (64u * 1024 * 1024)
+
+/*
+ * Make the folder `dir` and the slot file `seal_path`, origin signed by `signer` (the device, desk or admin). `restored_from`: a checkpoint
+ * note's text that this log follows (a restored vault), or NULL. *ret_id (may be NULL): the log id.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_create(const char *dir, const char *seal_path, enum vf_log_kind kind,
+                                                const struct vf_identity *signer, const char *restored_from, struct vf_hash *ret_id,
+                                                struct vf_why *why);
+/*
+ * Open for writing: lock (VF_E_BUSY names the pid), recover (cut a torn tail, decide between the two seal slots, say so with a recover
+ * entry), start the writer thread. VF_E_DAMAGED when the stored state contradicts itself. After daemonising.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_open(const char *dir, const char *seal_path, const struct vf_log_options *opt,
+                                              struct vf_log **ret, struct vf_why *why);
+/*
+ * Take an entry into the queue: assigns seq, time and nonce. Returns at once; durable only after vf_log_wait(seq). Thread-safe.
+ * VF_E_DISK_FULL (EIO for programs is ENOSPC) when the log cannot be written: full, read-only, folder gone. Each call then tries again
+ * (at most every 100 ms) and the log recovers by itself when it can: in a new segment, the failed tail written off, with a gap entry.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_append(struct vf_log *log, const struct vf_entry *entry, uint64_t *ret_seq,
+                                                struct vf_why *why);
+/* Wait until `seq` is durable; an error when it was lost by a failed write (it never becomes durable then; nothing may be disclosed). */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_wait(struct vf_log *log, uint64_t seq, struct vf_why *why);
+/* Both in one. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_commit(struct vf_log *log, const struct vf_entry *entry, struct vf_why *why);
+/* Seal now; afterwards a checkpoint covers everything appended before the call. No-op when nothing is new. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_seal(struct vf_log *log, struct vf_why *why);
+/* Seal, stop the thread, unlock, free. The log is closed even when sealing fails. NULL is fine. */
+VF_PUBLIC enum vf_err vf_log_close(struct vf_log *log, struct vf_why *why);
+
+struct vf_log_state {
+    struct vf_hash id;       /* SHA-256 of the origin note */
+    uint64_t size;           /* entries, durable */
+    uint64_t sealed;         /* covered by the last checkpoint */
+    int64_t last_time_us;
+    bool writable;
+};
+VF_PUBLIC void vf_log_state_get(struct vf_log *log, struct vf_log_state *ret);
+/* The last checkpoint note (whole), appended to `out`; empty when there is none yet. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_checkpoint_get(struct vf_log *log, struct vf_buf *out, struct vf_why *why);
+/* Hex session id that this writer puts into its entries (32 characters + NUL). */
+VF_PUBLIC const char *vf_log_session(const struct vf_log *log);
+
+/* -------------------------------------------------------------------------------------------------------------- checkpoints */
+
+struct vf_checkpoint {
+    char origin[128];
+    uint64_t size;
+    struct vf_hash root;
+};
+/* Strict parse of a checkpoint's text (C2SP tlog-checkpoint: origin, decimal size, base64 root; extension lines allowed and ignored). */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_checkpoint_parse(const struct vf_note *note, struct vf_checkpoint *ret, struct vf_why *why);
+/* A receipt: the checkpoint note with one more line, the C2SP tlog-cosignature (type 0x04, timestamp, Ed25519) of `by`. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_receipt_make(const struct vf_note *checkpoint, const struct vf_identity *by, int64_t now_us,
+                                                  struct vf_buf *out, struct vf_why *why);
+/* VF_E_UNSIGNED when none of keys cosigned, VF_E_FORGED when a known key's cosignature fails. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_receipt_verify(const struct vf_note *receipt, const struct vf_note_key *keys, size_t nkeys,
+                                                    struct vf_checkpoint *ret, int64_t *ret_time_us, struct vf_why *why);
+
+/* ------------------------------------------------------------------------------------------------------- hand-in and verify */
+
+/*
+ * Write a hand-in file (flat: type, version, origin note, checkpoints, entries up to the last checkpoint; docs/format.md) to `fd` from a
+ * log folder that may be in use by a writer (call vf_log_seal before). *ret_size: entries in it.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_handin_write(const char *log_dir, int fd, uint64_t *ret_size, struct vf_why *why);
+
+/* What an origin note says. */
+struct vf_origin {
+    char line[128]; /* the origin line of its checkpoints: "vaultfs.log/" and 32 hex digits */
+    enum vf_log_kind kind;
+    char owner[VF_NAME_MAX + 1];
+    int64_t created_us;
+    uint8_t seal_key[32];
+    bool restored;
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_origin_parse(const struct vf_note *note, struct vf_origin *ret, struct vf_why *why);
+
+struct vf_verify_options {
+    const struct vf_note_key *signers; /* keys one of which must have signed the origin; NULL: not checked, and the verdict says so */
+    size_t nsigners;
+    const struct vf_hash *log_id;         /* expected id (from an enrolment), or NULL */
+    const struct vf_note *checkpoints;    /* held elsewhere: receipts or checkpoints that this log must extend */
+    size_t ncheckpoints;
+    /* each entry in order, proven or not (see sealed); NULL: none. Return an error to stop. */
+    enum vf_err (*each)(void *user, const struct vf_entry_view *entry, bool sealed, struct vf_why *why);
+    void *user;
+    void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
+};
+#define VF_VERDICT_FINDINGS_MAX 32
+struct vf_verdict {
+    bool good;
+    struct vf_origin origin;
+    struct vf_hash id;
+    bool origin_checked;
+    uint64_t entries;     /* lines read */
+    uint64_t sealed;      /* covered by a checkpoint that verified */
+    uint64_t checkpoints; /* verified */
+    int64_t first_us, last_us, sealed_until_us;
+    uint64_t recoveries, gaps, clock_steps; /* told by the log itself: not damage, worth a look */
+    struct vf_tree tree;                    /* at `sealed` */
+    size_t nfindings;
+    char findings[VF_VERDICT_FINDINGS_MAX][240]; /* "entry 1234: the line does not hash to what checkpoint 7 sealed" */
+};
+/*
+ * Verify a log folder or a handed-in file, following the seal chain from the origin: every line hashed, seq without gaps, times not
+ * decreasing, each checkpoint's root and signature by the key that the newest seal entry covered before names, each key used once, each held
+ * checkpoint contained. VF_OK with verdict->good false and findings when the log is damaged or forged; an error only when it could
+ * not be read at all. Memory bounded; 500,000 entries a second a core or more.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_verify(const char *path, const struct vf_verify_options *opt, struct vf_verdict *ret,
+                                                struct vf_why *why);
+
+/*
+ * Store a handed-in file as a log folder copy `dir` (VAULT/devices/FINGERPRINT/log): verifies it, and that it extends what `dir` holds
+ * already (VF_E_FORGED when it forks or is shorter); all or nothing. *ret: the verdict. Its last checkpoint note is put into
+ * `checkpoint` (may be NULL).
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_handin_store(const char *file, const char *dir, const struct vf_verify_options *opt,
+                                                  struct vf_verdict *ret, struct vf_buf *checkpoint, struct vf_why *why);
+
+#endif
