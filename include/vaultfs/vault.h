@@ -121,7 +121,7 @@ enum vf_vault_table {
     VF_VT_INDEX,    /* blind index(32) -> ref */
     VF_VT_HEAD,     /* ref -> sealed head */
     VF_VT_VALUE,    /* ref field generation(u32) -> epoch(u32) s(32) SHA-256 of sealed(32) sealed */
-    VF_VT_GRANT,    /* grant id -> see grant.h */
+    VF_VT_GRANT,    /* grant id -> struct vf_grant_row */
     VF_VT_MANIFEST, /* SHA-256 -> manifest bytes (shared by renewals) */
     VF_VT_DEVICE,   /* fingerprint(32) -> enrolment, state */
     VF_VT_COUNT
@@ -158,6 +158,70 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_vault_check(const char *path, const struct 
                                                  void (*finding)(void *user, const char *line),
                                                  void (*progress)(void *user, uint64_t done, uint64_t total), void *user,
                                                  struct vf_vault_check_report *ret, struct vf_why *why);
+
+/* ---------------------------------------------------------------------------------------------------------------- manifests */
+
+/*
+ * What a grant names, one row a record. The vault reads manifests to know which old generations a live grant still needs; the grant
+ * room writes them. Bytes (docs/format.md):
+ *
+ *   "VFMANIF1" || vault id 16 || u32 nrecords || u8 nfields || nfields * u8 field, ascending
+ *   || per record, refs ascending: ref 8 || per field: u32 generation || SHA-256 of the sealed bytes 32
+ *
+ * An absent image is generation 0 and 32 zeroes; a text field always has a generation.
+ */
+#define VF_MANIFEST_MAGIC "VFMANIF1"
+#define VF_MANIFEST_RECORDS_MAX VF_CSV_ROWS_MAX
+#define VF_MANIFEST_ITEM_LEN (4 + VF_HASH_LEN)
+#define VF_MANIFEST_MAX ((size_t)(64 + (size_t)VF_MANIFEST_RECORDS_MAX * (VF_REF_LEN + (size_t)VF_FIELD_COUNT * VF_MANIFEST_ITEM_LEN)))
+
+struct vf_manifest { /* a view; borrows the bytes it was parsed from */
+    struct vf_vault_id vault;
+    uint32_t nrecords;
+    unsigned nfields;
+    uint8_t fields[VF_FIELD_COUNT]; /* ascending */
+    vf_field_set set;               /* the same as a set */
+    const uint8_t *rows;
+    size_t stride;
+};
+struct vf_manifest_item {
+    uint32_t generation; /* 0: an absent image */
+    struct vf_hash hash;
+};
+/* Strict and whole: every row is looked at, nothing may follow. VF_E_FORMAT names `what`. Needs no memory. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_manifest_parse(const void *data, size_t len, const char *what, struct vf_manifest *ret,
+                                                    struct vf_why *why);
+/* The row of `ref`, by binary search. */
+VF_PUBLIC VF_MUST_USE bool vf_manifest_find(const struct vf_manifest *m, const struct vf_ref *ref, uint32_t *ret_row);
+/* row < nrecords. */
+VF_PUBLIC void vf_manifest_ref(const struct vf_manifest *m, uint32_t row, struct vf_ref *ret);
+/* Place of `field` in the rows, 0 to nfields - 1; -1 when the manifest does not name it. */
+VF_PUBLIC int vf_manifest_column(const struct vf_manifest *m, unsigned field);
+/* row < nrecords, column < nfields. */
+VF_PUBLIC void vf_manifest_item(const struct vf_manifest *m, uint32_t row, unsigned column, struct vf_manifest_item *ret);
+/* The encoder, into one buffer: head once, then for each record (in ref order) its ref and one item a field, in field order. */
+VF_PUBLIC void vf_manifest_put_head(struct vf_buf *out, const struct vf_vault_id *vault, uint32_t nrecords, vf_field_set fields);
+VF_PUBLIC void vf_manifest_put_ref(struct vf_buf *out, const struct vf_ref *ref);
+VF_PUBLIC void vf_manifest_put_item(struct vf_buf *out, uint32_t generation, const struct vf_hash *hash); /* 0: hash unused */
+
+/*
+ * A row of VF_VT_GRANT: what the vault must know of a grant without reading its note, then the note's bytes.
+ * u8 version 1 || u8 state || u8 flags || u64 until || manifest hash 32 || device fingerprint 32 || note
+ */
+enum vf_grant_state { VF_GRANT_ISSUED = 1, VF_GRANT_REVOKED = 2 };
+#define VF_GRANT_ROW_HEAD (1 + 1 + 1 + 8 + VF_HASH_LEN + VF_HASH_LEN)
+struct vf_grant_row {
+    enum vf_grant_state state;
+    bool exported;          /* a bundle was written for it (flag bit 0) */
+    int64_t until_us;
+    struct vf_hash manifest; /* key in VF_VT_MANIFEST */
+    struct vf_hash device;   /* key in VF_VT_DEVICE */
+    struct vf_slice note;    /* borrowed */
+};
+VF_PUBLIC void vf_grant_row_put(const struct vf_grant_row *row, struct vf_buf *out);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_row_parse(const void *data, size_t len, struct vf_grant_row *ret, struct vf_why *why);
+/* Not revoked, and its end has not come: its values are kept. */
+VF_PUBLIC VF_MUST_USE bool vf_grant_row_live(const struct vf_grant_row *row, int64_t now_us);
 
 /* ------------------------------------------------------------------------------------------------------------------ records */
 

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * grant: what a supplier may read. Issue, co-sign, verify; manifest, envelopes, catalogue; bundles; enrolments; revocations.
+ *
+ * Everything a station receives is flat, bounded and parsed here. The upper half (parse, verify, open) needs no vault and is what
+ * stations use; the lower half (issue, derive anew, renew, export) works on a vault.
+ *
+ * A grant file:   "VFGRANT1" ‖ u32 note length ‖ note ‖ u64 manifest length ‖ manifest ‖ u64 envelopes length ‖ envelopes
+ *                 ‖ u64 catalogue length ‖ catalogue
+ * Envelopes:      "VFENVEL1" ‖ grant id 16 ‖ u32 nrecords ‖ u8 ntext ‖ u8 nimage ‖ per record in manifest order: text envelope (ntext*32+16
+ *                 bytes, absent when ntext is 0), image envelope (nimage*32+16; keys of absent images are zeroes)
+ * Catalogue:      "VFCATAL1" ‖ grant id 16 ‖ one AEAD message of: u32 nrecords ‖ per record: ref 8 ‖ i64 newest change (seconds) ‖ per
+ *                 granted field in order: text: u16 true length, u16 quoted length; image: u32 true length (0: absent)
+ * Bundle:         "VFBUNDL1" ‖ vault id 16 ‖ u32 nvalues ‖ index, sorted: ref 8 ‖ field u8 ‖ generation u32 ‖ length u32 ‖ then the
+ *                 sealed values in that order, nothing between or after
+ */
+#ifndef VAULTFS_GRANT_H
+#define VAULTFS_GRANT_H
+
+#include <vaultfs/vault.h>
+
+#define VF_GRANT_RECORDS_MAX 1000000u
+#define VF_GRANT_FILE_MAX (UINT64_C(2) << 30)
+#define VF_PURPOSE_MAX 200 /* bytes */
+
+/* --------------------------------------------------------------------------------------------------------------- enrolments */
+
+/*
+ * X.enrol: a note "vaultfs enrolment v1", signed by the device itself: station name, device public line, vault id of the force it is
+ * for, log origin (its whole note, base64), time. The log id is SHA-256 of that origin note; the enrolment id SHA-256 of the text.
+ */
+#define VF_ENROL_MAX 8192
+struct vf_enrol {
+    char name[VF_NAME_MAX + 1];
+    struct vf_identity_pub device;
+    struct vf_vault_id vault;
+    struct vf_hash log_id;
+    struct vf_hash id;
+    int64_t created_us;
+    char origin[2048]; /* the origin note */
+    size_t origin_len;
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_enrol_make(const struct vf_identity *device, const struct vf_vault_id *vault,
+                                                const char *origin_note, size_t origin_len, int64_t now_us, struct vf_buf *out,
+                                                struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_enrol_parse(const void *data, size_t len, const char *what, struct vf_enrol *ret,
+                                                 struct vf_why *why);
+
+/* ------------------------------------------------------------------------------------------------------------ the grant text */
+
+enum vf_release { VF_RELEASE_OFFLINE, VF_RELEASE_ONLINE };
+
+struct vf_grant { /* the parsed text */
+    struct vf_grant_id id;
+    struct vf_vault_id vault;
+    char force_name[121];
+    uint32_t policy_version;
+    struct vf_hash policy_hash;
+    bool renews;
+    struct vf_grant_id renewed; /* of the grant that this one follows */
+    char job[VF_JOB_MAX + 1];
+    char recipient[VF_NAME_MAX + 1];
+    struct vf_hash enrolment;
+    char purpose[VF_PURPOSE_MAX + 1];
+    char issuer[VF_NAME_MAX + 1]; /* the admin who issued it */
+    uint32_t records;
+    vf_field_set fields;
+    int64_t issued_us, from_us, until_us;
+    enum vf_release release;
+    uint64_t budget; /* distinct records a part; 0: none */
+    bool clock_reset;
+    uint8_t sealed_share[VF_SEALED_KEY_LEN];
+    /* online only */
+    uint8_t sealed_secret[VF_SEALED_KEY_LEN];
+    uint32_t prekey_batch, prekey_number;
+    char desk_url[256];
+    struct vf_hash manifest_hash, envelopes_hash, catalogue_hash;
+    struct vf_hash text_hash;
+};
+/* Encoder and strict decoder of the note's text (readable "key: value" lines in one fixed order; docs/format.md). */
+VF_PUBLIC void vf_grant_put(const struct vf_grant *g, struct vf_buf *out);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_parse(const struct vf_note *note, const char *what, struct vf_grant *ret,
+                                                 struct vf_why *why);
+
+/* A grant file held in memory or mapped: views into the caller's bytes. */
+struct vf_grant_file {
+    struct vf_note note;
+    struct vf_grant grant;
+    const uint8_t *note_bytes;
+    size_t note_len;
+    struct vf_manifest manifest; /* vault.h */
+    const uint8_t *manifest_bytes;
+    size_t manifest_len;
+    const uint8_t *envelopes;
+    size_t envelopes_len;
+    const uint8_t *catalogue;
+    size_t catalogue_len;
+};
+/* Strict: every length, order and hash checked (manifest, envelopes, catalogue against the text). Signatures are not looked at. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_file_parse(const void *data, size_t len, const char *what, struct vf_grant_file *ret,
+                                                      struct vf_why *why);
+/* k of n under the ruling policy of `chain`, which must be the version that the grant names or a newer one in which k of its admins
+ * still sign. VF_E_UNSIGNED (says who is missing: "1 of 2 signatures"), VF_E_FORGED, VF_E_STALE. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_verify(const struct vf_grant_file *file, const struct vf_policy_chain *chain,
+                                                  struct vf_why *why);
+/* The window against `now_us`: VF_E_NOT_YET, VF_E_EXPIRED, with the sentence a person gets. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_window(const struct vf_grant *g, int64_t now_us, struct vf_why *why);
+/* "enforced by software, not by cryptography" or the online sentence: used by tool, grant text, mount and log alike. */
+VF_PUBLIC const char *vf_grant_ends_text(const struct vf_grant *g);
+
+/* -------------------------------------------------------------------------------------------------------- opening on a device */
+
+/* Sizes of one record's rows, from the field set. */
+struct vf_grant_layout {
+    unsigned nfields, ntext, nimage;
+    uint8_t field[VF_FIELD_COUNT];      /* granted fields, ascending */
+    uint8_t text_field[VF_FIELD_COUNT]; /* those of the text part */
+    uint8_t image_field[VF_FIELD_COUNT];
+    size_t manifest_stride, envelope_stride, text_envelope_len, image_envelope_len, catalogue_stride;
+};
+VF_PUBLIC void vf_grant_layout_of(vf_field_set fields, struct vf_grant_layout *ret);
+/* Offset of record `index`'s envelope of `part` inside the envelopes bytes; *ret_len 0 when that part is not granted. */
+VF_PUBLIC size_t vf_envelope_at(const struct vf_grant_layout *l, uint32_t index, enum vf_part part, size_t *ret_len);
+/*
+ * Field keys of one record's part from its envelope. `rs`: the release share (vf_kdf_release_share_offline for offline grants).
+ * keys has room for ntext or nimage. VF_E_DAMAGED when the envelope does not open.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_open_keys(const struct vf_grant *g, const struct vf_grant_layout *l,
+                                                     const struct vf_grant_share *gs, const struct vf_release_share *rs,
+                                                     const struct vf_ref *ref, enum vf_part part, const uint8_t *envelope,
+                                                     struct vf_field_key *ret_keys);
+
+/* The decrypted catalogue: what a listing needs. Fixed stride, ascending refs; freed with vf_catalogue_free (wiped). */
+struct vf_catalogue;
+VF_PUBLIC VF_MUST_USE enum vf_err vf_catalogue_decode(const struct vf_grant *g, const struct vf_grant_share *gs,
+                                                      const struct vf_manifest *manifest, const uint8_t *bytes, size_t len,
+                                                      struct vf_catalogue **ret, struct vf_why *why);
+VF_PUBLIC void vf_catalogue_free(struct vf_catalogue *c);
+VF_PUBLIC uint32_t vf_catalogue_count(const struct vf_catalogue *c);
+VF_PUBLIC const struct vf_ref *vf_catalogue_ref(const struct vf_catalogue *c, uint32_t index);
+VF_PUBLIC bool vf_catalogue_find(const struct vf_catalogue *c, const struct vf_ref *ref, uint32_t *ret_index);
+VF_PUBLIC int64_t vf_catalogue_changed_us(const struct vf_catalogue *c, uint32_t index);
+/* True length; for images 0 means absent. `field` must be granted. */
+VF_PUBLIC uint32_t vf_catalogue_len(const struct vf_catalogue *c, uint32_t index, unsigned field);
+VF_PUBLIC uint32_t vf_catalogue_quoted_len(const struct vf_catalogue *c, uint32_t index, unsigned field); /* text */
+
+/* ------------------------------------------------------------------------------------------------------------------ bundles */
+
+struct vf_bundle_value {
+    struct vf_ref ref;
+    uint8_t field;
+    uint32_t generation;
+    uint32_t len;
+};
+/*
+ * Read a bundle from a file descriptor front to back with bounded memory: each value is handed over whole, in order. Strict: sizes,
+ * order, end. Authenticity is the caller's: compare SHA-256 with the manifest of a verified grant.
+ */
+struct vf_bundle_reader;
+VF_PUBLIC VF_MUST_USE enum vf_err vf_bundle_open(int fd, const char *what, struct vf_bundle_reader **ret, struct vf_why *why);
+VF_PUBLIC const struct vf_vault_id *vf_bundle_vault(const struct vf_bundle_reader *r);
+VF_PUBLIC uint32_t vf_bundle_count(const struct vf_bundle_reader *r);
+VF_PUBLIC uint64_t vf_bundle_bytes(const struct vf_bundle_reader *r);
+/* The next value; *ret_data is valid until the next call. VF_E_NOT_FOUND after the last (then the end was checked too). */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_bundle_next(struct vf_bundle_reader *r, struct vf_bundle_value *ret, const uint8_t **ret_data,
+                                                 struct vf_why *why);
+VF_PUBLIC void vf_bundle_close(struct vf_bundle_reader *r);
+VF_PUBLIC void vf_bundle_cleanup(struct vf_bundle_reader **r);
+
+/* -------------------------------------------------------------------------------------------------------------- revocations */
+
+/* X.revoked: note "vaultfs revocation v1": vault id, what (grant id, or device enrolment id and name), prekey, reason, time; 1 admin. */
+struct vf_revocation {
+    struct vf_vault_id vault;
+    bool is_device;
+    struct vf_grant_id grant;
+    struct vf_hash device; /* enrolment id */
+    char name[VF_NAME_MAX + 1];
+    uint32_t prekey_batch, prekey_number; /* 0: none */
+    char reason[VF_PURPOSE_MAX + 1];
+    int64_t time_us;
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_revocation_make(const struct vf_revocation *r, const struct vf_identity *admin,
+                                                     struct vf_buf *out, struct vf_why *why);
+/* Parse and verify under the ruling policy. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_revocation_parse(const void *data, size_t len, const char *what,
+                                                      const struct vf_policy_chain *chain, struct vf_revocation *ret,
+                                                      struct vf_why *why);
+
+/* What a file from outside is, by its first bytes: for `station receive` and friends. */
+enum vf_artefact {
+    VF_ARTEFACT_UNKNOWN,
+    VF_ARTEFACT_POLICY,
+    VF_ARTEFACT_GRANT,
+    VF_ARTEFACT_BUNDLE,
+    VF_ARTEFACT_ENROL,
+    VF_ARTEFACT_REVOCATION,
+    VF_ARTEFACT_RECEIPT, /* a checkpoint note */
+    VF_ARTEFACT_HANDIN,
+    VF_ARTEFACT_PREKEYS,
+    VF_ARTEFACT_IDENTITY
+};
+VF_PUBLIC enum vf_artefact vf_artefact_of(const uint8_t *head, size_t len);
+VF_PUBLIC const char *vf_artefact_text(enum vf_artefact a); /* "a grant", … for messages */
+
+/* ------------------------------------------------------------------------------------------------------------------ at the force */
+
+struct vf_where {
+    enum vf_field field;
+    const char *value;
+};
+/* Which records: all, a list (refs or warrant numbers), conditions (all must hold). */
+struct vf_selection {
+    bool all;
+    const char *list_path;
+    const struct vf_where *where;
+    size_t nwhere;
+    bool include_protected;
+    bool for_grant; /* refuses conditions on class C fields; protected records only by ref with include_protected */
+};
+/* Sorted distinct refs, freed by the caller. Counts of what was left out. VF_E_INPUT names line and place of a bad list. */
+struct vf_selected {
+    struct vf_ref *refs;
+    size_t n;
+    uint64_t left_protected, left_leavers;
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_select(struct vf_vault *v, const struct vf_selection *sel, struct vf_selected *ret,
+                                            struct vf_why *why);
+VF_PUBLIC void vf_selected_done(struct vf_selected *s);
+
+struct vf_issue_options {
+    const struct vf_enrol *to;
+    const uint8_t *enrol_bytes; /* kept in the vault */
+    size_t enrol_len;
+    const char *job;
+    vf_field_set fields;
+    struct vf_selection records;
+    int64_t now_us, from_us, until_us;
+    const char *purpose;
+    enum vf_release release;
+    uint64_t budget;
+    bool allow_incomplete, clock_reset, check;
+    void (*progress)(void *user, uint64_t done, uint64_t total);
+    void *user;
+};
+struct vf_issue_report {
+    uint64_t records, incomplete, left_protected, left_leavers, missing_photos;
+    struct vf_ref *incomplete_refs; /* freed by vf_issue_report_done */
+    uint64_t bytes_to_send;         /* a bundle's size for what the device was not yet sent */
+    bool offline_before;            /* for online: this device had an offline grant of some of these values */
+};
+VF_PUBLIC void vf_issue_report_done(struct vf_issue_report *r);
+/*
+ * Make a grant, signed by the vault's admin, into `out` (a grant file) and remember it in the vault. Refusals: VF_E_CLASS_REFUSED (class C),
+ * VF_E_PROTECTED, VF_E_REFUSED (incomplete records without allow_incomplete; device revoked; window over the vault's maximum; enrolment of
+ * another force), VF_E_INPUT. `check` only reports.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_issue(struct vf_vault *v, const struct vf_identity *admin,
+                                                 const struct vf_issue_options *opt, struct vf_grant_id *ret_id, struct vf_buf *out,
+                                                 struct vf_issue_report *report, struct vf_why *why);
+/*
+ * Derive the whole contents of a grant anew from this vault and compare with the file (the sealed boxes excepted). VF_E_FORGED names the
+ * first record and field that differ.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_rederive(struct vf_vault *v, const struct vf_grant_file *file, struct vf_why *why);
+/* Add a signature; the new file goes to `out`. Remembered in the vault when v is given (after vf_grant_rederive). */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_sign(const struct vf_grant_file *file, const struct vf_identity *admin, struct vf_vault *v,
+                                                struct vf_buf *out, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_merge(const struct vf_grant_file *a, const struct vf_grant_file *b, struct vf_buf *out,
+                                                 struct vf_why *why);
+/* Same records, fields, generations, device and job; a new id, new shares. */
+struct vf_renew_options {
+    int64_t now_us, until_us;
+    bool no_handin, clock_reset;
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_renew(struct vf_vault *v, const struct vf_identity *admin, const struct vf_grant_id *id,
+                                                 const struct vf_renew_options *opt, struct vf_grant_id *ret_id, struct vf_buf *out,
+                                                 struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_revoke(struct vf_vault *v, const struct vf_identity *admin, const struct vf_grant_id *id,
+                                                  const char *reason, int64_t now_us, struct vf_buf *out, struct vf_why *why);
+
+/* Listing, in id order. `each` stops by returning an error. */
+struct vf_grant_item {
+    struct vf_grant grant;
+    bool revoked, exported;
+    size_t signatures; /* of the ruling policy's admins */
+    char device_name[VF_NAME_MAX + 1];
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_each(struct vf_vault *v, enum vf_err (*each)(void *user, const struct vf_grant_item *item,
+                                                                                        struct vf_why *why),
+                                                void *user, struct vf_why *why);
+struct vf_device_item {
+    struct vf_enrol enrol;
+    bool revoked;
+    int64_t handin_us; /* 0: never */
+    uint64_t handin_size;
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_device_each(struct vf_vault *v, enum vf_err (*each)(void *user, const struct vf_device_item *item,
+                                                                                         struct vf_why *why),
+                                                 void *user, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_device_revoke(struct vf_vault *v, const struct vf_identity *admin, const char *name,
+                                                   const char *reason, int64_t now_us, struct vf_buf *out, struct vf_why *why);
+/* Take a handed-in log of a known device: kept in VAULT/devices/FP/log; a receipt (vf_receipt_make) to `receipt`. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_device_handin(struct vf_vault *v, const struct vf_identity *admin, const char *file,
+                                                   struct vf_buf *receipt, struct vf_verdict *ret, struct vf_why *why);
+
+struct vf_export_report {
+    uint64_t values, bytes, already_sent;
+};
+/* Write what the device was not yet sent (or all) to fd. Values of live or lately ended exported grants of that device count as sent. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_bundle_export(struct vf_vault *v, const struct vf_grant_file *file, bool all, int fd,
+                                                   void (*progress)(void *user, uint64_t done, uint64_t total), void *user,
+                                                   struct vf_export_report *ret, struct vf_why *why);
+/* Every value of the bundle is named by the grant and has the hash it says. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_bundle_verify(const struct vf_grant_file *file, int fd, const char *what, uint64_t *ret_values,
+                                                   struct vf_why *why);
+/* Review page: one offline HTML file with names and photos, what changed since the device's last grant; 0600 by the caller. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_review(struct vf_vault *v, const struct vf_grant_file *file, int fd, const char *what,
+                                                  struct vf_why *why);
+
+#endif
