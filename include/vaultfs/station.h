@@ -122,6 +122,7 @@ struct vf_job_item { /* what a directory needs, computed once */
     struct vf_ref ref;
     int64_t changed_us;
     bool photo, signature; /* named by the manifest (not absent) and here */
+    bool text;             /* text is granted and every text value is here */
     bool missing;          /* some value that the manifest names has not arrived */
 };
 /* All jobs as they are now, by name; each with a reference for the caller. Ended and revoked ones are included until unmount. */
