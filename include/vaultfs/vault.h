@@ -171,7 +171,7 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_vault_check(const char *path, const struct 
  * An absent image is generation 0 and 32 zeroes; a text field always has a generation.
  */
 #define VF_MANIFEST_MAGIC "VFMANIF1"
-#define VF_MANIFEST_RECORDS_MAX VF_CSV_ROWS_MAX
+#define VF_MANIFEST_RECORDS_MAX 1000000u
 #define VF_MANIFEST_ITEM_LEN (4 + VF_HASH_LEN)
 #define VF_MANIFEST_MAX ((size_t)(64 + (size_t)VF_MANIFEST_RECORDS_MAX * (VF_REF_LEN + (size_t)VF_FIELD_COUNT * VF_MANIFEST_ITEM_LEN)))
 
