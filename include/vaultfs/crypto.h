@@ -11,24 +11,25 @@
 
 #include <vaultfs/base.h>
 
-#define VF_KEY_LEN 32
-#define VF_HASH_LEN 32
-#define VF_NONCE_LEN 24
-#define VF_TAG_LEN 16
-#define VF_SIG_LEN 64
+#define VF_KEY_LEN         32
+#define VF_HASH_LEN        32
+#define VF_NONCE_LEN       24
+#define VF_TAG_LEN         16
+#define VF_SIG_LEN         64
 #define VF_SEALED_OVERHEAD 48 /* libsodium sealed box: 32 ephemeral key + 16 tag */
-#define VF_VAULT_ID_LEN 16
-#define VF_SALT_LEN 32 /* `s`: fresh for every value, binds a field key to one plaintext */
+#define VF_VAULT_ID_LEN    16
+#define VF_SALT_LEN        32 /* `s`: fresh for every value, binds a field key to one plaintext */
 
 /* --------------------------------------------------------------------------------------------------------- secret memory */
 
 /*
  * Start the room: sodium_init, then one arena of `arena_bytes` (rounded up to pages) mapped between guard pages, MADV_DONTDUMP,
- * MADV_WIPEONFORK, mlock'ed - and the lock checked. VF_E_LOCKED_MEMORY says what RLIMIT_MEMLOCK is and how to raise it. Call once,
- * before any other function of this room and after daemonising (the arena is empty in a child). Not thread-safe.
+ * MADV_WIPEONFORK, mlock'ed - and the lock checked. VF_E_LOCKED_MEMORY says what RLIMIT_MEMLOCK is and how to raise it. 0 bytes: no
+ * arena, for programs that hold no secret. Call before any other function of this room and after daemonising: a child finds the
+ * arena wiped and gets NULL from vf_secret_new until it calls this again. VF_E_BUSY when called twice. Not thread-safe.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_crypto_init(size_t arena_bytes, struct vf_why *why);
-/* Wipe and unmap the arena. For the end of a program and for tests. */
+/* Wipe and unmap the arena; idempotent. For the end of a program and for tests. Not thread-safe. */
 VF_PUBLIC void vf_crypto_done(void);
 #define VF_ARENA_TOOL (1024 * 1024) /* for commands */
 /*
@@ -37,9 +38,9 @@ VF_PUBLIC void vf_crypto_done(void);
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_process_harden(struct vf_why *why);
 
-/* Zeroed memory from the arena, 64-byte aligned; NULL when it is full. Thread-safe. */
+/* Zeroed memory from the arena, 64-byte aligned; NULL when it is full (VF_E_LOCKED_MEMORY for the caller's caller). Thread-safe. */
 VF_PUBLIC void *vf_secret_new(size_t size);
-/* Wipe and give back; NULL is fine. */
+/* Wipe and give back; NULL is fine. A pointer that is not from vf_secret_new, or was freed before, ends the program (abort). */
 VF_PUBLIC void vf_secret_free(void *p);
 VF_PUBLIC void vf_secret_cleanup(void *pp); /* for VF_CLEANUP on a pointer from vf_secret_new */
 #define VF_SECRET VF_CLEANUP(vf_secret_cleanup)
@@ -55,7 +56,7 @@ struct vf_passphrase {
 
 /* ---------------------------------------------------------------------------------------------------- base64 and hashing */
 
-/* RFC 4648 base64 with padding, appended to `out`. */
+/* RFC 4648 base64 with padding, appended to `out`; constant time. */
 VF_PUBLIC void vf_base64_put(struct vf_buf *out, const void *data, size_t len);
 /* Canonical decoding only (padding required, no stray bits, no white space); exactly ret_len bytes must come out. */
 VF_PUBLIC VF_MUST_USE bool vf_base64_get(const char *text, size_t len, uint8_t *ret, size_t ret_len);
@@ -79,23 +80,23 @@ VF_PUBLIC void vf_hasher_done(struct vf_hasher *h);
 
 /* ------------------------------------------------------------------------------------------------------------- key types */
 
-#define VF_KEY_TYPE(name)                                                                                                     \
-    struct name {                                                                                                             \
-        uint8_t b[VF_KEY_LEN];                                                                                                \
+#define VF_KEY_TYPE(name)      \
+    struct name {              \
+        uint8_t b[VF_KEY_LEN]; \
     }
-VF_KEY_TYPE(vf_vault_key);       /* VK: feeds the KDF only */
-VF_KEY_TYPE(vf_wrap_secret);     /* W: the small file beside the database */
-VF_KEY_TYPE(vf_index_key);       /* blind index of warrant numbers */
-VF_KEY_TYPE(vf_wrap_key);        /* wraps record keys */
-VF_KEY_TYPE(vf_record_key);      /* RK[r] */
-VF_KEY_TYPE(vf_head_key);        /* encrypts a record's head (which fields, lengths, times) */
-VF_KEY_TYPE(vf_field_key);       /* FK: opens exactly one value */
-VF_KEY_TYPE(vf_grant_share);     /* GS */
-VF_KEY_TYPE(vf_release_secret);  /* online only */
-VF_KEY_TYPE(vf_release_share);   /* RS[r,p] */
-VF_KEY_TYPE(vf_envelope_key);    /* EK[r,p] */
-VF_KEY_TYPE(vf_catalogue_key);   /* of one grant */
-VF_KEY_TYPE(vf_station_key);     /* authenticates a station's clock; from the device identity */
+VF_KEY_TYPE(vf_vault_key);      /* VK: feeds the KDF only */
+VF_KEY_TYPE(vf_wrap_secret);    /* W: the small file beside the database */
+VF_KEY_TYPE(vf_index_key);      /* blind index of warrant numbers */
+VF_KEY_TYPE(vf_wrap_key);       /* wraps record keys */
+VF_KEY_TYPE(vf_record_key);     /* RK[r] */
+VF_KEY_TYPE(vf_head_key);       /* encrypts a record's head (which fields, lengths, times) */
+VF_KEY_TYPE(vf_field_key);      /* FK: opens exactly one value */
+VF_KEY_TYPE(vf_grant_share);    /* GS */
+VF_KEY_TYPE(vf_release_secret); /* online only */
+VF_KEY_TYPE(vf_release_share);  /* RS[r,p] */
+VF_KEY_TYPE(vf_envelope_key);   /* EK[r,p] */
+VF_KEY_TYPE(vf_catalogue_key);  /* of one grant */
+VF_KEY_TYPE(vf_station_key);    /* authenticates a station's clock; from the device identity */
 #undef VF_KEY_TYPE
 
 struct vf_vault_id {
@@ -111,10 +112,10 @@ enum vf_part { VF_PART_TEXT = 0, VF_PART_IMAGE = 1, VF_PART_COUNT = 2 };
 VF_PUBLIC void vf_kdf_index_key(const struct vf_vault_key *vk, struct vf_index_key *ret);
 VF_PUBLIC void vf_kdf_wrap_key(const struct vf_vault_key *vk, const struct vf_wrap_secret *w, struct vf_wrap_key *ret);
 VF_PUBLIC void vf_kdf_head_key(const struct vf_record_key *rk, struct vf_head_key *ret);
-VF_PUBLIC void vf_kdf_field_key(const struct vf_record_key *rk, uint8_t field, uint32_t generation, const uint8_t s[VF_SALT_LEN],
-                                struct vf_field_key *ret);
-VF_PUBLIC void vf_kdf_grant_share(const struct vf_vault_key *vk, const struct vf_wrap_secret *w, const struct vf_grant_id *grant,
-                                  struct vf_grant_share *ret);
+VF_PUBLIC void vf_kdf_field_key(const struct vf_record_key *rk, uint8_t field, uint32_t generation,
+                                const uint8_t s[VF_SALT_LEN], struct vf_field_key *ret);
+VF_PUBLIC void vf_kdf_grant_share(const struct vf_vault_key *vk, const struct vf_wrap_secret *w,
+                                  const struct vf_grant_id *grant, struct vf_grant_share *ret);
 VF_PUBLIC void vf_kdf_release_secret(const struct vf_vault_key *vk, const struct vf_wrap_secret *w,
                                      const struct vf_grant_id *grant, struct vf_release_secret *ret);
 VF_PUBLIC void vf_kdf_release_share(const struct vf_release_secret *secret, const struct vf_ref *ref, enum vf_part part,
@@ -140,7 +141,7 @@ VF_PUBLIC void vf_kdf_vault_commitment(const struct vf_vault_key *vk, const stru
  * field; so its size is padded + VF_VALUE_OVERHEAD. AD = label, vault id, ref, field, generation (docs/format.md).
  */
 #define VF_VALUE_OVERHEAD (VF_NONCE_LEN + 4 + VF_TAG_LEN)
-#define VF_VALUE_MAX (1024 * 1024) /* bytes of plaintext */
+#define VF_VALUE_MAX      (1024 * 1024) /* bytes of plaintext */
 
 struct vf_value_id {
     struct vf_vault_id vault;
@@ -149,16 +150,19 @@ struct vf_value_id {
     uint32_t generation;
 };
 /* `out` has exactly padded + VF_VALUE_OVERHEAD bytes; len <= padded <= VF_VALUE_MAX + 8192. Random nonce. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_value_seal(const struct vf_field_key *fk, const struct vf_value_id *id, const void *plain,
-                                                size_t len, size_t padded, uint8_t *out);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_value_seal(const struct vf_field_key *fk, const struct vf_value_id *id,
+                                                const void *plain, size_t len, size_t padded, uint8_t *out);
 /*
  * Open `sealed`; `scratch` (locked memory, at least sealed_len - VF_NONCE_LEN - VF_TAG_LEN bytes) receives the padded plaintext,
  * *ret_plain points into it and *ret_len is the true length. VF_E_DAMAGED when the tag, the padding or the length is wrong; scratch
- * is wiped then. The caller wipes scratch after use.
+ * is wiped then. VF_E_LIMIT when scratch is too small. The caller wipes scratch after use.
+ *
+ * All of the vf_*_open functions and vf_record_key_unwrap below return VF_E_DAMAGED when the tag is wrong (the wrong key, ref, grant or
+ * bytes), and leave zeroes in their output then. None gives a reason: the caller knows which record or file it is.
  */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_value_open(const struct vf_field_key *fk, const struct vf_value_id *id, const uint8_t *sealed,
-                                                size_t sealed_len, uint8_t *scratch, size_t scratch_len, const uint8_t **ret_plain,
-                                                size_t *ret_len);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_value_open(const struct vf_field_key *fk, const struct vf_value_id *id,
+                                                const uint8_t *sealed, size_t sealed_len, uint8_t *scratch,
+                                                size_t scratch_len, const uint8_t **ret_plain, size_t *ret_len);
 
 /* Record keys, wrapped: nonce(24) || 32 || tag(16); AD = label, vault, ref. */
 #define VF_WRAPPED_LEN (VF_NONCE_LEN + VF_KEY_LEN + VF_TAG_LEN)
@@ -170,26 +174,28 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_record_key_unwrap(const struct vf_wrap_key 
                                                        struct vf_record_key *ret);
 /* A record's head: nonce || len || tag; AD = label, vault, ref. `out` has len + VF_HEAD_OVERHEAD bytes. */
 #define VF_HEAD_OVERHEAD (VF_NONCE_LEN + VF_TAG_LEN)
-VF_PUBLIC void vf_head_seal(const struct vf_head_key *hk, const struct vf_vault_id *vault, const struct vf_ref *ref, const void *plain,
-                            size_t len, uint8_t *out);
+VF_PUBLIC void vf_head_seal(const struct vf_head_key *hk, const struct vf_vault_id *vault, const struct vf_ref *ref,
+                            const void *plain, size_t len, uint8_t *out);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_head_open(const struct vf_head_key *hk, const struct vf_vault_id *vault,
                                                const struct vf_ref *ref, const uint8_t *in, size_t in_len, uint8_t *out);
 /*
  * Envelopes: n field keys (n*32 bytes) under EK; n*32 + 16 bytes come out. The key is used for this one message only (it depends on
  * grant, record and part), so the nonce is zero and the result is deterministic: a co-signer can derive it anew and compare.
- * AD = label, vault, grant, ref, part, n.
+ * Hence a grant id must never serve for a second content: issue anew under a new id. AD = label, vault, grant, ref, part, n (<= 255).
  */
-VF_PUBLIC void vf_envelope_seal(const struct vf_envelope_key *ek, const struct vf_vault_id *vault, const struct vf_grant_id *grant,
-                                const struct vf_ref *ref, enum vf_part part, const struct vf_field_key *keys, size_t n,
-                                uint8_t *out);
+VF_PUBLIC void vf_envelope_seal(const struct vf_envelope_key *ek, const struct vf_vault_id *vault,
+                                const struct vf_grant_id *grant, const struct vf_ref *ref, enum vf_part part,
+                                const struct vf_field_key *keys, size_t n, uint8_t *out);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_envelope_open(const struct vf_envelope_key *ek, const struct vf_vault_id *vault,
-                                                   const struct vf_grant_id *grant, const struct vf_ref *ref, enum vf_part part,
-                                                   const uint8_t *in, size_t n, struct vf_field_key *ret_keys);
+                                                   const struct vf_grant_id *grant, const struct vf_ref *ref,
+                                                   enum vf_part part, const uint8_t *in, size_t n,
+                                                   struct vf_field_key *ret_keys);
 /* The catalogue, one message (deterministic likewise); len + 16 bytes. AD = label, vault, grant. */
-VF_PUBLIC void vf_catalogue_seal(const struct vf_catalogue_key *ck, const struct vf_vault_id *vault, const struct vf_grant_id *grant,
-                                 const uint8_t *plain, size_t len, uint8_t *out);
+VF_PUBLIC void vf_catalogue_seal(const struct vf_catalogue_key *ck, const struct vf_vault_id *vault,
+                                 const struct vf_grant_id *grant, const uint8_t *plain, size_t len, uint8_t *out);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_catalogue_open(const struct vf_catalogue_key *ck, const struct vf_vault_id *vault,
-                                                    const struct vf_grant_id *grant, const uint8_t *in, size_t in_len, uint8_t *out);
+                                                    const struct vf_grant_id *grant, const uint8_t *in, size_t in_len,
+                                                    uint8_t *out);
 
 /* -------------------------------------------------------------------------------------------------------------- identities */
 
@@ -212,7 +218,7 @@ VF_PUBLIC void vf_identity_pub_put(const struct vf_identity_pub *pub, struct vf_
 VF_PUBLIC VF_MUST_USE enum vf_err vf_identity_pub_parse(const char *line, size_t len, struct vf_identity_pub *ret,
                                                         struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_identity_pub_read(const char *path, struct vf_identity_pub *ret, struct vf_why *why);
-/* SHA-256 of the text line without newline; for people: 8 groups of 4 base32 characters (160 bits) to read over the phone. */
+/* SHA-256 of the text line without newline; for people: its first 160 bits, 8 groups of 4 base32 characters with '-' between. */
 VF_PUBLIC void vf_identity_fingerprint(const struct vf_identity_pub *pub, struct vf_hash *ret);
 #define VF_FINGERPRINT_TEXT_LEN 39
 VF_PUBLIC void vf_fingerprint_text(const struct vf_hash *hash, char out[VF_FINGERPRINT_TEXT_LEN + 1]);
@@ -229,7 +235,8 @@ VF_PUBLIC const struct vf_identity_pub *vf_identity_pub_get(const struct vf_iden
 /*
  * Encoded secret file (docs/format.md): type, version, the public line, Argon2id parameters and salt (zero: stored without
  * passphrase), nonce, encrypted secrets. pass == NULL stores without a passphrase. Defaults 256 MiB / 3 passes; reading accepts
- * 64 MiB/2 to 1 GiB/10 (VF_E_REFUSED outside). Argon2 memory is libsodium's own, not the arena.
+ * 64 MiB/2 to 1 GiB/10 (VF_E_REFUSED outside, writing too). Argon2 memory is libsodium's own, not the arena; VF_E_NOMEM when there is
+ * not that much. An empty passphrase is VF_E_INPUT.
  */
 struct vf_argon2 {
     uint32_t mem_kib;
@@ -239,16 +246,20 @@ struct vf_argon2 {
 VF_PUBLIC VF_MUST_USE enum vf_err vf_identity_encode(const struct vf_identity *id, const struct vf_passphrase *pass,
                                                      struct vf_argon2 cost, struct vf_buf *out, struct vf_why *why);
 /* What can be seen without the passphrase. *ret_locked: a passphrase is needed. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_identity_peek(const uint8_t *data, size_t len, struct vf_identity_pub *ret, bool *ret_locked,
-                                                   struct vf_why *why);
-/* VF_E_PASSPHRASE for a wrong or missing passphrase. Checks that the secrets give the public keys that stand beside them. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_identity_peek(const uint8_t *data, size_t len, struct vf_identity_pub *ret,
+                                                   bool *ret_locked, struct vf_why *why);
+/*
+ * VF_E_PASSPHRASE for a wrong or missing passphrase; VF_E_FORMAT, VF_E_VERSION for another file; VF_E_DAMAGED when the checksum is wrong
+ * or the secrets do not give the public keys that stand beside them. `pass` is ignored by a file that was stored without.
+ */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_identity_decode(const uint8_t *data, size_t len, const struct vf_passphrase *pass,
                                                      struct vf_identity **ret, struct vf_why *why);
 #define VF_IDENTITY_FILE_MAX 4096
 
 /* Sealed boxes (crypto_box_seal) to an identity; for vault keys and grant shares, typed. 80 bytes each. */
 #define VF_SEALED_KEY_LEN (VF_KEY_LEN + VF_SEALED_OVERHEAD)
-VF_PUBLIC void vf_vault_key_seal(const struct vf_vault_key *vk, const struct vf_identity_pub *to, uint8_t out[VF_SEALED_KEY_LEN]);
+VF_PUBLIC void vf_vault_key_seal(const struct vf_vault_key *vk, const struct vf_identity_pub *to,
+                                 uint8_t out[VF_SEALED_KEY_LEN]);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_vault_key_open(const struct vf_identity *id, const uint8_t in[VF_SEALED_KEY_LEN],
                                                     struct vf_vault_key *ret);
 VF_PUBLIC void vf_grant_share_seal(const struct vf_grant_share *gs, const struct vf_identity_pub *to,
@@ -265,7 +276,7 @@ VF_PUBLIC void vf_station_mac(const struct vf_station_key *key, const void *data
  * C2SP signed-note: text (UTF-8, no control characters but newline, ends with newline), an empty line, then signature lines
  * "— NAME BASE64(key id 4 || Ed25519 signature 64)\n". The key id is the first 4 bytes of SHA-256(name || 0x0A || 0x01 || key).
  */
-#define VF_NOTE_MAX (1024 * 1024)
+#define VF_NOTE_MAX      (1024 * 1024)
 #define VF_NOTE_SIGS_MAX 64
 
 struct vf_note_key { /* a public key under its name */
@@ -275,11 +286,13 @@ struct vf_note_key { /* a public key under its name */
 struct vf_note_sig {
     const char *name; /* into the note */
     size_t name_len;
+    const char *line; /* the whole line, without its newline */
+    size_t line_len;
     uint8_t id[4];
-    uint8_t sig[VF_SIG_LEN]; /* of algorithm 0x01; signatures of another length are kept out (unknown) */
-    bool ed25519;
+    bool ed25519; /* of the length of algorithm 0x01; else an unknown kind, and sig is zero */
+    uint8_t sig[VF_SIG_LEN];
 };
-struct vf_note { /* a parsed view; borrows the bytes it was parsed from */
+struct vf_note {      /* a parsed view; borrows the bytes it was parsed from */
     const char *text; /* with its final newline, without the empty line */
     size_t text_len;
     size_t total_len; /* text, empty line and signature lines */
@@ -291,17 +304,21 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_note_parse(const void *data, size_t len, st
 VF_PUBLIC void vf_note_key_of(const struct vf_identity_pub *pub, struct vf_note_key *ret); /* name and Ed25519 key */
 VF_PUBLIC void vf_note_key_id(const char *name, size_t name_len, const uint8_t key[32], uint8_t ret[4]);
 /*
- * Check the signatures of known keys. A failing signature of a known key rejects the note (VF_E_FORGED); unknown ones are ignored.
- * signed_by[i] is set for each keys[i] (distinct public keys; duplicates in keys[] count once) that signed; *ret_count is their number.
+ * Check the signatures of known keys. A failing signature of a known key (name and key id match) rejects the note (VF_E_FORGED), and so
+ * does one of another length; signatures of unknown keys are ignored. signed_by[nkeys] says which of the keys signed; *ret_count is
+ * the number of distinct public keys among them, and may be 0: the caller compares it with its threshold.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_note_verify(const struct vf_note *note, const struct vf_note_key *keys, size_t nkeys,
                                                  bool *signed_by, size_t *ret_count, struct vf_why *why);
-/* Append text, empty line and one signature to `out` (text must end with newline and be a legal note text). */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_note_sign(const char *text, size_t len, const struct vf_identity *id, struct vf_buf *out,
-                                               struct vf_why *why);
-/* Append to `out` the note with one more signature (unchanged if this key has signed it already). */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_note_cosign(const struct vf_note *note, const struct vf_identity *id, struct vf_buf *out,
-                                                 struct vf_why *why);
+/*
+ * Append text, empty line and one signature to `out`. VF_E_INPUT: the text does not end with a newline, or a line of it is not
+ * vf_text_printable. VF_E_LIMIT: over VF_NOTE_MAX or VF_NOTE_SIGS_MAX (here and below).
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_note_sign(const char *text, size_t len, const struct vf_identity *id,
+                                               struct vf_buf *out, struct vf_why *why);
+/* Append to `out` the note with one more signature (unchanged if this key has signed it already; VF_E_FORGED if that one is false). */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_note_cosign(const struct vf_note *note, const struct vf_identity *id,
+                                                 struct vf_buf *out, struct vf_why *why);
 /* Append to `out` note a with the signature lines of b that a lacks; VF_E_FORGED when the texts differ. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_note_merge(const struct vf_note *a, const struct vf_note *b, struct vf_buf *out,
                                                 struct vf_why *why);
@@ -312,10 +329,11 @@ struct vf_seal_key {
     uint8_t pub[32];
 };
 VF_PUBLIC void vf_seal_key_new(struct vf_seal_key *ret);
+/* False for a seed of zeroes: a wiped slot, never a secret. */
 VF_PUBLIC VF_MUST_USE bool vf_seal_key_from_seed(const uint8_t seed[32], struct vf_seal_key *ret);
 /* A signed note by this key under `name`. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_note_sign_seal(const char *text, size_t len, const char *name, const struct vf_seal_key *key,
-                                                    struct vf_buf *out, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_note_sign_seal(const char *text, size_t len, const char *name,
+                                                    const struct vf_seal_key *key, struct vf_buf *out, struct vf_why *why);
 
 /* ------------------------------------------------------------------------------------------------------------ Merkle trees */
 
@@ -345,7 +363,7 @@ VF_PUBLIC VF_MUST_USE bool vf_tree_check_consistency(uint64_t old_size, const st
 /*
  * A small flat file of two slots overwritten in place: for what must be really gone once replaced (W, seal secrets) or must survive
  * power loss in place (clock, device identity). Each slot: type(8), version, sequence u64, length u16, payload (at most
- * VF_SLOT_PAYLOAD), SHA-256 of all that; each slot starts on its own 4,096-byte block. Payloads may be secret: buffers are wiped.
+ * VF_SLOT_PAYLOAD), SHA-256 of all that, zeroes to the end of its own 4,096-byte block. Payloads may be secret: buffers are wiped.
  */
 #define VF_SLOT_PAYLOAD 3072
 struct vf_slot {
@@ -357,9 +375,13 @@ struct vf_slot {
 /* Make the file (mode 0600), slot 0 with `payload` and seq 1, slot 1 wiped; fsync'ed, folder too. VF_E_EXISTS. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_slots_create(const char *path, const char type[8], const void *payload, size_t len,
                                                   struct vf_why *why);
-/* Read both (caller wipes *ret with vf_wipe when secret; best in the arena). VF_E_DAMAGED when neither is readable. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_slots_read(const char *path, const char type[8], struct vf_slot ret[2], struct vf_why *why);
-/* Overwrite slot `which` (0, 1) in place and fdatasync; payload NULL wipes the slot with zeroes. */
+/*
+ * Read both (caller wipes *ret with vf_wipe when secret; best in the arena). VF_E_DAMAGED when neither is readable, VF_E_VERSION when what
+ * is there is of another type or version; what is not present is zeroed.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_slots_read(const char *path, const char type[8], struct vf_slot ret[2],
+                                                struct vf_why *why);
+/* Overwrite slot `which` (0, 1) in place and fdatasync; payload NULL wipes the slot with zeroes. The file never changes its size. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_slots_write(const char *path, const char type[8], unsigned which, uint64_t seq,
                                                  const void *payload, size_t len, struct vf_why *why);
 
