@@ -42,6 +42,17 @@ int vf_err_exit(enum vf_err err)
     return row_of(err)->status;
 }
 
+/* The beginning of a UTF-8 sequence whose rest was cut off. */
+static bool cut_in_two(const uint8_t *s, size_t left)
+{
+    if (s[0] < 0xc2 || left >= 4)
+        return false;
+    for (size_t i = 1; i < left; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return false;
+    return true;
+}
+
 /*
  * A reason is printed on terminals and names files that other people named. What could end the line, steer a terminal or
  * turn the reading direction becomes '?', and a character that the end of the buffer cut in two is dropped.
@@ -56,10 +67,12 @@ static void make_one_line(char *text)
     while (in < len) {
         uint32_t cp = 0;
         size_t n = vf_utf8_next(bytes + in, len - in, &cp);
+        if (n == 0 && cut_in_two(bytes + in, len - in))
+            break;
         if (n > 0 && vf_utf8_showable(cp)) {
             memmove(bytes + out, bytes + in, n);
             out += n;
-        } else if (n > 0 || bytes[in] < 0xc0 || len - in >= 4) {
+        } else {
             bytes[out++] = '?';
         }
         in += n > 0 ? n : 1;
