@@ -19,7 +19,7 @@
 
 #include <vaultfs/vault.h>
 
-#define VF_GRANT_RECORDS_MAX 1000000u
+#define VF_GRANT_RECORDS_MAX VF_MANIFEST_RECORDS_MAX
 #define VF_GRANT_FILE_MAX (UINT64_C(2) << 30)
 #define VF_PURPOSE_MAX 200 /* bytes */
 
@@ -40,9 +40,14 @@ struct vf_enrol {
     char origin[2048]; /* the origin note */
     size_t origin_len;
 };
+/* `now_us` is cut to whole seconds. Appended to `out`. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_enrol_make(const struct vf_identity *device, const struct vf_vault_id *vault,
                                                 const char *origin_note, size_t origin_len, int64_t now_us, struct vf_buf *out,
                                                 struct vf_why *why);
+/*
+ * Strict. Checked: the device's signature on the note, and that the origin is a station log's, owned and signed by the same device.
+ * VF_E_LIMIT, VF_E_FORMAT, VF_E_VERSION, VF_E_FORGED, VF_E_UNSIGNED.
+ */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_enrol_parse(const void *data, size_t len, const char *what, struct vf_enrol *ret,
                                                  struct vf_why *why);
 
@@ -77,7 +82,11 @@ struct vf_grant { /* the parsed text */
     struct vf_hash manifest_hash, envelopes_hash, catalogue_hash;
     struct vf_hash text_hash;
 };
-/* Encoder and strict decoder of the note's text (readable "key: value" lines in one fixed order; docs/format.md). */
+/*
+ * Encoder and strict decoder of the note's text (readable "key: value" lines in one fixed order; docs/format.md). What is read is put again
+ * and compared, so there is one way to write a grant. Times are whole seconds (put cuts them). VF_E_VERSION, VF_E_FORMAT, and
+ * VF_E_CLASS_REFUSED when a field of class C is named.
+ */
 VF_PUBLIC void vf_grant_put(const struct vf_grant *g, struct vf_buf *out);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_parse(const struct vf_note *note, const char *what, struct vf_grant *ret,
                                                  struct vf_why *why);
@@ -99,8 +108,11 @@ struct vf_grant_file {
 /* Strict: every length, order and hash checked (manifest, envelopes, catalogue against the text). Signatures are not looked at. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_file_parse(const void *data, size_t len, const char *what, struct vf_grant_file *ret,
                                                       struct vf_why *why);
-/* k of n under the ruling policy of `chain`, which must be the version that the grant names or a newer one in which k of its admins
- * still sign. VF_E_UNSIGNED (says who is missing: "1 of 2 signatures"), VF_E_FORGED, VF_E_STALE. */
+/*
+ * k of n under the ruling policy of `chain`, which must be the version that the grant names or a newer one in which k of its admins
+ * still sign. VF_E_UNSIGNED (says who is missing: "1 of 2 signatures"), VF_E_FORGED (a signature fails, or the named version is not the
+ * one known), VF_E_STALE (the grant names a newer policy than is known), VF_E_REFUSED (another force's grant).
+ */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_verify(const struct vf_grant_file *file, const struct vf_policy_chain *chain,
                                                   struct vf_why *why);
 /* The window against `now_us`: VF_E_NOT_YET, VF_E_EXPIRED, with the sentence a person gets. */
@@ -130,7 +142,10 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_open_keys(const struct vf_grant *g, c
                                                      const struct vf_ref *ref, enum vf_part part, const uint8_t *envelope,
                                                      struct vf_field_key *ret_keys);
 
-/* The decrypted catalogue: what a listing needs. Fixed stride, ascending refs; freed with vf_catalogue_free (wiped). */
+/*
+ * The decrypted catalogue: what a listing needs. Fixed stride, ascending refs; ordinary memory, wiped by vf_catalogue_free. Every row is
+ * checked against the manifest. VF_E_DAMAGED when it does not open with the share, VF_E_FORMAT when it contradicts the manifest.
+ */
 struct vf_catalogue;
 VF_PUBLIC VF_MUST_USE enum vf_err vf_catalogue_decode(const struct vf_grant *g, const struct vf_grant_share *gs,
                                                       const struct vf_manifest *manifest, const uint8_t *bytes, size_t len,
@@ -154,13 +169,15 @@ struct vf_bundle_value {
 };
 /*
  * Read a bundle from a file descriptor front to back with bounded memory: each value is handed over whole, in order. Strict: sizes,
- * order, end. Authenticity is the caller's: compare SHA-256 with the manifest of a verified grant.
+ * order, end; an entry of class C is VF_E_CLASS_REFUSED. Authenticity is the caller's: compare SHA-256 with the manifest of a verified
+ * grant. `fd` stays the caller's, stands at the beginning of the bundle and may be a pipe; `what` is copied. Of a regular file the size is
+ * checked at once, so a bundle cut short is refused before its first value. After a failure every further call fails.
  */
 struct vf_bundle_reader;
 VF_PUBLIC VF_MUST_USE enum vf_err vf_bundle_open(int fd, const char *what, struct vf_bundle_reader **ret, struct vf_why *why);
 VF_PUBLIC const struct vf_vault_id *vf_bundle_vault(const struct vf_bundle_reader *r);
 VF_PUBLIC uint32_t vf_bundle_count(const struct vf_bundle_reader *r);
-VF_PUBLIC uint64_t vf_bundle_bytes(const struct vf_bundle_reader *r);
+VF_PUBLIC uint64_t vf_bundle_bytes(const struct vf_bundle_reader *r); /* of all its values */
 /* The next value; *ret_data is valid until the next call. VF_E_NOT_FOUND after the last (then the end was checked too). */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_bundle_next(struct vf_bundle_reader *r, struct vf_bundle_value *ret, const uint8_t **ret_data,
                                                  struct vf_why *why);
@@ -175,19 +192,19 @@ struct vf_revocation {
     bool is_device;
     struct vf_grant_id grant;
     struct vf_hash device; /* enrolment id */
-    char name[VF_NAME_MAX + 1];
-    uint32_t prekey_batch, prekey_number; /* 0: none */
+    char name[VF_NAME_MAX + 1];           /* of the device, or of the device that the grant is for */
+    uint32_t prekey_batch, prekey_number; /* batch 0: none */
     char reason[VF_PURPOSE_MAX + 1];
     int64_t time_us;
 };
 VF_PUBLIC VF_MUST_USE enum vf_err vf_revocation_make(const struct vf_revocation *r, const struct vf_identity *admin,
                                                      struct vf_buf *out, struct vf_why *why);
-/* Parse and verify under the ruling policy. */
+/* Parse and verify under the ruling policy. VF_E_UNSIGNED: no admin of it signed; VF_E_REFUSED: of another force. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_revocation_parse(const void *data, size_t len, const char *what,
                                                       const struct vf_policy_chain *chain, struct vf_revocation *ret,
                                                       struct vf_why *why);
 
-/* What a file from outside is, by its first bytes: for `station receive` and friends. */
+/* What a file from outside is, by its first bytes (32 are enough): for `station receive` and friends. */
 enum vf_artefact {
     VF_ARTEFACT_UNKNOWN,
     VF_ARTEFACT_POLICY,
