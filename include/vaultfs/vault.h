@@ -124,6 +124,7 @@ enum vf_vault_table {
     VF_VT_GRANT,    /* grant id -> struct vf_grant_row */
     VF_VT_MANIFEST, /* SHA-256 -> manifest bytes (shared by renewals) */
     VF_VT_DEVICE,   /* fingerprint(32) -> enrolment, state */
+    VF_VT_TIMES,    /* SHA-256 of a manifest -> i64 seconds a record: the times that its catalogues tell, for renewals */
     VF_VT_COUNT
 };
 VF_PUBLIC struct vf_store *vf_vault_store(struct vf_vault *v);
