@@ -9,12 +9,14 @@
  *                                          not durable when the disk failed, and was written anew).
  *   checkpoints                            C2SP tlog-checkpoint notes, one after the other, each followed by an empty line
  *   lock                                   one writer (OFD lock)
+ *   handed-in                              only in copies made by vf_handin_store: what lies beyond the last checkpoint does not count
  * and, outside it and never sent, a slot file `seal`: the current seal secret, with the tree's right edge and the byte position of the
  * last checkpoint, so that opening costs no more than the unsealed tail.
  *
  * Order of sealing: (1) new seal key; (2) append the seal entry that names it; (3) make that durable; (4) write the new secret with the
  * tree's state to the other slot, durable; (5) sign the checkpoint that covers the seal entry with the old secret, append, durable;
- * (6) wipe the old slot. After a crash exactly one slot holds the key that the last checkpoint's newest covered seal entry names.
+ * (6) wipe the old slot. Nothing is appended between (2) and (5), so every seal entry is the last one that its checkpoint covers, or is
+ * followed by a recover entry. docs/format.md says what each crash leaves behind and why no key ever signs twice.
  */
 #ifndef VAULTFS_AUDIT_H
 #define VAULTFS_AUDIT_H
@@ -72,7 +74,8 @@ VF_PUBLIC VF_MUST_USE bool vf_event_parse(const char *s, size_t len, enum vf_eve
 
 /*
  * What a room reports. Everything is borrowed for the call; NULL or zero means "leave it out" except where said. seq, time, nonce, host and
- * session are filled in by the writer. Strings are bounded (256 bytes are kept) and JSON-escaped. Never put a field value here.
+ * session are filled in by the writer. Strings are bounded (256 bytes are kept) and JSON-escaped. Never put a field value here. The
+ * events seal, recover and gap are the writer's own.
  */
 struct vf_entry {
     enum vf_event event;
@@ -96,15 +99,27 @@ struct vf_entry {
     const char *result; /* "ok", or an errno name as a program saw it ("EKEYEXPIRED"), or a reason code; never NULL */
 };
 #define VF_ENTRY_REFS_MAX 1024
-#define VF_ENTRY_LINE_MAX 16384
+#define VF_ENTRY_LINE_MAX 24576 /* the longest that the above can come to, without the newline */
 
-/* A parsed line: numbers and borrowed slices of it (unescaped strings are not needed for verification). */
+/* A parsed line: numbers and borrowed pieces of it, as they stand in the line (strings without their quotes, still escaped). */
+struct vf_entry_text {
+    const char *p; /* NULL: the line has no such field */
+    size_t len;
+};
 struct vf_entry_view {
     uint64_t seq;
     int64_t time_us;
     enum vf_event event;
     const char *line;
     size_t line_len;
+    struct vf_entry_text grant, job, recipient;
+    struct vf_entry_text refs;     /* "REF","REF"... without the brackets; or `all` without quotes */
+    struct vf_entry_text manifest; /* 64 hex digits */
+    struct vf_entry_text part, fields /* as refs */, exe, object, host, session, result;
+    bool all, has_bytes, has_caller, has_count;
+    uint64_t bytes, count;
+    uint32_t uid;
+    int32_t pid;
     uint8_t seal_key[32]; /* of seal entries */
 };
 /* Strict: the exact form that the writer makes ({"seq":N,"time":"…","event":"…", …), any unknown event or order is VF_E_FORMAT. */
@@ -117,31 +132,39 @@ enum vf_log_kind { VF_LOG_STATION, VF_LOG_VAULT, VF_LOG_DESK };
 struct vf_log;
 
 struct vf_log_options {
-    int64_t (*now_us)(void *user); /* NULL: vf_clock_wall_us. The writer makes it never decrease and notes a step back. */
+    /* NULL: vf_clock_wall_us. Called under the log's lock. The writer makes it never decrease; a step back of more than a second, or
+     * forward of more than an hour against vf_clock_boot_us, becomes a clock entry (result "back" or "forward", count in seconds). */
+    int64_t (*now_us)(void *user);
     void *user;
-    bool batch; /* commands: seal once at close only, not every second */
+    bool batch;           /* commands: seal once at close only (and every 1,024 entries), not every second */
+    uint64_t segment_max; /* 0: VF_LOG_SEGMENT_MAX */
 };
-#define VF_LOG_SEAL_INTERVAL_US VF_SECOND_US
+#define VF_LOG_SEAL_INTERVAL_US VF_SECOND_US /* at most; sealing starts early enough to be done by then on a disk that is not stuck */
 #define VF_LOG_SEAL_ENTRIES 1024
 #define VF_LOG_SEGMENT_MAX (64u * 1024 * 1024)
 
 /*
  * Make the folder `dir` and the slot file `seal_path`, origin signed by `signer` (the device, desk or admin). `restored_from`: a checkpoint
- * note's text that this log follows (a restored vault), or NULL. *ret_id (may be NULL): the log id.
+ * note, or its text alone, that this log follows (a restored vault), or NULL. *ret_id (may be NULL): the log id. The origin is written
+ * last: what a crash leaves without it is no log (make it in a folder that is renamed into place).
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_log_create(const char *dir, const char *seal_path, enum vf_log_kind kind,
                                                 const struct vf_identity *signer, const char *restored_from, struct vf_hash *ret_id,
                                                 struct vf_why *why);
 /*
  * Open for writing: lock (VF_E_BUSY names the pid), recover (cut a torn tail, decide between the two seal slots, say so with a recover
- * entry), start the writer thread. VF_E_DAMAGED when the stored state contradicts itself. After daemonising.
+ * entry), start the writer thread. VF_E_DAMAGED when the stored state contradicts itself: seal and log are not of the same moment (one
+ * was restored), sealed entries or checkpoints are missing. After daemonising.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_log_open(const char *dir, const char *seal_path, const struct vf_log_options *opt,
                                               struct vf_log **ret, struct vf_why *why);
 /*
  * Take an entry into the queue: assigns seq, time and nonce. Returns at once; durable only after vf_log_wait(seq). Thread-safe.
- * VF_E_DISK_FULL (EIO for programs is ENOSPC) when the log cannot be written: full, read-only, folder gone. Each call then tries again
- * (at most every 100 ms) and the log recovers by itself when it can: in a new segment, the failed tail written off, with a gap entry.
+ * VF_E_DISK_FULL (ENOSPC for programs) whenever the log cannot be written or sealed: full, read-only, folder gone, input/output error.
+ * Each call then tries again (at most every 100 ms; the thread by itself once a second) and the log recovers by itself when it can: in a
+ * new segment, the failed tail written off, with a gap entry that counts the entries lost and refused. *ret_seq is a ticket for
+ * vf_log_wait: the entry's seq in its low 40 bits; above them, how often entries were lost before (0 in a healthy log), because
+ * a lost entry's seq is given to another one.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_log_append(struct vf_log *log, const struct vf_entry *entry, uint64_t *ret_seq,
                                                 struct vf_why *why);
@@ -158,8 +181,8 @@ struct vf_log_state {
     struct vf_hash id;       /* SHA-256 of the origin note */
     uint64_t size;           /* entries, durable */
     uint64_t sealed;         /* covered by the last checkpoint */
-    int64_t last_time_us;
-    bool writable;
+    int64_t last_time_us;    /* of the last durable entry; 0: none */
+    bool writable;           /* the last attempt to write or seal came through */
 };
 VF_PUBLIC void vf_log_state_get(struct vf_log *log, struct vf_log_state *ret);
 /* The last checkpoint note (whole), appended to `out`; empty when there is none yet. */
@@ -170,16 +193,19 @@ VF_PUBLIC const char *vf_log_session(const struct vf_log *log);
 /* -------------------------------------------------------------------------------------------------------------- checkpoints */
 
 struct vf_checkpoint {
-    char origin[128];
+    char origin[128]; /* NUL-terminated; a longer origin is refused */
     uint64_t size;
     struct vf_hash root;
 };
 /* Strict parse of a checkpoint's text (C2SP tlog-checkpoint: origin, decimal size, base64 root; extension lines allowed and ignored). */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_checkpoint_parse(const struct vf_note *note, struct vf_checkpoint *ret, struct vf_why *why);
-/* A receipt: the checkpoint note with one more line, the C2SP tlog-cosignature (type 0x04, timestamp, Ed25519) of `by`. */
+/* The text of one (three lines), appended. */
+VF_PUBLIC void vf_checkpoint_put(const char *origin, uint64_t size, const struct vf_hash *root, struct vf_buf *out);
+/* A receipt: the checkpoint note with one more line, the C2SP tlog-cosignature (type 0x04, timestamp, Ed25519) of `by`: the cosigning key
+ * of a desk, the signing key of an admin. vf_note_cosigner_key_of gives the key to verify with. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_receipt_make(const struct vf_note *checkpoint, const struct vf_identity *by, int64_t now_us,
                                                   struct vf_buf *out, struct vf_why *why);
-/* VF_E_UNSIGNED when none of keys cosigned, VF_E_FORGED when a known key's cosignature fails. */
+/* VF_E_UNSIGNED when none of keys cosigned, VF_E_FORGED when a known key's cosignature fails. *ret_time_us: the latest, if several did. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_receipt_verify(const struct vf_note *receipt, const struct vf_note_key *keys, size_t nkeys,
                                                     struct vf_checkpoint *ret, int64_t *ret_time_us, struct vf_why *why);
 
@@ -199,6 +225,7 @@ struct vf_origin {
     int64_t created_us;
     uint8_t seal_key[32];
     bool restored;
+    struct vf_checkpoint follows; /* where the log stood that a restored one follows */
 };
 VF_PUBLIC VF_MUST_USE enum vf_err vf_origin_parse(const struct vf_note *note, struct vf_origin *ret, struct vf_why *why);
 
@@ -208,25 +235,31 @@ struct vf_verify_options {
     const struct vf_hash *log_id;         /* expected id (from an enrolment), or NULL */
     const struct vf_note *checkpoints;    /* held elsewhere: receipts or checkpoints that this log must extend */
     size_t ncheckpoints;
-    /* each entry in order, proven or not (see sealed); NULL: none. Return an error to stop. */
+    /* Each well-formed entry in order, proven or not (see sealed), in a second pass over the file; NULL: none. Return an error to stop.
+     * VF_E_FORGED from vf_log_verify then means that the file was changed between the passes: what was told is void. */
     enum vf_err (*each)(void *user, const struct vf_entry_view *entry, bool sealed, struct vf_why *why);
     void *user;
     void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
 };
-#define VF_VERDICT_FINDINGS_MAX 32
+#define VF_VERDICT_FINDINGS_MAX 32 /* the last one says so when there are more */
+#define VF_VERDICT_NOTES_MAX 8
 struct vf_verdict {
     bool good;
     struct vf_origin origin;
     struct vf_hash id;
-    bool origin_checked;
-    uint64_t entries;     /* lines read */
+    bool origin_checked;  /* signed by one of opt->signers */
+    uint64_t entries;     /* well-formed lines, in their place */
     uint64_t sealed;      /* covered by a checkpoint that verified */
     uint64_t checkpoints; /* verified */
     int64_t first_us, last_us, sealed_until_us;
     uint64_t recoveries, gaps, clock_steps; /* told by the log itself: not damage, worth a look */
+    uint64_t lost;                          /* sum of the gaps' counts */
+    uint64_t torn_bytes;                    /* an incomplete last line: the log is in use, or its writer was killed */
     struct vf_tree tree;                    /* at `sealed` */
-    size_t nfindings;
-    char findings[VF_VERDICT_FINDINGS_MAX][240]; /* "entry 1234: the line does not hash to what checkpoint 7 sealed" */
+    size_t nfindings;                       /* damage or forgery; `good` is false when there is any */
+    char findings[VF_VERDICT_FINDINGS_MAX][240]; /* "entries 96 to 127: at least one is not what checkpoint 7 sealed: …" */
+    size_t nnotes; /* no damage, but a reader should know: an unsealed tail, an incomplete last line, an origin not checked */
+    char notes[VF_VERDICT_NOTES_MAX][240];
 };
 /*
  * Verify a log folder or a handed-in file, following the seal chain from the origin: every line hashed, seq without gaps, times not
@@ -238,9 +271,11 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_log_verify(const char *path, const struct v
                                                 struct vf_why *why);
 
 /*
- * Store a handed-in file as a log folder copy `dir` (VAULT/devices/FINGERPRINT/log): verifies it, and that it extends what `dir` holds
- * already (VF_E_FORGED when it forks or is shorter); all or nothing. *ret: the verdict. Its last checkpoint note is put into
- * `checkpoint` (may be NULL).
+ * Store a handed-in file as a log folder copy `dir` (VAULT/devices/FINGERPRINT/log; its parent exists): verifies it (VF_E_FORGED with
+ * the first finding in `why` when it is not good) and that it extends what `dir` holds already (VF_E_FORGED when it forks or is
+ * shorter); all or nothing: the copy grows by what is new, and only the new checkpoints, written last, make it count. The same file
+ * again is VF_OK. *ret (may be NULL): the verdict, set whenever the file could be read. Its last checkpoint note is put into
+ * `checkpoint` (may be NULL). VF_E_BUSY while another process stores into the same folder.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_handin_store(const char *file, const char *dir, const struct vf_verify_options *opt,
                                                   struct vf_verdict *ret, struct vf_buf *checkpoint, struct vf_why *why);

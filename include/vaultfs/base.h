@@ -102,6 +102,12 @@ VF_PUBLIC enum vf_err vf_fail_prefix(struct vf_why *why, enum vf_err err, const 
 
 /* ------------------------------------------------------------------------------------------------------------------- bytes */
 
+/* Bytes that belong to somebody else; how long they live is said where one is handed out. */
+struct vf_slice {
+    const uint8_t *data;
+    size_t len;
+};
+
 /*
  * Reader over bytes from outside. Errors are sticky: after the first short read every getter returns zeroes and `bad` stays
  * set, so a parser reads all it wants and asks once. Integers are big-endian. Views point into the input.

@@ -24,11 +24,6 @@ struct vf_cursor;
 
 #define VF_STORE_TABLES_MAX 32
 
-struct vf_slice {
-    const uint8_t *data;
-    size_t len;
-};
-
 enum vf_store_mode {
     VF_STORE_READ,  /* read-only; several processes may read while one writes */
     VF_STORE_WRITE, /* several processes may open so; write transactions are serialised by LMDB's own lock */
