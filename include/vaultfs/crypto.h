@@ -54,6 +54,18 @@ struct vf_passphrase {
     char text[1024];
 };
 
+/*
+ * Get a passphrase: from source->file (its first line), the output of source->command, $CREDENTIALS_DIRECTORY/NAME.passphrase where NAME is
+ * the last part of `what` (the key's path, also shown in the prompt), or the terminal without echo, in this order. `fresh`: a new one, typed
+ * twice. `ret` lies in the arena; its text is zero-filled behind len. VF_E_PASSPHRASE when there is none to be had.
+ */
+struct vf_passphrase_source {
+    const char *file;
+    const char *command;
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_passphrase_get(const struct vf_passphrase_source *source, const char *what, bool fresh,
+                                                    struct vf_passphrase *ret, struct vf_why *why);
+
 /* ---------------------------------------------------------------------------------------------------- base64 and hashing */
 
 /* RFC 4648 base64 with padding, appended to `out`; constant time. */
@@ -322,6 +334,22 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_note_cosign(const struct vf_note *note, con
 /* Append to `out` note a with the signature lines of b that a lacks; VF_E_FORGED when the texts differ. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_note_merge(const struct vf_note *a, const struct vf_note *b, struct vf_buf *out,
                                                 struct vf_why *why);
+
+/*
+ * C2SP tlog-cosignature, type 0x04: the key id is the first 4 bytes of SHA-256(name || 0x0A || 0x04 || key), the signature
+ * u64 seconds since 1970 || Ed25519 over "cosignature/v1\ntime SECONDS\n" and the note's text. A desk signs with its cosigning key,
+ * other roles with their signing key (the first line keeps these signatures apart from those on notes).
+ */
+VF_PUBLIC void vf_note_cosigner_key_of(const struct vf_identity_pub *pub, struct vf_note_key *ret); /* name and that key */
+/* Append to `out` the note with one more cosignature. time_s: 0 to 253402300799 (year 9999), else VF_E_INPUT. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_note_cosignature_put(const struct vf_note *note, const struct vf_identity *id, uint64_t time_s,
+                                                          struct vf_buf *out, struct vf_why *why);
+/*
+ * Check the cosignatures of known keys; a failing one of a known key is VF_E_FORGED, none at all VF_E_UNSIGNED. *ret_time_s: the
+ * latest time that one of them says; *ret_key: whose.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_note_cosignature_verify(const struct vf_note *note, const struct vf_note_key *keys, size_t nkeys,
+                                                             size_t *ret_key, uint64_t *ret_time_s, struct vf_why *why);
 
 /* One-time keys of the log's seal chain: an Ed25519 secret that signs one checkpoint. Lives in the arena. */
 struct vf_seal_key {

@@ -133,14 +133,17 @@ VF_PUBLIC struct vf_job *vf_job_ref(struct vf_job *job);
 VF_PUBLIC void vf_job_unref(struct vf_job *job);
 VF_PUBLIC const struct vf_grant *vf_job_grant(const struct vf_job *job);
 VF_PUBLIC const struct vf_grant_layout *vf_job_layout(const struct vf_job *job);
-VF_PUBLIC const struct vf_catalogue *vf_job_catalogue(const struct vf_job *job); /* NULL once forgotten */
+VF_PUBLIC const struct vf_catalogue *vf_job_catalogue(const struct vf_job *job); /* never NULL; as long as a reference is held */
 VF_PUBLIC uint32_t vf_job_count(const struct vf_job *job);
 VF_PUBLIC void vf_job_item_get(const struct vf_job *job, uint32_t index, struct vf_job_item *ret);
 /*
  * May a value be opened now? VF_OK; VF_E_NOT_YET, VF_E_EXPIRED, VF_E_REVOKED, VF_E_CLOCK. Cheap: no lock, no system call but clocks.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_job_may(struct vf_station *st, const struct vf_job *job, struct vf_why *why);
-/* Wipe the share and the catalogue of an ended job now; later opens give VF_E_EXPIRED. Waits for nobody: callers pass a gate first. */
+/*
+ * Wipe the grant share of an ended job now; later opens of values give VF_E_EXPIRED. The catalogue (refs and lengths) stays until the last
+ * reference goes, since listings may be at work. Waits for nobody: callers close their gate first.
+ */
 VF_PUBLIC void vf_job_forget(struct vf_job *job);
 
 /*
@@ -163,8 +166,8 @@ VF_PUBLIC void vf_value_reader_free(struct vf_value_reader *r);
 /*
  * Open one value: manifest row (checked against what was verified when the job was loaded), stored ciphertext, its SHA-256, envelope,
  * decryption, true length against the catalogue. VF_E_DAMAGED / VF_E_FORGED (EIO for programs), VF_E_NOT_FOUND when it has not arrived.
- * *ret_plain points into the reader's scratch until the next call or vf_value_reader_wipe. Does not look at time, budget or log: the
- * caller has done so.
+ * *ret_plain points into the reader's scratch until the next call or vf_value_reader_wipe; the caller may write one byte after the value
+ * (a text file's newline). Does not look at time, budget or log: the caller has done so.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_value_reader_get(struct vf_value_reader *r, const struct vf_job *job, uint32_t index,
                                                       unsigned field, const uint8_t **ret_plain, size_t *ret_len, struct vf_why *why);

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+#include "mount.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What changes only by delivery is believed for a day at most, and never beyond the end of the grant. */
+#define TIMEOUT_MAX 86400.0
+
+double vf_node_timeout(struct vf_session *s, const struct vf_node *node, struct vf_job *job)
+{
+    int64_t now;
+    if (node->kind == VF_NODE_ROOT || node->kind == VF_NODE_MARKER)
+        return TIMEOUT_MAX;
+    if (node->kind == VF_NODE_JOB || node->kind == VF_NODE_GRANT_TXT)
+        return 0; /* their contents tell of the end, and are asked for anew */
+    if (vf_slot_may(s, node->slot, job, NULL) || vf_station_time(s->station, &now, NULL))
+        return 0;
+    double left = (double)(vf_job_grant(job)->until_us - now) / (double)VF_SECOND_US;
+    return left < 0 ? 0 : left > TIMEOUT_MAX ? TIMEOUT_MAX : left;
+}
+
+void vf_entry_fill(struct vf_session *s, const struct vf_node *node, struct vf_job *job, struct fuse_entry_param *ret)
+{
+    *ret = (struct fuse_entry_param){.ino = vf_node_number(s, node)};
+    if (vf_node_stat(s, node, job, &ret->attr))
+        *ret = (struct fuse_entry_param){0};
+    else
+        ret->attr_timeout = ret->entry_timeout = vf_node_timeout(s, node, job);
+}
+
+/* --------------------------------------------------------------------------------------------------- listing, in order */
+
+/* One listing: reads `next` children from a position on. Positions: 1 and 2 are . and .., then the children from 3 on. */
+struct listing {
+    struct vf_session *s;
+    struct vf_node dir;
+    struct vf_job *job;
+};
+
+/* Names in the root and in a job folder, in a fixed order; false past the last. */
+static bool root_child(struct listing *l, uint64_t pos, struct vf_node *ret, char *name, size_t size)
+{
+    if (pos < VF_MARKERS) {
+        *ret = (struct vf_node){.kind = VF_NODE_MARKER, .index = (uint32_t)pos};
+        (void)snprintf(name, size, "%s", vf_marker_names[pos]);
+        return true;
+    }
+    pos -= VF_MARKERS;
+    bool found = false;
+    pthread_rwlock_rdlock(&l->s->jobs_lock);
+    if (pos < l->s->nslots) {
+        struct vf_slot_job *slot = l->s->slots[pos];
+        *ret = (struct vf_node){.kind = VF_NODE_JOB, .slot = slot};
+        (void)snprintf(name, size, "%s", slot->replaced ? "" : slot->name);
+        found = true;
+    }
+    pthread_rwlock_unlock(&l->s->jobs_lock);
+    return found;
+}
+
+static bool job_child(struct listing *l, uint64_t pos, struct vf_node *ret, char *name, size_t size)
+{
+    static const struct {
+        const char *name;
+        unsigned kind;
+    } children[] = {
+        {"GRANT.txt", VF_NODE_GRANT_TXT}, {"cards.csv", VF_NODE_CARDS},       {"cards-excel.csv", VF_NODE_CARDS_EXCEL},
+        {"photos", VF_NODE_PHOTOS},       {"signatures", VF_NODE_SIGNATURES}, {"records", VF_NODE_RECORDS},
+    };
+    if (l->s->opt->job) {
+        if (pos < VF_MARKERS)
+            return root_child(l, pos, ret, name, size);
+        pos -= VF_MARKERS;
+    }
+    if (pos >= sizeof(children) / sizeof(children[0]))
+        return false;
+    *ret = (struct vf_node){.kind = children[pos].kind, .slot = l->dir.slot};
+    bool there = vf_node_exists(ret, l->job) == 0;
+    if (ret->kind == VF_NODE_CARDS || ret->kind == VF_NODE_CARDS_EXCEL)
+        there = there && vf_cards_exist(l->s, l->job);
+    /* After the end only GRANT.txt is left. */
+    if (ret->kind != VF_NODE_GRANT_TXT && vf_slot_may(l->s, l->dir.slot, l->job, NULL))
+        there = false;
+    (void)snprintf(name, size, "%s", there ? children[pos].name : "");
+    return true;
+}
+
+static bool record_child(struct listing *l, uint64_t pos, struct vf_node *ret, char *name, size_t size)
+{
+    const struct vf_grant_layout *layout = vf_job_layout(l->job);
+    if (pos >= layout->ntext)
+        return false;
+    unsigned field = layout->text_field[pos];
+    *ret = (struct vf_node){.kind = VF_NODE_TEXT + field, .index = l->dir.index, .slot = l->dir.slot};
+    (void)snprintf(name, size, "%s", vf_field_info(field)->name);
+    return true;
+}
+
+static bool per_record_child(struct listing *l, uint64_t pos, struct vf_node *ret, char *name, size_t size)
+{
+    unsigned kind = VF_NODE_RECORD;
+    const char *suffix = "";
+    if (l->dir.kind == VF_NODE_PHOTOS) {
+        kind = VF_NODE_PHOTO;
+        suffix = ".JPG";
+    } else if (l->dir.kind == VF_NODE_SIGNATURES) {
+        kind = VF_NODE_SIGNATURE;
+        suffix = ".PNG";
+    }
+    if (pos >= vf_job_count(l->job))
+        return false;
+    *ret = (struct vf_node){.kind = kind, .index = (uint32_t)pos, .slot = l->dir.slot};
+    const struct vf_ref *ref = vf_catalogue_ref(vf_job_catalogue(l->job), ret->index);
+    if (vf_node_exists(ret, l->job))
+        name[0] = '\0';
+    else
+        (void)snprintf(name, size, "%.8s%s", ref->c, suffix);
+    return true;
+}
+
+/* The child at `pos`; an empty name means that there is none at this place, go on. False: the end. */
+static bool next_child(struct listing *l, uint64_t pos, struct vf_node *ret, char *name, size_t size)
+{
+    switch (l->dir.kind) {
+    case VF_NODE_ROOT:
+        return root_child(l, pos, ret, name, size);
+    case VF_NODE_JOB:
+        return job_child(l, pos, ret, name, size);
+    case VF_NODE_RECORD:
+        return record_child(l, pos, ret, name, size);
+    default:
+        return per_record_child(l, pos, ret, name, size);
+    }
+}
+
+/* A listing shows names only: . and .. carry no attributes that the kernel would take over. */
+static size_t put_dots(fuse_req_t req, struct listing *l, char *buf, size_t size, uint64_t *pos, bool plus)
+{
+    size_t used = 0;
+    for (; *pos < 2; (*pos)++) {
+        const char *name = *pos == 0 ? "." : "..";
+        struct stat st = {.st_ino = *pos == 0 ? vf_node_number(l->s, &l->dir) : FUSE_ROOT_ID, .st_mode = S_IFDIR};
+        struct fuse_entry_param e = {.attr = st};
+        off_t next = (off_t)(*pos + 1);
+        size_t need = plus ? fuse_add_direntry_plus(req, buf + used, size - used, name, &e, next)
+                           : fuse_add_direntry(req, buf + used, size - used, name, &st, next);
+        if (need > size - used)
+            break;
+        used += need;
+    }
+    return used;
+}
+
+static void list(fuse_req_t req, struct listing *l, size_t size, off_t off, bool plus)
+{
+    uint64_t pos = off < 0 ? 0 : (uint64_t)off;
+    VF_FREE char *buf = malloc(size ? size : 1);
+    if (!buf) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    size_t used = pos < 2 ? put_dots(req, l, buf, size, &pos, plus) : 0;
+    while (pos >= 2) {
+        struct vf_node node;
+        char name[64];
+        if (!next_child(l, pos - 2, &node, name, sizeof(name)))
+            break;
+        pos++;
+        if (name[0] == '\0')
+            continue;
+        size_t need;
+        if (plus) {
+            struct fuse_entry_param e;
+            struct vf_job *job = node.slot && node.slot != l->dir.slot ? vf_slot_job_ref(node.slot) : NULL;
+            vf_entry_fill(l->s, &node, job ? job : l->job, &e);
+            if (job)
+                vf_job_unref(job);
+            need = fuse_add_direntry_plus(req, buf + used, size - used, name, &e, (off_t)pos);
+        } else {
+            struct stat st = {.st_ino = vf_node_number(l->s, &node), .st_mode = vf_node_is_dir(&node) ? S_IFDIR : S_IFREG};
+            need = fuse_add_direntry(req, buf + used, size - used, name, &st, (off_t)pos);
+        }
+        if (need > size - used)
+            break;
+        used += need;
+    }
+    fuse_reply_buf(req, buf, used);
+}
+
+/* --------------------------------------------------------------------------------------------------------- operations */
+
+/* May this folder be opened or listed? The root and job folders always: a job that has ended shows GRANT.txt. */
+static int dir_may(struct vf_session *s, const struct vf_node *dir, struct vf_job *job)
+{
+    if (!vf_node_is_dir(dir))
+        return ENOTDIR;
+    if (dir->kind == VF_NODE_ROOT || dir->kind == VF_NODE_JOB)
+        return 0;
+    int err = vf_slot_may(s, dir->slot, job, NULL);
+    return err ? err : vf_node_exists(dir, job);
+}
+
+void vf_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct vf_session *s = fuse_req_userdata(req);
+    struct vf_node dir;
+    if (!vf_node_of(s, ino, &dir)) {
+        fuse_reply_err(req, ENOENT);
+        return;
+    }
+    struct vf_job *job = dir.slot ? vf_slot_job_ref(dir.slot) : NULL;
+    int err = dir_may(s, &dir, job);
+    if (err && err != ENOENT && err != ENOTDIR) {
+        struct vf_caller caller;
+        vf_caller_of(fuse_req_ctx(req), &caller);
+        vf_access_deny(s, &dir, job, &caller, err);
+    }
+    if (job)
+        vf_job_unref(job);
+    if (err)
+        fuse_reply_err(req, err);
+    else
+        fuse_reply_open(req, fi);
+}
+
+static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool plus)
+{
+    struct listing l = {.s = fuse_req_userdata(req)};
+    if (!vf_node_of(l.s, ino, &l.dir)) {
+        fuse_reply_err(req, ENOENT);
+        return;
+    }
+    l.job = l.dir.slot ? vf_slot_job_ref(l.dir.slot) : NULL;
+    int err = dir_may(l.s, &l.dir, l.job);
+    if (err)
+        fuse_reply_err(req, err);
+    else
+        list(req, &l, size, off, plus);
+    if (l.job)
+        vf_job_unref(l.job);
+}
+
+void vf_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    (void)fi;
+    read_dir(req, ino, size, off, false);
+}
+
+void vf_op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    (void)fi;
+    read_dir(req, ino, size, off, true);
+}

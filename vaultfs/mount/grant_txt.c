@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* GRANT.txt: who gave what to whom, why, until when, how it ends, what is missing and why. Read by people. */
+#include "mount.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+static void put_local(struct vf_buf *out, int64_t us)
+{
+    time_t t = (time_t)(us / VF_SECOND_US);
+    struct tm tm;
+    char text[64];
+    if (localtime_r(&t, &tm) && strftime(text, sizeof(text), "%d %b %Y %H:%M %Z", &tm) > 0)
+        vf_buf_fmt(out, " (here: %s)", text);
+}
+
+static void put_time(struct vf_buf *out, const char *label, int64_t us)
+{
+    char text[64];
+    vf_time_format_person(us, text, sizeof(text));
+    vf_buf_fmt(out, "%-11s %s", label, text);
+    put_local(out, us);
+    vf_buf_text(out, "\n");
+}
+
+/* One sentence on how things stand. */
+static void put_state(struct vf_session *s, struct vf_slot_job *slot, struct vf_job *job, struct vf_buf *out)
+{
+    struct vf_why why = {0};
+    switch (vf_slot_may(s, slot, job, &why)) {
+    case 0:
+        vf_buf_text(out, "This grant is in force.\n");
+        break;
+    case EKEYEXPIRED: {
+        char text[64];
+        vf_time_format_person(vf_job_grant(job)->until_us, text, sizeof(text));
+        vf_buf_fmt(out, "This grant ended on %s. Ask the force for a new one.\n", text);
+        break;
+    }
+    case EKEYREVOKED:
+        vf_buf_text(out, "The force has revoked this grant. Its files cannot be opened any more; ask the force.\n");
+        break;
+    case EKEYREJECTED:
+        vf_buf_text(out, "The clock of this computer was moved back. Files open again when it shows the right time.\n");
+        break;
+    case ENOKEY: {
+        char text[64];
+        vf_time_format_person(vf_job_grant(job)->from_us, text, sizeof(text));
+        vf_buf_fmt(out, "This grant starts on %s.\n", text);
+        break;
+    }
+    default:
+        vf_buf_fmt(out, "The files cannot be opened: %s\n", why.text);
+    }
+}
+
+#define MISSING_LISTED 50
+
+static void put_missing(struct vf_job *job, struct vf_buf *out)
+{
+    const struct vf_grant *g = vf_job_grant(job);
+    const struct vf_catalogue *c = vf_job_catalogue(job);
+    uint32_t missing = 0, no_photo = 0, listed = 0;
+    bool photos = (g->fields & VF_FIELD_BIT(VF_FIELD_PHOTO)) != 0;
+
+    for (uint32_t i = 0; i < vf_job_count(job); i++) {
+        struct vf_job_item item;
+        vf_job_item_get(job, i, &item);
+        missing += item.missing;
+        no_photo += photos && vf_catalogue_len(c, i, VF_FIELD_PHOTO) == 0;
+    }
+    if (missing == 0 && no_photo == 0) {
+        vf_buf_text(out, "\nNothing is missing.\n");
+        return;
+    }
+    if (missing)
+        vf_buf_fmt(out, "\n%u record%s not arrived in full: receive the delivery (the .bundle file) of this grant.\n", missing,
+                   missing == 1 ? " has" : "s have");
+    if (no_photo)
+        vf_buf_fmt(out, "\n%u record%s no photo at the force: there is nothing to receive for %s.\n", no_photo,
+                   no_photo == 1 ? " has" : "s have", no_photo == 1 ? "it" : "them");
+    for (uint32_t i = 0; i < vf_job_count(job) && listed < MISSING_LISTED; i++) {
+        struct vf_job_item item;
+        vf_job_item_get(job, i, &item);
+        bool none = photos && vf_catalogue_len(c, i, VF_FIELD_PHOTO) == 0;
+        if (!item.missing && !none)
+            continue;
+        vf_buf_fmt(out, "  %.8s  %s\n", vf_catalogue_ref(c, i)->c, item.missing ? "not arrived in full" : "no photo at the force");
+        listed++;
+    }
+    if (missing + no_photo > listed && listed == MISSING_LISTED)
+        vf_buf_text(out, "  and more\n");
+}
+
+void vf_grant_txt(struct vf_session *s, struct vf_slot_job *slot, struct vf_job *job, struct vf_buf *out)
+{
+    const struct vf_grant *g = vf_job_grant(job);
+
+    put_state(s, slot, job, out);
+    vf_buf_text(out, "\n");
+    vf_buf_fmt(out, "%-11s %s\n", "From", g->force_name);
+    vf_buf_fmt(out, "%-11s %s\n", "To", g->recipient);
+    vf_buf_fmt(out, "%-11s %s\n", "Job", g->job);
+    vf_buf_fmt(out, "%-11s %s\n", "Purpose", g->purpose);
+    vf_buf_fmt(out, "%-11s %u\n", "Records", g->records);
+    vf_buf_fmt(out, "%-11s ", "Fields");
+    vf_field_set_put(g->fields, ", ", out);
+    vf_buf_text(out, "\n");
+    if (g->budget)
+        vf_buf_fmt(out, "%-11s at most %llu different records may be opened\n", "Limit", (unsigned long long)g->budget);
+    put_time(out, "Issued", g->issued_us);
+    put_time(out, "Starts", g->from_us);
+    put_time(out, "Ends", g->until_us);
+    vf_buf_fmt(out, "%-11s %s\n", "How it ends", vf_grant_ends_text(g));
+    vf_buf_fmt(out, "%-11s %.16s\n", "Grant", g->id.c);
+    put_missing(job, out);
+    vf_buf_text(out, "\nEvery opening of a file is written to a log that the force receives. Files here are for the purpose above only:\n"
+                     "do not copy what you do not need, and delete what you copied once the job is done.\n");
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon's own types. Lock order, outermost first: session.jobs_lock, slot.files_lock, gate.lock, deny.lock. No lock is held across a
+ * reply or a notification to the kernel: both may need another request of ours to be answered first.
+ */
+#ifndef VF_MOUNT_INTERNAL_H
+#define VF_MOUNT_INTERNAL_H
+
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <vaultfs/mount.h>
+
+/* ------------------------------------------------------------------------------------------------------------- options */
+
+struct vf_mount_options {
+    char *station;
+    char *mountpoint;
+    bool foreground;
+    char *job;             /* --job: only this one, at the root */
+    char *passphrase_file; /* or NULL */
+    char *passphrase_command;
+    char *path_prefix; /* what photo_path in cards.csv begins with; NULL: the mount point */
+    bool allow_other;
+    bool cache_grant; /* cache=grant: pages stay until the end of the grant */
+    uid_t uid;
+    gid_t gid;
+    bool debug;
+};
+/* -1: go on; otherwise the exit status (help and version included). */
+int vf_options_parse(int argc, char **argv, struct vf_mount_options *ret);
+void vf_options_done(struct vf_mount_options *o);
+
+/* ---------------------------------------------------------------------------------------------------------------- gate */
+
+/*
+ * Everything that gives plaintext to the kernel (READ replies, NOTIFY_STORE) happens between enter and leave. Closing refuses newcomers
+ * and waits for those inside, so that what is invalidated afterwards cannot come back.
+ */
+struct vf_gate {
+    pthread_mutex_t lock;
+    pthread_cond_t empty;
+    unsigned inside;
+    bool closed;
+};
+void vf_gate_init(struct vf_gate *g);
+void vf_gate_done(struct vf_gate *g);
+bool vf_gate_enter(struct vf_gate *g);
+void vf_gate_leave(struct vf_gate *g);
+void vf_gate_close(struct vf_gate *g);
+
+/* ---------------------------------------------------------------------------------------------------------- open files */
+
+/*
+ * Files with plaintext that the kernel may hold: by inode, how many handles, and whether the pages were stored. The first opener stores
+ * while later ones of the same file wait: so no READ of that file can be outstanding, whose page locks the store would wait for.
+ */
+enum vf_file_state { VF_FILE_IDLE, VF_FILE_BUSY };
+struct vf_open_file {
+    uint64_t ino;
+    unsigned handles;
+    bool stored;
+    enum vf_file_state state;
+    struct vf_open_file *next;
+};
+#define VF_FILES_BUCKETS 4096
+struct vf_files {
+    pthread_mutex_t lock;
+    pthread_cond_t idle;
+    struct vf_open_file *bucket[VF_FILES_BUCKETS];
+    bool keep; /* cache=grant: entries stay after the last close */
+};
+void vf_files_init(struct vf_files *f, bool keep);
+void vf_files_done(struct vf_files *f);
+/* Take one handle and the right to store when *ret_store; then vf_files_opened must follow. NULL: no memory. */
+struct vf_open_file *vf_files_open(struct vf_files *f, uint64_t ino, bool *ret_store);
+void vf_files_opened(struct vf_files *f, struct vf_open_file *file, bool stored, bool failed);
+/* True when the pages of `ino` are to be dropped now; then vf_files_dropped must follow. */
+bool vf_files_close(struct vf_files *f, uint64_t ino);
+void vf_files_dropped(struct vf_files *f, uint64_t ino);
+/* Every inode with handles or pages, copied; freed by the caller. */
+uint64_t *vf_files_list(struct vf_files *f, size_t *ret_n);
+
+/* --------------------------------------------------------------------------------------------------------------- cards */
+
+/* Where each record's row of cards.csv is: immutable, counted. A handle keeps the one it was opened with. */
+struct vf_cards {
+    atomic_uint refs;
+    uint32_t count;    /* records of the job */
+    uint32_t rows;     /* those whose text is whole */
+    uint64_t *at;      /* count+1 offsets in cards.csv; a record without row has an empty range */
+    uint32_t *rows_to; /* rows before each record: each has one more byte in cards-excel.csv */
+    size_t row_max;    /* longest row, with CRLF */
+};
+struct vf_cards *vf_cards_ref(struct vf_cards *c);
+void vf_cards_unref(struct vf_cards *c);
+
+/* --------------------------------------------------------------------------------------------------------------- slots */
+
+/*
+ * A slot is a folder of the mount: one job name with one manifest. Renewals put a new vf_job into the same slot, so that no inode
+ * number changes. A slot lives until unmount: ended ones still show GRANT.txt.
+ */
+enum vf_slot_state { VF_SLOT_LIVE, VF_SLOT_ENDED, VF_SLOT_REVOKED };
+struct vf_slot_job {
+    uint32_t number; /* 24 bits, from the hash of job name and manifest: the same after every mount */
+    char name[VF_JOB_MAX + 1];
+    struct vf_hash manifest;
+    _Atomic(enum vf_slot_state) state;
+    pthread_rwlock_t job_lock; /* guards the pointer only */
+    struct vf_job *job;
+    struct vf_gate gate;
+    struct vf_files files;
+    int64_t changed_us;    /* newest change of any record: the time of its folders */
+    struct vf_cards *cards; /* guarded by job_lock, counted; NULL without text */
+    unsigned warned;       /* bit 0: 24 h, bit 1: 1 h, bit 2: 10 min */
+    bool replaced;         /* another slot has this name now: found by number only */
+};
+
+struct vf_session {
+    struct vf_mount_options *opt;
+    struct vf_station *station;
+    struct vf_log *log;
+    struct fuse_session *fuse;
+    char *mountpoint; /* absolute */
+    pthread_rwlock_t jobs_lock;
+    struct vf_slot_job **slots;
+    size_t nslots;
+    uint64_t jobs_version;
+    /* a fixed set of readers: their scratch is locked memory */
+    pthread_mutex_t readers_lock;
+    pthread_cond_t readers_free;
+    struct vf_value_reader **readers;
+    size_t nreaders, readers_left;
+    /* watcher */
+    pthread_t watcher;
+    bool watcher_runs;
+    pthread_mutex_t watch_lock;
+    pthread_cond_t watch_wake;
+    bool stopping;
+    bool clock_bad;
+    int64_t started_us;
+    int ready_fd; /* written once the kernel has greeted us */
+    struct vf_deny *deny;
+};
+#define VF_MOUNT_READERS 4
+
+/* -------------------------------------------------------------------------------------------------------------- inodes */
+
+enum vf_kind_of_node {
+    VF_NODE_JOB = 1,
+    VF_NODE_GRANT_TXT,
+    VF_NODE_CARDS,
+    VF_NODE_CARDS_EXCEL,
+    VF_NODE_PHOTOS,
+    VF_NODE_SIGNATURES,
+    VF_NODE_RECORDS,
+    VF_NODE_RECORD,
+    VF_NODE_PHOTO,
+    VF_NODE_SIGNATURE,
+    VF_NODE_ROOT,    /* not in a slot */
+    VF_NODE_MARKER,  /* .nomedia and its like; index tells which */
+    VF_NODE_TEXT = 32 /* + field: records/REF/FIELD */
+};
+struct vf_node {
+    unsigned kind;
+    uint32_t index;
+    struct vf_slot_job *slot; /* NULL for root and markers */
+};
+#define VF_MARKERS 3
+extern const char *const vf_marker_names[VF_MARKERS];
+
+uint64_t vf_node_ino(const struct vf_slot_job *slot, unsigned kind, uint32_t index);
+/* The node of an inode number, with --job's root taken for its job folder. False: ENOENT. */
+bool vf_node_of(struct vf_session *s, fuse_ino_t ino, struct vf_node *ret);
+/* Number in the kernel's eyes (the root is 1 when it is a job folder). */
+uint64_t vf_node_number(struct vf_session *s, const struct vf_node *node);
+bool vf_node_is_dir(const struct vf_node *node);
+/* A child by name: 0 or an errno. */
+int vf_node_child(struct vf_session *s, const struct vf_node *dir, const char *name, struct vf_node *ret);
+/* Attributes; `job` is the slot's, held by the caller (NULL for root and markers). */
+int vf_node_stat(struct vf_session *s, const struct vf_node *node, struct vf_job *job, struct stat *ret);
+/* Granted and present? ENOENT otherwise. */
+int vf_node_exists(const struct vf_node *node, struct vf_job *job);
+
+/* --------------------------------------------------------------------------------------------------------------- rooms */
+
+/* slots.c */
+enum vf_err vf_slots_load(struct vf_session *s, struct vf_why *why);
+void vf_slots_free(struct vf_session *s);
+struct vf_slot_job *vf_slot_by_name(struct vf_session *s, const char *name);
+struct vf_slot_job *vf_slot_by_number(struct vf_session *s, uint32_t number);
+struct vf_job *vf_slot_job_ref(struct vf_slot_job *slot); /* never NULL; unref after use */
+struct vf_cards *vf_slot_cards_ref(struct vf_slot_job *slot);
+/* 0 when the contents of the slot may be looked at now, else the errno of the end, the revocation, the start or the clock. */
+int vf_slot_may(struct vf_session *s, struct vf_slot_job *slot, struct vf_job *job, struct vf_why *why);
+struct vf_value_reader *vf_reader_take(struct vf_session *s);
+void vf_reader_give(struct vf_session *s, struct vf_value_reader *r);
+
+/* grant_txt.c: the text of GRANT.txt as it is now, appended. */
+void vf_grant_txt(struct vf_session *s, struct vf_slot_job *slot, struct vf_job *job, struct vf_buf *out);
+
+/* cards.c. The layout of a job's cards.csv; VF_OK and NULL when no text is granted. */
+enum vf_err vf_cards_layout(struct vf_session *s, struct vf_job *job, struct vf_cards **ret);
+uint64_t vf_cards_size(const struct vf_cards *c, bool excel);
+/* Text is granted and the budget covers every record. */
+bool vf_cards_exist(struct vf_session *s, struct vf_job *job);
+/* Put the bytes from `at` on into `out` (locked memory); *ret_len is short only at the end of the file. */
+enum vf_err vf_cards_read(struct vf_session *s, struct vf_job *job, const struct vf_cards *c, struct vf_value_reader *reader,
+                          bool excel, uint64_t at, uint8_t *out, size_t size, size_t *ret_len, struct vf_why *why);
+
+/* access.c: the log's side of an access */
+struct vf_caller {
+    uint32_t uid;
+    int32_t pid;
+    char exe[256];
+};
+void vf_caller_of(const struct fuse_ctx *ctx, struct vf_caller *ret);
+/* Append the entry of an open; not yet durable. */
+enum vf_err vf_access_open(struct vf_session *s, const struct vf_node *node, struct vf_job *job, const struct vf_caller *caller,
+                           uint64_t *ret_seq, struct vf_why *why);
+/* Note a refusal, at most 10 a minute a uid, then one count a minute. */
+void vf_access_deny(struct vf_session *s, const struct vf_node *node, struct vf_job *job, const struct vf_caller *caller, int err);
+void vf_access_flush(struct vf_session *s); /* counts that are due; from the watcher */
+enum vf_err vf_access_event(struct vf_session *s, enum vf_event event, struct vf_job *job, const char *result, struct vf_why *why);
+struct vf_deny *vf_deny_new(void);
+void vf_deny_free(struct vf_deny *d);
+const char *vf_errno_name(int err);
+
+/* read.c: OPEN, READ, RELEASE of files with contents */
+void vf_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void vf_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void vf_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
+/* dir.c */
+void vf_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void vf_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void vf_op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void vf_entry_fill(struct vf_session *s, const struct vf_node *node, struct vf_job *job, struct fuse_entry_param *ret);
+/* How long the kernel may believe names and attributes of this node: up to the end of the grant. */
+double vf_node_timeout(struct vf_session *s, const struct vf_node *node, struct vf_job *job);
+
+/* ops.c */
+extern const struct fuse_lowlevel_ops vf_mount_ops;
+
+/* watch.c */
+enum vf_err vf_watch_start(struct vf_session *s, struct vf_why *why);
+void vf_watch_stop(struct vf_session *s);
+void vf_watch_wake(struct vf_session *s);
+/* End one slot now: gate, pages, names, keys, entry. Idempotent. */
+void vf_slot_end(struct vf_session *s, struct vf_slot_job *slot, enum vf_slot_state why);
+
+/* status.c */
+extern const struct vf_control_ops vf_mount_control_ops;
+int vf_status_main(int argc, char **argv);
+
+/* leak.c: where plaintext may leave this computer without us */
+void vf_leak_warn(FILE *out);
+
+/* daemon.c: fork early, report through a pipe, detach once mounted */
+int vf_daemon_fork(bool foreground, int *ret_ready_fd, bool *ret_parent);
+void vf_daemon_ready(int *ready_fd, int status);
+void vf_daemon_detach(void);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* From arguments to exit status: fork, open the station, mount, serve, end. A failed start leaves nothing mounted and says why. */
+#include "mount.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+/* Readers with their scratch (1 MiB of plaintext and its padding each), rows of cards.csv, keys: within an ordinary user's 8 MiB. */
+#define ARENA_BYTES (7u * 1024 * 1024)
+#define FUSE_THREADS 16
+
+static enum vf_err open_station(struct vf_session *s, struct vf_why *why)
+{
+    const struct vf_mount_options *o = s->opt;
+    bool locked = false;
+    VF_SECRET struct vf_passphrase *pass = NULL;
+
+    VF_TRY(vf_station_locked(o->station, &locked, why));
+    if (locked) {
+        const struct vf_passphrase_source source = {.file = o->passphrase_file, .command = o->passphrase_command};
+        pass = vf_secret_new(sizeof(*pass));
+        if (!pass)
+            return vf_fail(why, VF_E_LOCKED_MEMORY, "no locked memory left for the passphrase");
+        VF_TRY(vf_passphrase_get(&source, o->station, false, pass, why));
+    }
+    VF_TRY(vf_station_open(o->station, VF_STATION_MOUNT, pass, &s->station, why));
+    s->log = vf_station_log(s->station);
+    return VF_OK;
+}
+
+static enum vf_err make_readers(struct vf_session *s, struct vf_why *why)
+{
+    pthread_mutex_init(&s->readers_lock, NULL);
+    pthread_cond_init(&s->readers_free, NULL);
+    s->readers = calloc(VF_MOUNT_READERS, sizeof(struct vf_value_reader *));
+    if (!s->readers)
+        return vf_fail(why, VF_E_NOMEM, "out of memory");
+    for (; s->nreaders < VF_MOUNT_READERS; s->nreaders++)
+        VF_TRY(vf_value_reader_new(s->station, &s->readers[s->nreaders], why));
+    s->readers_left = s->nreaders;
+    return VF_OK;
+}
+
+static enum vf_err make_fuse(struct vf_session *s, struct vf_why *why)
+{
+    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+    VF_BUF fsname;
+    vf_buf_init(&fsname, 1024);
+    vf_buf_fmt(&fsname, "-oro,nosuid,nodev,noexec,default_permissions,fsname=vaultfs,subtype=vaultfs%s",
+               s->opt->allow_other ? ",allow_other" : "");
+    enum vf_err err = VF_OK;
+    if (fuse_opt_add_arg(&args, "vaultfs") || fuse_opt_add_arg(&args, vf_buf_cstr(&fsname)))
+        err = VF_E_NOMEM;
+    if (!err)
+        s->fuse = fuse_session_new(&args, &vf_mount_ops, sizeof(vf_mount_ops), s);
+    fuse_opt_free_args(&args);
+    if (!s->fuse)
+        return vf_fail(why, err ? err : VF_E_SYSTEM, "the FUSE library refused to start");
+    return VF_OK;
+}
+
+/* The job asked for must be there: an empty mount would look like a delivery without records. */
+static enum vf_err check_job(struct vf_session *s, struct vf_why *why)
+{
+    if (s->opt->job && s->nslots == 0)
+        return vf_fail(why, VF_E_NOT_FOUND, "%s: no grant for the job \"%s\" has been received; keytool station status lists them",
+                       s->opt->station, s->opt->job);
+    return VF_OK;
+}
+
+static enum vf_err serve(struct vf_session *s, struct vf_why *why)
+{
+    struct vf_control_server *control = NULL;
+    if (fuse_set_signal_handlers(s->fuse))
+        return vf_fail(why, VF_E_SYSTEM, "signal handlers could not be set");
+    if (fuse_session_mount(s->fuse, s->mountpoint)) {
+        fuse_remove_signal_handlers(s->fuse);
+        return vf_fail(why, VF_E_SYSTEM, "%s: could not be mounted on (is fuse3 installed, and is the folder yours?)", s->mountpoint);
+    }
+    enum vf_err err = vf_access_event(s, VF_EVENT_MOUNT, NULL, "ok", why);
+    const struct vf_control_ops ops = {.user = s,
+                                       .status = vf_mount_control_ops.status,
+                                       .receive = vf_mount_control_ops.receive,
+                                       .seal = vf_mount_control_ops.seal};
+    if (!err)
+        err = vf_control_start(s->station, s->mountpoint, &ops, &control, why);
+    if (!err)
+        err = vf_watch_start(s, why);
+    if (!err) {
+        struct fuse_loop_config *config = fuse_loop_cfg_create();
+        fuse_loop_cfg_set_clone_fd(config, 1);
+        fuse_loop_cfg_set_max_threads(config, FUSE_THREADS);
+        fuse_loop_cfg_set_idle_threads(config, FUSE_THREADS);
+        int rc = fuse_session_loop_mt(s->fuse, config); /* a signal's number, 0 after unmounting, or -errno */
+        fuse_loop_cfg_destroy(config);
+        if (rc < 0)
+            err = vf_fail(why, VF_E_SYSTEM, "%s: the kernel ended the mount: %s", s->mountpoint, strerror(-rc));
+    }
+    vf_watch_stop(s);
+    vf_control_stop(control);
+    fuse_session_unmount(s->fuse);
+    fuse_remove_signal_handlers(s->fuse);
+    if (!err) {
+        vf_access_flush(s);
+        err = vf_access_event(s, VF_EVENT_UNMOUNT, NULL, "ok", why);
+    }
+    return err;
+}
+
+static void tear_down(struct vf_session *s)
+{
+    if (s->fuse)
+        fuse_session_destroy(s->fuse);
+    for (size_t i = 0; i < s->nreaders; i++)
+        vf_value_reader_free(s->readers[i]);
+    free(s->readers);
+    vf_slots_free(s);
+    vf_deny_free(s->deny);
+    struct vf_why why = {0};
+    if (s->station && vf_station_close(s->station, &why))
+        syslog(LOG_ERR, "%s", why.text);
+}
+
+static enum vf_err run(struct vf_session *s, struct vf_why *why)
+{
+    VF_TRY(vf_process_harden(why));
+    VF_TRY(vf_crypto_init(ARENA_BYTES, why));
+    VF_TRY(open_station(s, why));
+    s->started_us = vf_station_enrol(s->station)->created_us; /* times of the root do not change from mount to mount */
+    s->deny = vf_deny_new();
+    if (!s->deny)
+        return vf_fail(why, VF_E_NOMEM, "out of memory");
+    VF_TRY(vf_slots_load(s, why));
+    VF_TRY(check_job(s, why));
+    VF_TRY(make_readers(s, why));
+    VF_TRY(make_fuse(s, why));
+    return serve(s, why);
+}
+
+int vf_mount_main(int argc, char **argv)
+{
+    struct vf_mount_options options;
+    struct vf_session session = {.opt = &options, .ready_fd = -1};
+    struct vf_why why = {0};
+    bool parent = false;
+
+    if (argc > 1 && strcmp(argv[1], "status") == 0)
+        return vf_status_main(argc - 1, argv + 1);
+    int status = vf_options_parse(argc, argv, &options);
+    if (status < 0) {
+        status = vf_daemon_fork(options.foreground, &session.ready_fd, &parent);
+        if (status == 0 && !parent) {
+            openlog("vaultfs", LOG_PID, LOG_DAEMON);
+            vf_leak_warn(stderr);
+            session.mountpoint = options.mountpoint;
+            pthread_rwlock_init(&session.jobs_lock, NULL);
+            enum vf_err err = run(&session, &why);
+            if (err) {
+                (void)fprintf(stderr, "vaultfs: %s\n", why.text);
+                syslog(LOG_ERR, "%s", why.text);
+            }
+            tear_down(&session);
+            vf_crypto_done();
+            status = vf_err_exit(err);
+            vf_daemon_ready(&session.ready_fd, status);
+        } else if (status < 0) {
+            (void)fprintf(stderr, "vaultfs: no second process could be started: %s\n", strerror(errno));
+            status = 1;
+        }
+    }
+    vf_options_done(&options);
+    return status;
+}
