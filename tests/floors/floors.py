@@ -33,7 +33,7 @@ OWNED_SYMBOLS = {
 # The daemon is a program: it may speak and end. Everything else is a library.
 SILENT = (r"(__)?v?f?printf(_chk)?|puts|putchar|perror|v?syslog|stdout|stderr|exit|_Exit|quick_exit", {"mount"})
 UNSAFE = (r"(strcpy|strcat|stpcpy|strncat|v?sprintf|gets)|__(strcpy|strcat|stpcpy|strncat|v?sprintf)_chk|system|popen|ato(i|l|ll|f)"
-          r"|strtok|s?rand|s?random|gmtime|localtime|ctime|asctime|strerror|getpwnam|getpwuid|getenv|setenv|tmpnam|mktemp|setlocale", set())
+          r"|strtok|s?rand|s?random|gmtime|localtime|ctime|asctime|getpwnam|getpwuid|getenv|setenv|tmpnam|mktemp|setlocale", set())
 # Who needs one of these says so here, with the reason.
 UNSAFE_ALLOWED = {
     ("mount", "getenv"), # $CREDENTIALS_DIRECTORY and $XDG_RUNTIME_DIR, before any thread
@@ -150,7 +150,7 @@ class Library:
         member = path
         for line in out.splitlines():
             if line.startswith("File: "):
-                member = line[6:].strip()
+                member = re.split(r"[(\[]", line[6:].strip(" )]"))[-1]
             f = line.split()
             if len(f) < 8 or not f[0].endswith(":") or f[4] not in ("GLOBAL", "WEAK", "UNIQUE"):
                 continue
