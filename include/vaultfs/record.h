@@ -100,6 +100,34 @@ VF_PUBLIC void vf_rules_done(struct vf_rules *rules);
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_field_check(const struct vf_rules *rules, enum vf_field field, const char *value, size_t len,
                                                  struct vf_buf *out, struct vf_why *why);
+/*
+ * Checks between the fields of one record, for an import or a change: `values` has VF_FIELD_COUNT entries, indexed by vf_field, of
+ * normalised values; text NULL is a field that is not there. Now: valid_to is not before valid_from. VF_E_INPUT: *ret_field is the field
+ * at fault, why->text the reason alone.
+ */
+struct vf_csv_cell {
+    const char *text;
+    size_t len;
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_row_check(const struct vf_csv_cell *values, enum vf_field *ret_field, struct vf_why *why);
+
+/*
+ * How another system writes dates (`--date-format`): D, M, Y in any order with one separator out of "/-. " or none, "DD/MM/YYYY",
+ * "D.M.YYYY", "YYYYMMDD", "DD-MMM-YYYY" (English month names), or the same as "%d/%m/%Y" ("%b": month name). Years have four digits.
+ * With a separator one digit is enough for day and month, without one all digits are needed. VF_E_USAGE: no such format.
+ */
+#define VF_DATE_LEN 10 /* YYYY-MM-DD */
+struct vf_date_format {
+    char order[3];   /* 'D', 'M' or 'b' (month by name), 'Y' */
+    char separator;  /* 0: none */
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_date_format_parse(const char *text, struct vf_date_format *ret, struct vf_why *why);
+/* One value, outer spaces cut, to YYYY-MM-DD and NUL; empty stays empty. VF_E_INPUT: not a date of that format, or no real date. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_date_convert(const struct vf_date_format *format, const char *value, size_t len,
+                                                  char ret[VF_DATE_LEN + 1], struct vf_why *why);
+/* True for the fields to which a date format applies: valid_from, valid_to, vetting_expiry. (source_updated may be a time: as it is.) */
+VF_PUBLIC VF_MUST_USE bool vf_field_is_date(unsigned field);
+
 VF_PUBLIC VF_MUST_USE bool vf_protect_parse(const char *s, size_t len, enum vf_protect *ret); /* "" is STANDARD */
 VF_PUBLIC VF_MUST_USE bool vf_status_parse(const char *s, size_t len, enum vf_status *ret);   /* "" is ACTIVE; ACTIVE, LEAVER */
 
@@ -112,17 +140,19 @@ VF_PUBLIC void vf_csv_quote(struct vf_buf *out, const char *value, size_t len);
 #define VF_CSV_BYTES_MAX (64u * 1024 * 1024)
 #define VF_CSV_ROWS_MAX 200000u
 
-/* Lines `column = field` or `column = ignore`; '#' starts a comment. */
+/*
+ * Lines `column = field` or `column = ignore`; '#' starts a comment, at the beginning of a line or behind the field (a column may be called
+ * "Warrant #"). A column without a name is ` = ignore`. Outer spaces do not count; case does.
+ */
 struct vf_csv_map;
 VF_PUBLIC VF_MUST_USE enum vf_err vf_csv_map_parse(const char *data, size_t len, const char *what, struct vf_csv_map **ret,
                                                    struct vf_why *why);
 VF_PUBLIC void vf_csv_map_free(struct vf_csv_map *map);
 
-/* One data row: cells in file order, borrowed for the callback. `row` counts data rows from 2 as a spreadsheet does (header is 1). */
-struct vf_csv_cell {
-    const char *text;
-    size_t len;
-};
+/*
+ * One data row: cells (struct vf_csv_cell above, a NUL behind each text) in file order, borrowed for the callback. `row` counts rows as a
+ * spreadsheet does: the header of an ordinary file is 1, the first data row 2; blank rows count, and a cell with line breaks is one row.
+ */
 struct vf_csv_row {
     uint32_t row;
     size_t ncells;
@@ -130,14 +160,16 @@ struct vf_csv_row {
 };
 struct vf_csv_header {
     size_t ncolumns;
-    const char *const *columns; /* as in the file */
+    const char *const *columns;  /* as in the file */
     const enum vf_field *fields; /* VF_FIELD_NONE: ignored */
 };
 /*
  * Parse a whole CSV held in memory (RFC 4180 by libcsv in strict mode, BOM tolerated, CRLF or LF). The header is resolved first: every
  * column must be a field's name or be mapped; an unknown or doubled one is VF_E_INPUT and names it and its place. A field of images
- * cannot be a column. on_header once, then on_row for each data row (blank lines are skipped); a callback's error ends the parse and
- * is returned. A row of the wrong number of cells is passed on as it is (the caller lists it as bad).
+ * cannot be a column. on_header once, then on_row for each data row (blank lines and rows of empty cells alone are skipped); a callback's
+ * error ends the parse and is returned. A row of the wrong number of cells is passed on as it is (the caller lists it as bad). Refused as
+ * a whole, with `what: row:column: reason`: a quote out of place (what follows cannot be told apart), NUL bytes and UTF-16, a cell over
+ * 64 KiB, over 1,024 cells in a row (VF_E_INPUT), over VF_CSV_BYTES_MAX or VF_CSV_ROWS_MAX (VF_E_LIMIT).
  */
 struct vf_csv_sink {
     void *user;
