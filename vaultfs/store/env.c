@@ -136,15 +136,23 @@ void vf_env_unref(struct vf_env *env)
 
 /* ------------------------------------------------------------------------------------------------------------------- opening */
 
+static _Atomic size_t map_min = VF_ENV_MAP_MIN;
+
+size_t vf_env_map_min(size_t size)
+{
+    return atomic_exchange(&map_min, size);
+}
+
 size_t vf_env_map_size(uint64_t size)
 {
-    uint64_t mib = (uint64_t)1 << 20;
+    uint64_t unit = (uint64_t)1 << 16; /* a multiple of every page size */
+    uint64_t least = atomic_load(&map_min);
 
-    if (size > (SIZE_MAX / 2 < INT64_MAX ? SIZE_MAX / 2 : (uint64_t)INT64_MAX) / 2)
+    if (size > SIZE_MAX / 4)
         return 0;
     size += size / 4;
-    size = (size + mib - 1) / mib * mib;
-    return size < VF_ENV_MAP_MIN ? VF_ENV_MAP_MIN : (size_t)size;
+    size = (size + unit - 1) / unit * unit;
+    return (size_t)(size < least ? least : size);
 }
 
 /*

@@ -84,6 +84,8 @@ void vf_env_ref(struct vf_env *env);
 void vf_env_unref(struct vf_env *env);
 /* A map size for a file of `size` bytes: with room to grow. 0 when it does not fit into the address space. */
 size_t vf_env_map_size(uint64_t size);
+/* The smallest map, VF_ENV_MAP_MIN; for tests, which want maps to grow often. Returns the old value. */
+size_t vf_env_map_min(size_t size);
 /* Open `dir`/data.mdb with a map for its size; the descriptor is closed on exec; stale readers are removed. */
 VF_MUST_USE enum vf_err vf_env_open_mdb(const char *dir, enum vf_store_mode mode, unsigned tables, const char *what,
                                         MDB_env **ret, size_t *ret_map_size, struct vf_why *why);
