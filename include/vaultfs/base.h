@@ -259,7 +259,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_file_open(const char *path, int *ret_fd, ui
  * A file that appears whole or not at all: vf_newfile_open makes "PATH.tmp-XXXXXXXX" beside it, the caller writes to fd,
  * vf_newfile_commit does fsync, rename (refusing an existing PATH with VF_E_EXISTS unless `force`) and fsync of the folder.
  * vf_newfile_done removes what was not committed; idempotent. With `force` too, only a file or link is replaced, never a device
- * or folder (VF_E_INPUT). An existing PATH is refused at open already.
+ * or folder (VF_E_INPUT). An existing PATH is refused at open already. `mode` is cut by the umask, as everywhere. If only the folder
+ * cannot be made durable, commit fails although PATH is in place, whole.
  */
 struct vf_newfile {
     int fd;

@@ -15,6 +15,7 @@ Rules (the numbers appear in the findings):
  7. Every header of the house compiles alone, and twice.
  8. No .c or .h file of 600 lines, no function over 80, first line the licence, no note to self.
  9. At the top level stands only what belongs there.
+10. Each test program and fuzz target is in its table, and each line of the tables has its file; each fuzz target has a corpus.
 """
 import argparse
 import os
@@ -286,6 +287,30 @@ def check_top_level(found, top):
             found.say(9, entry, "does not belong at the top level")
 
 
+# -------------------------------------------------------------------------------------------------------------- rule 10
+
+def check_tables(found, top):
+    for folder, prefix in (("unit", "test_"), ("fuzz", "fuzz_")):
+        here = os.path.join(top, "tests", folder)
+        table = os.path.join(here, "meson.build")
+        if not os.path.exists(table):
+            continue
+        text = re.sub(r"#[^\n]*", "", read(table))
+        listed = set(re.findall(r"\['(%s\w+)'\s*,\s*\[" % prefix, text))
+        sources = set(re.findall(r"'(\w+\.c)'", text))
+        files = {name for name in os.listdir(here) if name.endswith(".c")}
+        found.checked += len(files)
+        for name in sorted(files - sources):
+            found.say(10, f"tests/{folder}/{name}", "is in no line of the table: it never runs")
+        for name in sorted(sources - files):
+            found.say(10, f"tests/{folder}/meson.build", f"{name} is missing")
+        if folder == "fuzz":
+            for name in sorted(listed):
+                corpus = os.path.join(here, "corpus", name[len("fuzz_"):])
+                if not os.path.isdir(corpus) or not os.listdir(corpus):
+                    found.say(10, f"tests/fuzz/corpus/{name[len('fuzz_'):]}", "is missing or empty")
+
+
 # ---------------------------------------------------------------------------------------------------------------- runs
 
 def check(top, libs, compilers):
@@ -296,6 +321,7 @@ def check(top, libs, compilers):
     check_headers_alone(found, top, compilers)
     check_shape(found, top)
     check_top_level(found, top)
+    check_tables(found, top)
     return found
 
 
@@ -310,6 +336,12 @@ def self_test(cc):
         "vaultfs/base/low.c": spdx + '#include "vaultfs/base.h"\n#include "low.h"\nint vf_low(int a)\n{\n    return a + VF_LOW_ONE;\n}\n',
         "vaultfs/base/low.h": spdx + "#ifndef L\n#define L\n#define VF_LOW_ONE 1\n#endif\n",
         "vaultfs/store/mid.c": spdx + "#include <vaultfs/store.h>\nint vf_mid(int a)\n{\n    return vf_low(a);\n}\n",
+        "tests/unit/meson.build": "t = [\n['test_low', ['test_low.c'], []],\n]\n",
+        "tests/unit/test_low.c": spdx,
+        "tests/fuzz/meson.build": "t = [\n['fuzz_low', ['fuzz_low.c'], []],\n]\ne('replay.c')\n",
+        "tests/fuzz/fuzz_low.c": spdx,
+        "tests/fuzz/replay.c": spdx,
+        "tests/fuzz/corpus/low/one": "x",
         "keytool/main.c": spdx + "#include <vaultfs/store.h>\nint main(void)\n{\n    return vf_mid(0);\n}\n",
     }
     base_c, base_h, mid_c = house["vaultfs/base/low.c"], house["include/vaultfs/base.h"], house["vaultfs/store/mid.c"]
@@ -347,6 +379,10 @@ def self_test(cc):
         (8, "note to self", "vaultfs/store/mid.c", mid_c + "/* TODO: later */\n"),
         (8, "does not end", "vaultfs/store/mid.c", mid_c + "/* end */"),
         (9, "does not belong", "notes.txt", "x"),
+        (10, "it never runs", "tests/unit/test_high.c", spdx),
+        (10, "it never runs", "tests/fuzz/meson.build", "t = [\n# ['fuzz_low', ['fuzz_low.c'], []],\n]\ne('replay.c')\n"),
+        (10, "test_high.c is missing", "tests/unit/meson.build", "['test_low', ['test_low.c'], []],\n['test_high', ['test_high.c'], []]\n"),
+        (10, "corpus/high: is missing", "tests/fuzz/meson.build", "['fuzz_high', ['fuzz_low.c'], []]\n['replay.c']"),
     ]
 
     def run(change_path=None, change=None):

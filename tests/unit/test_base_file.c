@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -408,16 +410,60 @@ static void test_dir_sync(void **state)
     assert_int_equal(err, VF_E_SYSTEM);
 }
 
+/* The kernel's answer, or the one that a test puts in its place. */
+static long fake_magic;
+
+int __real_fstatfs(int fd, struct statfs *fs);
+int __wrap_fstatfs(int fd, struct statfs *fs);
+int __wrap_fstatfs64(int fd, struct statfs *fs);
+
+int __wrap_fstatfs(int fd, struct statfs *fs)
+{
+    int rc = __real_fstatfs(fd, fs);
+
+    if (rc == 0 && fake_magic != 0)
+        fs->f_type = fake_magic;
+    return rc;
+}
+
+int __wrap_fstatfs64(int fd, struct statfs *fs)
+{
+    return __wrap_fstatfs(fd, fs);
+}
+
+static enum vf_err local_as(const char *path, long magic)
+{
+    struct vf_why why = {0};
+
+    fake_magic = magic;
+    enum vf_err err = vf_dir_local(path, &why);
+    fake_magic = 0;
+    assert_int_equal(why.err, err);
+    return err;
+}
+
 static void test_dir_local(void **state)
 {
     struct place *p = *state;
-    struct vf_why why = {0};
+    /* Numbers of linux/magic.h and of statfs(2), typed anew here. */
+    static const long remote[] = {0x6969,     0x517b,     0xff534d42, 0xfe534d42, 0x01021997,
+                                  0x00c36400, 0x5346414f, 0x73757245, 0x7461636f};
+    static const long local[] = {0xef53, 0x58465342, 0x9123683e, 0x01021994, 0x794c7630, 0xf2f52010, 0x2fc12fc1};
+    struct stat st;
 
-    assert_int_equal(vf_dir_local(p->dir.path, &why), VF_OK);
-    assert_int_equal(vf_dir_local("/proc", &why), VF_OK);
-    assert_int_equal(vf_dir_local(p->path, &why), VF_E_NOT_FOUND);
+    assert_int_equal(local_as(p->dir.path, 0), VF_OK);
+    for (size_t i = 0; i < sizeof(remote) / sizeof(remote[0]); i++)
+        assert_int_equal(local_as(p->dir.path, remote[i]), VF_E_UNSUPPORTED);
+    for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
+        assert_int_equal(local_as(p->dir.path, local[i]), VF_OK);
+    /* FUSE: /proc has no block device under it; what the scratch folder has depends on the machine. */
+    assert_int_equal(local_as("/proc", 0x65735546), VF_E_UNSUPPORTED);
+    assert_int_equal(stat(p->dir.path, &st), 0);
+    assert_int_equal(local_as(p->dir.path, 0x65735546), major(st.st_dev) == 0 ? VF_E_UNSUPPORTED : VF_OK);
+
+    assert_int_equal(vf_dir_local(p->path, NULL), VF_E_NOT_FOUND);
     put(p->path, "x", 1);
-    assert_int_equal(vf_dir_local(p->path, &why), VF_E_NOT_FOUND);
+    assert_int_equal(vf_dir_local(p->path, NULL), VF_E_NOT_FOUND);
 }
 
 static void join(const char *dir, const char *name, const char *expect)
