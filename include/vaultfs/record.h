@@ -98,8 +98,8 @@ VF_PUBLIC void vf_rules_done(struct vf_rules *rules);
  * = + - @). The normalised value is put into `out` (reset first; wiped by its owner). An empty value is legal for every field but
  * warrant_no. VF_E_INPUT: `why->text` is the reason alone ("longer than 40 characters"), never the value.
  */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_field_check(const struct vf_rules *rules, enum vf_field field, const char *value, size_t len,
-                                                 struct vf_buf *out, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_field_check(const struct vf_rules *rules, enum vf_field field, const char *value,
+                                                 size_t len, struct vf_buf *out, struct vf_why *why);
 /*
  * Checks between the fields of one record, for an import or a change: `values` has VF_FIELD_COUNT entries, indexed by vf_field, of
  * normalised values; text NULL is a field that is not there. Now: valid_to is not before valid_from. VF_E_INPUT: *ret_field is the field
@@ -109,7 +109,8 @@ struct vf_csv_cell {
     const char *text;
     size_t len;
 };
-VF_PUBLIC VF_MUST_USE enum vf_err vf_row_check(const struct vf_csv_cell *values, enum vf_field *ret_field, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_row_check(const struct vf_csv_cell *values, enum vf_field *ret_field,
+                                               struct vf_why *why);
 
 /*
  * How another system writes dates (`--date-format`): D, M, Y in any order with one separator out of "/-. " or none, "DD/MM/YYYY",
@@ -118,8 +119,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_row_check(const struct vf_csv_cell *values,
  */
 #define VF_DATE_LEN 10 /* YYYY-MM-DD */
 struct vf_date_format {
-    char order[3];   /* 'D', 'M' or 'b' (month by name), 'Y' */
-    char separator;  /* 0: none */
+    char order[3];  /* 'D', 'M' or 'b' (month by name), 'Y' */
+    char separator; /* 0: none */
 };
 VF_PUBLIC VF_MUST_USE enum vf_err vf_date_format_parse(const char *text, struct vf_date_format *ret, struct vf_why *why);
 /* One value, outer spaces cut, to YYYY-MM-DD and NUL; empty stays empty. VF_E_INPUT: not a date of that format, or no real date. */
@@ -129,7 +130,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_date_convert(const struct vf_date_format *f
 VF_PUBLIC VF_MUST_USE bool vf_field_is_date(unsigned field);
 
 VF_PUBLIC VF_MUST_USE bool vf_protect_parse(const char *s, size_t len, enum vf_protect *ret); /* "" is STANDARD */
-VF_PUBLIC VF_MUST_USE bool vf_status_parse(const char *s, size_t len, enum vf_status *ret);   /* "" is ACTIVE; ACTIVE, LEAVER */
+VF_PUBLIC VF_MUST_USE bool vf_status_parse(const char *s, size_t len,
+                                           enum vf_status *ret); /* "" is ACTIVE; ACTIVE, LEAVER */
 
 /* Bytes that a value takes in a CSV cell with quotes: quotes doubled, plus two. */
 VF_PUBLIC size_t vf_csv_quoted_len(const char *value, size_t len);
@@ -138,7 +140,7 @@ VF_PUBLIC void vf_csv_quote(struct vf_buf *out, const char *value, size_t len);
 /* ---------------------------------------------------------------------------------------------------------------- CSV in */
 
 #define VF_CSV_BYTES_MAX (64u * 1024 * 1024)
-#define VF_CSV_ROWS_MAX 200000u
+#define VF_CSV_ROWS_MAX  200000u
 
 /*
  * Lines `column = field` or `column = ignore`; '#' starts a comment, at the beginning of a line or behind the field (a column may be called
@@ -181,7 +183,7 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_csv_parse(const char *data, size_t len, con
 
 /* ---------------------------------------------------------------------------------------------------------------- photos */
 
-struct vf_image_report { /* what was found and done; counted in the import report */
+struct vf_image_report {    /* what was found and done; counted in the import report */
     uint32_t width, height; /* upright, after */
     uint8_t orientation;    /* EXIF tag found: 1 to 8, 0 none */
     bool had_exif, had_gps, had_thumbnail, had_xmp, had_iptc, had_comment, had_mpf, had_trailing, had_icc;

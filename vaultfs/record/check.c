@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* One value of one field: normal form and the field's own form. Reasons are for a person with a spreadsheet; they never quote the value. */
+/*
+ * One value of one field: normal form and the field's own form. Reasons are for a person with a spreadsheet; they never
+ * quote the value.
+ */
 #include "date.h"
 #include "rules.h"
 #include "schema.h"
@@ -26,7 +29,7 @@ static size_t skip_digits(const struct value *v, size_t at)
     return at;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- spreadsheet damage */
+/* ---------------------------------------------------------------------------------------------------- spreadsheet damage */
 
 /* 1.84E+05: a number with more digits than the column showed, or hexadecimal with an E in it. */
 static bool scientific(const struct value *v)
@@ -89,7 +92,7 @@ static enum vf_err check_damage(enum vf_field field, const struct value *v, stru
     return VF_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- forms */
+/* ----------------------------------------------------------------------------------------------------------------- forms */
 
 static enum vf_err check_length(const struct vf_field_info *info, const struct value *v, struct vf_why *why)
 {

@@ -12,7 +12,7 @@
 
 #define DECODER_BYTES_MAX (512L * 1024 * 1024) /* a progressive picture of 50 megapixels keeps 300 MB of coefficients */
 
-/* ----------------------------------------------------------------------------------------------------------- errors of libjpeg */
+/* ----------------------------------------------------------------------------------------------------- errors of libjpeg */
 
 struct guard {
     struct jpeg_error_mgr mgr; /* first: libjpeg hands back a pointer to it */
@@ -67,7 +67,7 @@ static bool guarded(struct guard *g, void (*body)(void *job), void *job)
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------------------ pixels */
+/* ---------------------------------------------------------------------------------------------------------------- pixels */
 
 void vf_pixels_done(struct vf_pixels *p)
 {
@@ -88,7 +88,7 @@ enum vf_err vf_pixels_init(struct vf_pixels *p, uint32_t width, uint32_t height,
     return VF_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------------------------ decode */
+/* ---------------------------------------------------------------------------------------------------------------- decode */
 
 struct decode_job {
     struct guard guard;
@@ -181,7 +181,7 @@ enum vf_err vf_codec_decode(const uint8_t *data, size_t len, uint32_t min_width,
     return VF_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------------------------ encode */
+/* ---------------------------------------------------------------------------------------------------------------- encode */
 
 struct encode_job {
     struct guard guard;

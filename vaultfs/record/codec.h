@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* record, internal: pixels from and to JPEG by libjpeg-turbo. Any warning of the decoder is a refusal: it means that the file is not whole. */
+/*
+ * record, internal: pixels from and to JPEG by libjpeg-turbo. Any warning of the decoder is a refusal: it means that the
+ * file is not whole.
+ */
 #ifndef VAULTFS_RECORD_CODEC_H
 #define VAULTFS_RECORD_CODEC_H
 

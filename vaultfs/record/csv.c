@@ -58,7 +58,7 @@ void vf_csv_quote(struct vf_buf *out, const char *value, size_t len)
     vf_buf_u8(out, '"');
 }
 
-/* ------------------------------------------------------------------------------------------------------------------ header */
+/* ---------------------------------------------------------------------------------------------------------------- header */
 
 static enum vf_err unknown_column(const struct run *r, size_t i)
 {
@@ -112,7 +112,7 @@ static enum vf_err take_header(struct run *r)
     return r->sink->on_header(r->sink->user, &header, r->why);
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- rows */
+/* ------------------------------------------------------------------------------------------------------------------ rows */
 
 static enum vf_err take_row(struct run *r)
 {
@@ -157,7 +157,10 @@ static void on_cell(void *text, size_t len, void *user)
     r->err = vf_buf_check(&r->text, r->what, r->why);
 }
 
-/* With CSV_REPALL_NL libcsv reports every end of line, blank ones too, and CR LF as two: so rows are counted as a spreadsheet does. */
+/*
+ * With CSV_REPALL_NL libcsv reports every end of line, blank ones too, and CR LF as two: so rows are counted as a
+ * spreadsheet does.
+ */
 static void on_line_end(int c, void *user)
 {
     struct run *r = user;
@@ -177,7 +180,7 @@ static void on_line_end(int c, void *user)
     r->ended_by = c;
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- parse */
+/* ----------------------------------------------------------------------------------------------------------------- parse */
 
 static enum vf_err parser_failed(struct run *r)
 {

@@ -44,8 +44,8 @@ static bool is_name(struct word w)
 }
 
 /*
- * A column's name may have '=' and '#' in it, a field's may not: so the line is split at the first '=' that has one word behind it, a
- * comment cut off.
+ * A column's name may have '=' and '#' in it, a field's may not: so the line is split at the first '=' that has one word
+ * behind it, a comment cut off.
  */
 static bool split(struct word line, struct word *ret_column, struct word *ret_field)
 {
@@ -96,10 +96,10 @@ static enum vf_err line_add(struct vf_csv_map *map, struct word line, struct vf_
 
     if (line.len == 0 || line.s[0] == '#')
         return VF_OK;
-    if (!vf_text_printable(line.s, line.len))
-        return vf_fail(why, VF_E_INPUT, "not printable UTF-8");
     if (!split(line, &column, &name))
         return vf_fail(why, VF_E_INPUT, "not `column = field` nor `column = ignore`");
+    if (!vf_text_printable(column.s, column.len))
+        return vf_fail(why, VF_E_INPUT, "a column's name that is not printable UTF-8");
     VF_TRY(field_of(name, &field, why));
     if (column.len == 0 && field != VF_FIELD_NONE)
         return vf_fail(why, VF_E_INPUT, "a column without a name can only be ignored");

@@ -97,7 +97,7 @@ bool vf_date_time_valid(const char *s, size_t len)
     return zone(&s, end) && s == end;
 }
 
-/* --------------------------------------------------------------------------------------------------------- other systems' dates */
+/* -------------------------------------------------------------------------------------------------- other systems' dates */
 
 /* One of D DD %d, M MM %m, MMM %b, YYYY %Y. */
 static bool format_item(const char **s, char *ret)

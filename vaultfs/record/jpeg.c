@@ -35,7 +35,7 @@ enum marker {
 #define ICC_PART_MAX (65533u - ICC_HEAD)
 #define ICC_SIZE_MIN 128u
 
-/* -------------------------------------------------------------------------------------------------------------------- walk */
+/* ------------------------------------------------------------------------------------------------------------------ walk */
 
 struct segment {
     uint8_t marker;
@@ -51,7 +51,10 @@ struct walk {
     size_t at;
 };
 
-/* Compressed data ends at the first marker that is neither a stuffed 0xff nor a restart. Fill bytes (0xff) belong to the marker. */
+/*
+ * Compressed data ends at the first marker that is neither a stuffed 0xff nor a restart. Fill bytes (0xff) belong to the
+ * marker.
+ */
 static size_t scan_length(const uint8_t *data, size_t len)
 {
     size_t at = 0;
@@ -119,7 +122,7 @@ static bool starts(const struct segment *seg, const char *id, size_t len)
 }
 #define STARTS(seg, literal) starts(seg, literal, sizeof(literal) - 1)
 
-/* ------------------------------------------------------------------------------------------------------------------ layout */
+/* ---------------------------------------------------------------------------------------------------------------- layout */
 
 static bool is_sof(uint8_t m)
 {
@@ -265,7 +268,7 @@ enum vf_err vf_jpeg_layout(const uint8_t *data, size_t len, struct vf_jpeg_layou
     return vf_fail(why, VF_E_INPUT, "damaged at byte %zu", w.at);
 }
 
-/* --------------------------------------------------------------------------------------------------------------------- cut */
+/* ------------------------------------------------------------------------------------------------------------------- cut */
 
 void vf_jpeg_icc(const struct vf_jpeg_layout *layout, struct vf_buf *out)
 {
@@ -283,7 +286,8 @@ void vf_jpeg_icc(const struct vf_jpeg_layout *layout, struct vf_buf *out)
         vf_buf_put(out, layout->icc[i].data, layout->icc[i].len);
     if (!vf_buf_ok(out))
         return;
-    /* ICC.1: the size stands at 0 and the signature at 36. What hangs behind the profile goes; a profile that is not whole is none. */
+    /* ICC.1: the size stands at 0 and the signature at 36. What hangs behind the profile goes; a profile that is not
+     * whole is none. */
     const uint8_t *icc = out->data + start;
     size_t size = total >= ICC_SIZE_MIN && memcmp(icc + 36, "acsp", 4) == 0 ? vf_get_be32(icc) : 0;
     out->len = start + (size >= ICC_SIZE_MIN && size <= total ? size : 0);
@@ -314,7 +318,10 @@ static void put_icc(struct vf_buf *out, const struct vf_buf *icc)
     }
 }
 
-/* Heads without anything that hangs on them. Both stay, even where libjpeg looks at one only: other decoders may look at the other. */
+/*
+ * Heads without anything that hangs on them. Both stay, even where libjpeg looks at one only: other decoders may look at
+ * the other.
+ */
 static void put_heads(struct vf_buf *out, const struct vf_jpeg_layout *l)
 {
     if (l->jfif.data != NULL) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * record, internal: the marker segments of a JPEG file (ITU-T T.81 annex B), read without decoding a pixel. What is a photo and what
- * hangs on it is decided here, and what is stored is cut out here; that the picture is whole, only decoding it can tell (codec.h).
+ * record, internal: the marker segments of a JPEG file (ITU-T T.81 annex B), read without decoding a pixel. What is a photo
+ * and what hangs on it is decided here, and what is stored is cut out here; that the picture is whole, only decoding it can
+ * tell (codec.h).
  */
 #ifndef VAULTFS_RECORD_JPEG_H
 #define VAULTFS_RECORD_JPEG_H
@@ -38,8 +39,8 @@ VF_MUST_USE enum vf_err vf_jpeg_layout(const uint8_t *data, size_t len, struct v
 /* The ICC profile in one piece appended to `out`; nothing when there is none or it is not whole. */
 void vf_jpeg_icc(const struct vf_jpeg_layout *layout, struct vf_buf *out);
 /*
- * The picture alone, byte for byte as it was compressed: tables, frame, scans; JFIF and Adobe heads as far as they say how to read the
- * colours; `icc` (may be empty). Appended to `out`; ask vf_buf_check.
+ * The picture alone, byte for byte as it was compressed: tables, frame, scans; JFIF and Adobe heads as far as they say how
+ * to read the colours; `icc` (may be empty). Appended to `out`; ask vf_buf_check.
  */
 void vf_jpeg_cut(const uint8_t *data, const struct vf_jpeg_layout *layout, const struct vf_buf *icc, struct vf_buf *out);
 /* True when a file has nothing in it but what vf_jpeg_cut leaves, and ends with the end of the image. */

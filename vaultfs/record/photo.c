@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A photo from outside into what the vault stores. In this order, so that nothing large is allocated or decoded for a file that will be
- * refused anyway:
+ * A photo from outside into what the vault stores. In this order, so that nothing large is allocated or decoded for a file
+ * that will be refused anyway:
  *   1. the segments: is it a JPEG with an end, what hangs on it (jpeg.c); its EXIF orientation (exif.c)
  *   2. the frame header: kind, colours, size upright, number of scans
  *   3. cut out the picture alone; every later step sees only this
- *   4. upright and small enough: keep the bytes as they are. To be turned: without loss where the dimensions allow it, else through pixels.
- *      Too large and `fit`: through pixels
+ *   4. upright and small enough: keep the bytes as they are. To be turned: without loss where the dimensions allow it, else
+ *      through pixels. Too large and `fit`: through pixels
  *   5. decode what will be stored (or what the pixels came from) in full, warnings being errors
  *   6. read the result again and prove that nothing but the picture is in it
  */
@@ -45,7 +45,7 @@ static void photo_done(struct photo *p)
     vf_buf_done(&p->icc);
 }
 
-/* -------------------------------------------------------------------------------------------------------- what may be a photo */
+/* --------------------------------------------------------------------------------------------------- what may be a photo */
 
 static enum vf_err check_kind(const struct vf_jpeg_layout *l, struct vf_why *why)
 {
@@ -126,7 +126,7 @@ static enum vf_err photo_open(struct photo *p, const uint8_t *data, size_t len, 
     return vf_buf_check(&p->cut, "photo", why);
 }
 
-/* ----------------------------------------------------------------------------------------------------------- through the pixels */
+/* ---------------------------------------------------------------------------------------------------- through the pixels */
 
 /* Decode, smaller by the decoder as far as it can, by us for the rest; then turn. */
 static enum vf_err upright_pixels(const struct photo *p, struct vf_pixels *ret, struct vf_why *why)
@@ -171,7 +171,7 @@ static enum vf_err through_pixels(const struct photo *p, struct vf_buf *out, str
     return vf_fail(why, VF_E_INPUT, "cannot be brought under 1 MiB");
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- the outcome */
+/* ----------------------------------------------------------------------------------------------------------- the outcome */
 
 /* The compressed picture is kept: as it is, or turned without loss. *ret_kept false: it has to go through the pixels. */
 static enum vf_err without_loss(const struct photo *p, struct vf_buf *out, bool *ret_kept, struct vf_why *why)

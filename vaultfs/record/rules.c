@@ -43,7 +43,7 @@ struct pattern {
     locale_t locale; /* so that what a number may be does not depend on who imports it */
 };
 
-/* ------------------------------------------------------------------------------------------------------------------- ranks */
+/* ----------------------------------------------------------------------------------------------------------------- ranks */
 
 typedef int (*compare_fn)(const char *a, const char *b, size_t n);
 
@@ -132,7 +132,7 @@ static enum vf_err ranks_parse(struct vf_rules *rules, const char *text, size_t 
     return VF_OK;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- warrant numbers */
+/* ------------------------------------------------------------------------------------------------------- warrant numbers */
 
 /* What glibc's regcomp and regexec take well: no back-references, no towers of intervals. */
 static enum vf_err pattern_sane(const char *pattern, struct vf_why *why)
@@ -211,12 +211,12 @@ bool vf_rules_warrant_matches(const struct vf_rules *rules, const char *number, 
     locale_t before = uselocale(p->locale);
     int no = regexec(&p->regex, text, 1, &found, 0);
     (void)uselocale(before);
-    /* The match is the leftmost and longest one: if the whole number can match, it is this. (Anchors put around the pattern could be
-     * undone by a pattern like "1)|(2".) */
+    /* The match is the leftmost and longest one: if the whole number can match, it is this. (Anchors put around the
+     * pattern could be undone by a pattern like "1)|(2".) */
     return no == 0 && found.rm_so == 0 && (size_t)found.rm_eo == len;
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- rules */
+/* ----------------------------------------------------------------------------------------------------------------- rules */
 
 enum vf_err vf_rules_init(struct vf_rules *rules, const char *ranks_text, size_t ranks_len, const char *warrant_pattern,
                           struct vf_why *why)

@@ -21,8 +21,8 @@ void vf_scale_fit(uint32_t width, uint32_t height, uint32_t max_width, uint32_t 
 }
 
 /*
- * In units of which one source pixel is `to` and one new pixel is `from` long, both grids lie on whole numbers: the weight of a source
- * pixel under a new one is a whole number, and the weights of one new pixel add up to `from`.
+ * In units of which one source pixel is `to` and one new pixel is `from` long, both grids lie on whole numbers: the weight
+ * of a source pixel under a new one is a whole number, and the weights of one new pixel add up to `from`.
  */
 struct cover {
     uint32_t first, last; /* source pixels */

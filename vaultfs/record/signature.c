@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A signature from outside: cut to the chunks of the picture, decoded in full by libpng and written anew with the same pixels, so that
- * nothing is carried over that is not a pixel or says how to show one. Not interlaced.
+ * A signature from outside: cut to the chunks of the picture, decoded in full by libpng and written anew with the same
+ * pixels, so that nothing is carried over that is not a pixel or says how to show one. Not interlaced.
  */
 #include "png_walk.h"
 
@@ -29,7 +29,7 @@ struct png_job {
     int depth, colour;
 };
 
-/* ------------------------------------------------------------------------------------------------------------------- libpng */
+/* ---------------------------------------------------------------------------------------------------------------- libpng */
 
 static void on_error(png_structp png, png_const_charp text) __attribute__((noreturn));
 static void on_error(png_structp png, png_const_charp text)
@@ -42,7 +42,9 @@ static void on_error(png_structp png, png_const_charp text)
     longjmp(j->jump, 1);
 }
 
-/* Libpng's warnings are about what it leaves out (a profile that is wrong, say): here the file is written anew without it. */
+/*
+ * Libpng's warnings are about what it leaves out (a profile that is wrong, say): here the file is written anew without it.
+ */
 static void on_warning(png_structp png, png_const_charp text)
 {
     (void)png;
@@ -74,7 +76,7 @@ static void on_flush(png_structp png)
     (void)png;
 }
 
-/* -------------------------------------------------------------------------------------------------------------------- read */
+/* ------------------------------------------------------------------------------------------------------------------ read */
 
 static void out_of_memory(struct png_job *j) __attribute__((noreturn));
 static void out_of_memory(struct png_job *j)
@@ -109,7 +111,7 @@ static void read_body(struct png_job *j)
     png_read_end(j->reader, NULL);
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- write */
+/* ----------------------------------------------------------------------------------------------------------------- write */
 
 /* How the colours are meant, as far as libpng found it sound. */
 static void copy_colours(struct png_job *j)
@@ -162,7 +164,7 @@ static void write_body(struct png_job *j)
     png_write_end(j->writer, NULL);
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- clean */
+/* ----------------------------------------------------------------------------------------------------------------- clean */
 
 static bool guarded(struct png_job *j, void (*body)(struct png_job *))
 {

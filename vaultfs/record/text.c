@@ -3,12 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-/* utf8proc's header has casts that our warnings mind. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wsign-conversion"
 #include <utf8proc.h>
-#pragma GCC diagnostic pop
 
 #define ZWNJ 0x200c /* joiners: invisible, but part of how Persian and Indian names are written */
 #define ZWJ  0x200d

@@ -35,9 +35,9 @@ bool vf_turn_lossless(const struct vf_buf *jpeg, uint8_t orientation, struct vf_
 }
 
 /*
- * For each pixel of the upright picture, row by row, where it stands in the stored one: from a corner, a step for the next column and
- * a step for the next row. (Orientation 6: the stored top row is the right-hand column, so the upright one begins at the stored bottom left
- * and goes up.)
+ * For each pixel of the upright picture, row by row, where it stands in the stored one: from a corner, a step for the next
+ * column and a step for the next row. (Orientation 6: the stored top row is the right-hand column, so the upright one
+ * begins at the stored bottom left and goes up.)
  */
 enum vf_err vf_turn_pixels(const struct vf_pixels *from, uint8_t orientation, struct vf_pixels *ret, struct vf_why *why)
 {
