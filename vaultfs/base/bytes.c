@@ -177,7 +177,7 @@ static bool move_to(struct vf_buf *b, size_t cap)
         b->nomem = true;
         return false;
     }
-    if (b->len > 0)
+    if (b->data != NULL)
         memcpy(data, b->data, b->len);
     release(b);
     b->data = data;

@@ -219,7 +219,8 @@ char *vf_path_join(const char *dir, const char *name)
     memcpy(out, dir, d);
     if (slash)
         out[d++] = '/';
-    memcpy(out + d, name, n + 1);
+    memcpy(out + d, name, n);
+    out[d + n] = '\0';
     return out;
 }
 

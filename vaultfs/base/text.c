@@ -112,7 +112,7 @@ bool vf_unhex(const char *in, size_t len, uint8_t *ret, size_t ret_len)
         if (unhex_digit(in[i]) < 0)
             return false;
     for (size_t i = 0; i < ret_len; i++)
-        ret[i] = (uint8_t)(unhex_digit(in[2 * i]) << 4 | unhex_digit(in[2 * i + 1]));
+        ret[i] = (uint8_t)((unsigned)unhex_digit(in[2 * i]) << 4 | (unsigned)unhex_digit(in[2 * i + 1]));
     return true;
 }
 
