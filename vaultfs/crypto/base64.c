@@ -20,12 +20,23 @@ void vf_base64_put(struct vf_buf *out, const void *data, size_t len)
     sodium_memzero(text, sizeof(text));
 }
 
+/* libsodium 1.0.18 takes every byte from 0x80 on for a '/'. */
+static bool ascii(const char *text, size_t len)
+{
+    unsigned all = 0;
+
+    for (size_t i = 0; i < len; i++)
+        all |= (unsigned char)text[i];
+    return all < 0x80;
+}
+
 bool vf_base64_get_max(const char *text, size_t len, uint8_t *ret, size_t ret_max, size_t *ret_len)
 {
     size_t n = 0;
 
     /* libsodium refuses foreign characters, wrong padding and stray bits; without an end pointer, anything left over too. */
-    if (len % 4 != 0 || sodium_base642bin(ret, ret_max, text, len, NULL, &n, NULL, sodium_base64_VARIANT_ORIGINAL) != 0)
+    if (len % 4 != 0 || !ascii(text, len) ||
+        sodium_base642bin(ret, ret_max, text, len, NULL, &n, NULL, sodium_base64_VARIANT_ORIGINAL) != 0)
         return false;
     *ret_len = n;
     return true;

@@ -92,43 +92,68 @@ void vf_sha256(const void *data, size_t len, struct vf_hash *ret)
     vf_hash_chunks(&all, 1, ret->b);
 }
 
+/* What a vf_hasher holds. */
+struct hasher {
+    EVP_MD_CTX *evp;
+    bool portable; /* libcrypto had no memory for a new start: libsodium goes on in its place */
+    crypto_hash_sha256_state state;
+};
+
 enum vf_err vf_hasher_init(struct vf_hasher *h, struct vf_why *why)
 {
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    struct hasher *own = calloc(1, sizeof(*own));
 
-    h->ctx = NULL;
-    if (ctx == NULL || EVP_DigestInit_ex2(ctx, fetched != NULL ? fetched : EVP_sha256(), NULL) != 1) {
-        EVP_MD_CTX_free(ctx);
+    h->ctx = own;
+    if (own != NULL)
+        own->evp = EVP_MD_CTX_new();
+    if (own == NULL || own->evp == NULL) {
+        vf_hasher_done(h);
         return vf_fail(why, VF_E_NOMEM, "no memory to compute a hash");
     }
-    h->ctx = ctx;
+    vf_hasher_reset(h);
     return VF_OK;
 }
 
-/*
- * After vf_hasher_init nothing below allocates, and libcrypto has no other cause to fail. If it did fail, going on would mean a
- * wrong hash: better no program than that.
- */
 void vf_hasher_reset(struct vf_hasher *h)
 {
-    if (EVP_DigestInit_ex2(h->ctx, NULL, NULL) != 1)
-        abort();
+    struct hasher *own = h->ctx;
+
+    own->portable = EVP_DigestInit_ex2(own->evp, fetched != NULL ? fetched : EVP_sha256(), NULL) != 1;
+    if (own->portable)
+        (void)crypto_hash_sha256_init(&own->state);
 }
 
+/*
+ * libcrypto has no cause to fail once it has started. If it did, going on would mean a wrong hash: better no program than that.
+ */
 void vf_hasher_update(struct vf_hasher *h, const void *data, size_t len)
 {
-    if (len > 0 && EVP_DigestUpdate(h->ctx, data, len) != 1)
+    struct hasher *own = h->ctx;
+
+    if (len == 0)
+        return;
+    if (own->portable)
+        (void)crypto_hash_sha256_update(&own->state, data, len);
+    else if (EVP_DigestUpdate(own->evp, data, len) != 1)
         abort();
 }
 
 void vf_hasher_final(struct vf_hasher *h, struct vf_hash *ret)
 {
-    if (EVP_DigestFinal_ex(h->ctx, ret->b, NULL) != 1)
+    struct hasher *own = h->ctx;
+
+    if (own->portable)
+        (void)crypto_hash_sha256_final(&own->state, ret->b);
+    else if (EVP_DigestFinal_ex(own->evp, ret->b, NULL) != 1)
         abort();
 }
 
 void vf_hasher_done(struct vf_hasher *h)
 {
-    EVP_MD_CTX_free(h->ctx);
+    struct hasher *own = h->ctx;
+
+    if (own != NULL)
+        EVP_MD_CTX_free(own->evp);
+    free(own);
     h->ctx = NULL;
 }

@@ -145,7 +145,8 @@ static enum vf_err parse(const uint8_t *data, size_t len, struct parsed *ret, st
     const uint8_t *tag = vf_reader_view(&r, sizeof(type));
     if (tag == NULL || memcmp(tag, type, sizeof(type)) != 0)
         return vf_fail(why, VF_E_FORMAT, "not an identity file");
-    if (vf_reader_u32(&r) != VERSION)
+    uint32_t version = vf_reader_u32(&r);
+    if (!r.bad && version != VERSION)
         return vf_fail(why, VF_E_VERSION, "an identity file of another version of vaultfs");
     const uint8_t *line = vf_reader_str16(&r, VF_IDENTITY_LINE_MAX, &line_len);
     p.cost.mem_kib = vf_reader_u32(&r);
