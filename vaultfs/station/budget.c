@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Budget of distinct records a part. What was opened before is taken from the log, the one account of it that cannot be set back
+ * unnoticed; so a budget needs no file of its own and survives any crash.
+ */
+#include "station_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool get_bit(const uint8_t *bits, uint32_t i)
+{
+    return bits[i / 8] >> (i % 8) & 1;
+}
+
+static void take_bit(struct vf_job *job, enum vf_part part, uint32_t i)
+{
+    if (get_bit(job->opened[part], i))
+        return;
+    job->opened[part][i / 8] |= (uint8_t)(1u << (i % 8));
+    if (job->left[part] > 0)
+        job->left[part]--;
+}
+
+static bool part_of(const struct vf_entry_view *e, enum vf_part *ret)
+{
+    bool text = e->part.len == 4 && memcmp(e->part.p, "text", 4) == 0;
+    bool image = e->part.len == 5 && memcmp(e->part.p, "image", 5) == 0;
+    *ret = text ? VF_PART_TEXT : VF_PART_IMAGE;
+    return text || image;
+}
+
+static enum vf_err take_entry(void *user, const struct vf_entry_view *e, bool sealed, struct vf_why *why)
+{
+    struct vf_job *job = user;
+    enum vf_part part;
+    (void)sealed;
+    (void)why;
+    if (e->event != VF_EVENT_OPEN || e->grant.len != sizeof(job->grant.id.c) ||
+        memcmp(e->grant.p, job->grant.id.c, sizeof(job->grant.id.c)) != 0 || !part_of(e, &part))
+        return VF_OK;
+    if (e->all) {
+        for (uint32_t i = 0; i < vf_catalogue_count(job->catalogue); i++)
+            take_bit(job, part, i);
+        return VF_OK;
+    }
+    /* "REF","REF": an opened file names one, but any number is read. */
+    for (size_t at = 1; at + VF_REF_LEN < e->refs.len; at += VF_REF_LEN + 3) {
+        struct vf_ref ref;
+        uint32_t index;
+        if (vf_ref_parse(e->refs.p + at, VF_REF_LEN, &ref) && vf_catalogue_find(job->catalogue, &ref, &index))
+            take_bit(job, part, index);
+    }
+    return VF_OK;
+}
+
+enum vf_err vf_job_budget_load(struct vf_station *st, struct vf_job *job, struct vf_why *why)
+{
+    if (job->grant.budget == 0)
+        return VF_OK;
+    for (int part = 0; part < VF_PART_COUNT; part++) {
+        job->left[part] = job->grant.budget;
+        job->opened[part] = calloc((size_t)job->grant.records / 8 + 1, 1);
+        if (!job->opened[part])
+            return vf_fail(why, VF_E_NOMEM, "job %s: out of memory", job->grant.job);
+    }
+    VF_FREE char *dir = vf_path_join(st->path, "log");
+    VF_FREE struct vf_verdict *verdict = calloc(1, sizeof(*verdict));
+    if (!dir || !verdict)
+        return vf_fail(why, VF_E_NOMEM, "job %s: out of memory", job->grant.job);
+    const struct vf_verify_options opt = {.each = take_entry, .user = job};
+    VF_TRY(vf_log_verify(dir, &opt, verdict, why));
+    if (!verdict->good)
+        return vf_fail(why, VF_E_FORGED, "the log of this station does not verify (%s): a limited grant cannot be used with it",
+                       verdict->nfindings ? verdict->findings[0] : "unknown");
+    return VF_OK;
+}
+
+void vf_job_budget_free(struct vf_job *job)
+{
+    for (int part = 0; part < VF_PART_COUNT; part++)
+        free(job->opened[part]);
+}
+
+static enum vf_err used_up(const struct vf_job *job, struct vf_why *why)
+{
+    return vf_fail(why, VF_E_BUDGET, "This grant allows %llu different records to be opened, and they have been. Ask the force.",
+                   (unsigned long long)job->grant.budget);
+}
+
+enum vf_err vf_job_budget_take(struct vf_station *st, struct vf_job *job, uint32_t index, enum vf_part part, struct vf_why *why)
+{
+    (void)st;
+    if (job->grant.budget == 0)
+        return VF_OK;
+    pthread_mutex_lock(&job->budget_lock);
+    bool allowed = get_bit(job->opened[part], index) || job->left[part] > 0;
+    if (allowed)
+        take_bit(job, part, index);
+    pthread_mutex_unlock(&job->budget_lock);
+    return allowed ? VF_OK : used_up(job, why);
+}
+
+enum vf_err vf_job_budget_take_all(struct vf_station *st, struct vf_job *job, enum vf_part part, struct vf_why *why)
+{
+    (void)st;
+    if (job->grant.budget == 0)
+        return VF_OK;
+    pthread_mutex_lock(&job->budget_lock);
+    bool allowed = job->grant.budget >= job->grant.records;
+    for (uint32_t i = 0; allowed && i < job->grant.records; i++)
+        take_bit(job, part, i);
+    pthread_mutex_unlock(&job->budget_lock);
+    return allowed ? VF_OK : used_up(job, why);
+}
+
+uint64_t vf_job_budget_left(struct vf_station *st, const struct vf_job *job, enum vf_part part)
+{
+    (void)st;
+    if (job->grant.budget == 0)
+        return UINT64_MAX;
+    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&job->budget_lock;
+    pthread_mutex_lock(lock);
+    uint64_t left = job->left[part];
+    pthread_mutex_unlock(lock);
+    return left;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Trusted time. H is the highest time known; T = max(wall, H + boottime since). A clock that is set forward makes T jump (reversible: it
+ * only expires); H follows only after wall and boottime have gone side by side for 10 minutes, and never beyond the latest `until`
+ * known, so one wrong step of years neither destroys anything nor locks the station out for longer than its grants last. A clock that is
+ * set back is seen as wall < T - 300 s. The state lies in a two-slot file, MACed under a key of the device.
+ *
+ * Slot payload: i64 H, i64 boottime of H, boot id 16, i64 last clock-reset taken, MAC 32 over all that.
+ */
+#include "station_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CLOCK_TYPE "VFCLOCK1"
+#define PAYLOAD_LEN (8 + 8 + VF_BOOT_ID_LEN + 8)
+#define AGREE_US (600 * VF_SECOND_US)
+#define AGREE_SLACK_US (2 * VF_SECOND_US)
+#define BACK_US (300 * VF_SECOND_US)
+#define SAVE_EVERY_US (60 * VF_SECOND_US)
+
+struct clock_state {
+    int64_t h, h_boot, reset_taken_us;
+    uint8_t boot_id[VF_BOOT_ID_LEN];
+};
+
+static void encode(const struct clock_state *c, const struct vf_station_key *key, struct vf_buf *out)
+{
+    vf_buf_u64(out, (uint64_t)c->h);
+    vf_buf_u64(out, (uint64_t)c->h_boot);
+    vf_buf_put(out, c->boot_id, sizeof(c->boot_id));
+    vf_buf_u64(out, (uint64_t)c->reset_taken_us);
+    struct vf_hash mac;
+    vf_station_mac(key, out->data, out->len, &mac);
+    vf_buf_put(out, mac.b, sizeof(mac.b));
+}
+
+static bool decode(const struct vf_slot *slot, const struct vf_station_key *key, struct clock_state *ret)
+{
+    struct vf_hash mac;
+    if (!slot->present || slot->len != PAYLOAD_LEN + VF_HASH_LEN)
+        return false;
+    vf_station_mac(key, slot->payload, PAYLOAD_LEN, &mac);
+    if (!vf_equal(mac.b, slot->payload + PAYLOAD_LEN, VF_HASH_LEN))
+        return false;
+    struct vf_reader r = vf_reader_of(slot->payload, PAYLOAD_LEN);
+    ret->h = (int64_t)vf_reader_u64(&r);
+    ret->h_boot = (int64_t)vf_reader_u64(&r);
+    vf_reader_copy(&r, ret->boot_id, sizeof(ret->boot_id));
+    ret->reset_taken_us = (int64_t)vf_reader_u64(&r);
+    return vf_reader_done(&r) && ret->h >= 0;
+}
+
+enum vf_err vf_station_clock_create(const char *path, const struct vf_identity *device, struct vf_why *why)
+{
+    VF_SECRET struct vf_station_key *key = vf_secret_new(sizeof(*key));
+    VF_FREE char *file = vf_station_file(path, "clock");
+    if (!key || !file)
+        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", path);
+    vf_station_key_of(device, key);
+    struct clock_state c = {0};
+    vf_clock_boot_id(c.boot_id);
+    VF_BUF payload;
+    vf_buf_init(&payload, 256);
+    encode(&c, key, &payload);
+    VF_TRY(vf_buf_check(&payload, file, why));
+    return vf_slots_create(file, CLOCK_TYPE, payload.data, payload.len, why);
+}
+
+/* Both slots unreadable or not MACed by this device: go by the log, which only ever moves forward. */
+static void lost_clock(struct vf_station *st, struct clock_state *ret)
+{
+    struct vf_log_state log = {0};
+    if (st->log)
+        vf_log_state_get(st->log, &log);
+    *ret = (struct clock_state){.h = log.last_time_us, .reset_taken_us = log.last_time_us};
+    vf_clock_boot_id(ret->boot_id);
+    ret->h_boot = vf_clock_boot_us();
+}
+
+enum vf_err vf_station_clock_load(struct vf_station *st, struct vf_why *why)
+{
+    struct vf_station_clock *c = &st->clock;
+    VF_FREE char *file = vf_station_file(st->path, "clock");
+    VF_FREE struct vf_slot *slots = calloc(2, sizeof(*slots));
+    struct clock_state best = {0}, one;
+    uint64_t seq = 0;
+    bool found = false;
+
+    if (!file || !slots)
+        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", st->path);
+    enum vf_err err = vf_slots_read(file, CLOCK_TYPE, slots, why);
+    if (err && err != VF_E_DAMAGED)
+        return err;
+    for (int i = 0; i < 2 && !err; i++) {
+        if (slots[i].present && slots[i].seq > c->slot_seq)
+            c->slot_seq = slots[i].seq;
+        if (!decode(&slots[i], st->key, &one) || (found && slots[i].seq <= seq))
+            continue;
+        best = one;
+        seq = slots[i].seq;
+        found = true;
+    }
+    if (!found)
+        lost_clock(st, &best);
+
+    uint8_t boot_id[VF_BOOT_ID_LEN];
+    vf_clock_boot_id(boot_id);
+    int64_t boot = vf_clock_boot_us();
+    bool same_boot = memcmp(boot_id, best.boot_id, sizeof(boot_id)) == 0 && best.h_boot <= boot;
+    pthread_mutex_lock(&c->lock);
+    c->h = c->saved_h = best.h;
+    c->h_boot = same_boot ? best.h_boot : boot;
+    c->reset_taken_us = best.reset_taken_us;
+    c->anchor_wall = vf_clock_wall_us();
+    c->anchor_boot = boot;
+    c->loaded = true;
+    pthread_mutex_unlock(&c->lock);
+    return VF_OK;
+}
+
+/* H carried on by boottime, but not beyond the cap. Under the lock. */
+static int64_t highest(const struct vf_station_clock *c, int64_t boot)
+{
+    int64_t elapsed = boot > c->h_boot ? boot - c->h_boot : 0;
+    int64_t now = c->h + elapsed;
+    int64_t cap = c->cap > c->h ? c->cap : c->h;
+    return now < cap ? now : cap;
+}
+
+int64_t vf_station_highest(struct vf_station *st)
+{
+    pthread_mutex_lock(&st->clock.lock);
+    int64_t h = highest(&st->clock, vf_clock_boot_us());
+    pthread_mutex_unlock(&st->clock.lock);
+    return h;
+}
+
+enum vf_err vf_station_time(struct vf_station *st, int64_t *ret_t, struct vf_why *why)
+{
+    int64_t boot = vf_clock_boot_us(), wall = vf_clock_wall_us();
+    pthread_mutex_lock(&st->clock.lock);
+    int64_t h = highest(&st->clock, boot);
+    pthread_mutex_unlock(&st->clock.lock);
+    *ret_t = wall > h ? wall : h;
+    if (wall >= *ret_t - BACK_US)
+        return VF_OK;
+    char text[64];
+    vf_time_format_person(*ret_t, text, sizeof(text));
+    return vf_fail(why, VF_E_CLOCK,
+                   "The clock of this computer was moved back: it was already %s. Set it right; if it is right, ask the force for a grant "
+                   "with --clock-reset.",
+                   text);
+}
+
+static enum vf_err save_locked(struct vf_station *st, int64_t boot, struct vf_why *why)
+{
+    struct vf_station_clock *c = &st->clock;
+    struct clock_state state = {.h = highest(c, boot), .h_boot = boot, .reset_taken_us = c->reset_taken_us};
+    VF_FREE char *file = vf_station_file(st->path, "clock");
+    VF_BUF payload;
+
+    if (!file)
+        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", st->path);
+    vf_clock_boot_id(state.boot_id);
+    vf_buf_init(&payload, 256);
+    encode(&state, st->key, &payload);
+    VF_TRY(vf_buf_check(&payload, file, why));
+    uint64_t seq = c->slot_seq + 1;
+    VF_TRY(vf_slots_write(file, CLOCK_TYPE, (unsigned)((seq - 1) % 2), seq, payload.data, payload.len, why));
+    c->slot_seq = seq;
+    c->saved_h = state.h;
+    return VF_OK;
+}
+
+enum vf_err vf_station_clock_tick(struct vf_station *st, struct vf_why *why)
+{
+    struct vf_station_clock *c = &st->clock;
+    int64_t boot = vf_clock_boot_us(), wall = vf_clock_wall_us();
+    enum vf_err err = VF_OK;
+
+    pthread_mutex_lock(&c->lock);
+    int64_t drift = (wall - c->anchor_wall) - (boot - c->anchor_boot);
+    if (drift > AGREE_SLACK_US || drift < -AGREE_SLACK_US) {
+        c->anchor_wall = wall; /* a step: the ten minutes begin anew */
+        c->anchor_boot = boot;
+    } else if (boot - c->anchor_boot >= AGREE_US) {
+        int64_t h = wall < c->cap ? wall : c->cap;
+        if (h > highest(c, boot)) {
+            c->h = h;
+            c->h_boot = boot;
+        }
+        /* A slow drift (a clock being disciplined) is no step: let the anchor follow, ten minutes behind. */
+        c->anchor_wall = wall - AGREE_US;
+        c->anchor_boot = boot - AGREE_US;
+    }
+    if (highest(c, boot) - c->saved_h >= SAVE_EVERY_US)
+        err = save_locked(st, boot, why);
+    pthread_mutex_unlock(&c->lock);
+    return err;
+}
+
+enum vf_err vf_station_clock_save(struct vf_station *st, struct vf_why *why)
+{
+    pthread_mutex_lock(&st->clock.lock);
+    enum vf_err err = st->clock.loaded ? save_locked(st, vf_clock_boot_us(), why) : VF_OK;
+    pthread_mutex_unlock(&st->clock.lock);
+    return err;
+}
+
+void vf_station_clock_grant(struct vf_station *st, const struct vf_grant *g)
+{
+    struct vf_station_clock *c = &st->clock;
+    pthread_mutex_lock(&c->lock);
+    if (g->until_us > c->cap)
+        c->cap = g->until_us;
+    if (c->loaded && g->clock_reset && g->issued_us > c->reset_taken_us) {
+        c->h = g->issued_us;
+        c->h_boot = vf_clock_boot_us();
+        c->reset_taken_us = g->issued_us;
+        enum vf_err ignored = save_locked(st, c->h_boot, NULL);
+        (void)ignored; /* taken again at the next start if it was not saved: the same grant, the same time */
+    }
+    pthread_mutex_unlock(&c->lock);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#include "control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+union fd_space {
+    struct cmsghdr align;
+    char space[CMSG_SPACE(sizeof(int) * VF_CONTROL_FILES)];
+};
+
+bool vf_control_send(int sock, char type, const void *data, size_t len, const int *fds, size_t nfds)
+{
+    union fd_space control;
+    struct iovec iov[2] = {{.iov_base = &type, .iov_len = 1}, {.iov_base = (void *)(uintptr_t)data, .iov_len = len}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+    if (nfds > 0) {
+        memset(&control, 0, sizeof(control));
+        msg.msg_control = control.space;
+        msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
+        memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
+    }
+    ssize_t n;
+    do
+        n = sendmsg(sock, &msg, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)(len + 1);
+}
+
+static void take_fds(struct msghdr *msg, int *fds, size_t max_fds, size_t *ret_nfds)
+{
+    *ret_nfds = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+            if (*ret_nfds < max_fds)
+                fds[(*ret_nfds)++] = fd;
+            else
+                close(fd);
+        }
+    }
+}
+
+char vf_control_recv(int sock, char *buf, size_t size, size_t *ret_len, int *fds, size_t max_fds, size_t *ret_nfds)
+{
+    union fd_space control;
+    char type = 0;
+    struct iovec iov[2] = {{.iov_base = &type, .iov_len = 1}, {.iov_base = buf, .iov_len = size - 1}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
+    ssize_t n;
+    size_t nfds = 0;
+    do
+        n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n < 1)
+        return 0;
+    take_fds(&msg, fds, max_fds, &nfds);
+    if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+        for (size_t i = 0; i < nfds; i++)
+            close(fds[i]);
+        return 0;
+    }
+    *ret_len = (size_t)n - 1;
+    buf[n - 1] = '\0';
+    if (ret_nfds)
+        *ret_nfds = nfds;
+    return type;
+}
+
+enum vf_err vf_control_folder(bool make, struct vf_buf *ret, struct vf_why *why)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    struct stat st;
+
+    vf_buf_init(ret, 256);
+    if (runtime && *runtime == '/')
+        vf_buf_fmt(ret, "%s/vaultfs", runtime);
+    else if (geteuid() == 0)
+        vf_buf_text(ret, "/run/vaultfs");
+    else
+        vf_buf_fmt(ret, "/tmp/vaultfs-%u", (unsigned)geteuid());
+    const char *folder = vf_buf_cstr(ret);
+    if (!folder)
+        return vf_fail(why, VF_E_LIMIT, "XDG_RUNTIME_DIR is too long for a socket");
+    if (make && mkdir(folder, 0700) && errno != EEXIST)
+        return vf_fail_sys(why, "%s", folder);
+    if (lstat(folder, &st))
+        return vf_fail_sys(why, "%s", folder);
+    /* In /tmp anybody could have made it before us. */
+    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+        return vf_fail(why, VF_E_DENIED, "%s: not a private folder of yours; remove it", folder);
+    return VF_OK;
+}

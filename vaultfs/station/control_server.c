@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+#include "control.h"
+#include "station_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define CLIENT_SECONDS 10 /* a silent client is dropped: others wait */
+
+struct vf_control_server {
+    struct vf_control_ops ops;
+    int listener;
+    int wake[2];
+    pthread_t thread;
+    bool runs;
+    char *socket_path;
+    char *marker; /* STATION/mounted */
+    char *packet; /* VF_CONTROL_PACKET bytes */
+};
+
+static void send_end(int sock, enum vf_err err, const struct vf_why *why)
+{
+    VF_BUF out;
+    vf_buf_init(&out, 4096);
+    vf_buf_fmt(&out, "{\"err\":%d,\"text\":", (int)err);
+    vf_buf_json(&out, why->text, strlen(why->text));
+    vf_buf_text(&out, "}");
+    (void)vf_control_send(sock, 'E', out.data, out.len, NULL, 0);
+}
+
+static void send_told(void *user, const struct vf_received *one)
+{
+    const int *sock = user;
+    VF_BUF out;
+    vf_buf_init(&out, VF_CONTROL_PACKET);
+    vf_buf_text(&out, "{\"name\":");
+    vf_buf_json(&out, one->name, strlen(one->name));
+    vf_buf_fmt(&out, ",\"kind\":%d,\"err\":%d,\"already\":%s,\"values\":%llu,\"bytes\":%llu,\"not_needed\":%llu,\"text\":",
+               (int)one->kind, (int)one->err, one->already ? "true" : "false", (unsigned long long)one->values,
+               (unsigned long long)one->bytes, (unsigned long long)one->not_needed);
+    vf_buf_json(&out, one->text, strlen(one->text));
+    vf_buf_text(&out, "}");
+    if (vf_buf_ok(&out))
+        (void)vf_control_send(*sock, 'T', out.data, out.len, NULL, 0);
+}
+
+static enum vf_err do_status(struct vf_control_server *s, int sock, struct vf_why *why)
+{
+    VF_BUF doc;
+    vf_buf_init(&doc, 16u * 1024 * 1024);
+    VF_TRY(s->ops.status(s->ops.user, &doc, why));
+    for (size_t at = 0; at < doc.len; at += VF_CONTROL_PACKET / 2) {
+        size_t n = doc.len - at < VF_CONTROL_PACKET / 2 ? doc.len - at : VF_CONTROL_PACKET / 2;
+        if (!vf_control_send(sock, 'D', doc.data + at, n, NULL, 0))
+            return VF_E_SYSTEM;
+    }
+    return VF_OK;
+}
+
+static enum vf_err do_receive(struct vf_control_server *s, int sock, const json_t *names, const int *fds, size_t nfds,
+                              struct vf_why *why)
+{
+    struct vf_receive_file files[VF_CONTROL_FILES];
+    if (json_array_size(names) != nfds || nfds == 0)
+        return vf_fail(why, VF_E_FORMAT, "the request to receive is not well-formed");
+    for (size_t i = 0; i < nfds; i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        if (!name)
+            return vf_fail(why, VF_E_FORMAT, "the request to receive is not well-formed");
+        files[i] = (struct vf_receive_file){.fd = fds[i], .name = name};
+    }
+    return s->ops.receive(s->ops.user, files, nfds, send_told, &sock, why);
+}
+
+static enum vf_err answer(struct vf_control_server *s, int sock, const char *data, size_t len, const int *fds, size_t nfds,
+                          struct vf_why *why)
+{
+    json_error_t je;
+    json_t *request = json_loadb(data, len, JSON_REJECT_DUPLICATES, &je);
+    const char *what = json_string_value(json_object_get(request, "do"));
+    enum vf_err err;
+    if (!what || json_integer_value(json_object_get(request, "v")) != 1)
+        err = vf_fail(why, VF_E_VERSION, "the request is not of a version this mount knows");
+    else if (strcmp(what, "status") == 0)
+        err = do_status(s, sock, why);
+    else if (strcmp(what, "seal") == 0)
+        err = s->ops.seal(s->ops.user, why);
+    else if (strcmp(what, "receive") == 0)
+        err = do_receive(s, sock, json_object_get(request, "names"), fds, nfds, why);
+    else
+        err = vf_fail(why, VF_E_VERSION, "this mount does not know \"%s\"", what);
+    json_decref(request);
+    return err;
+}
+
+/* Only the same user or root may ask. */
+static bool peer_allowed(int sock)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+    return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && (peer.uid == geteuid() || peer.uid == 0);
+}
+
+static void serve_client(struct vf_control_server *s, int sock)
+{
+    int fds[VF_CONTROL_FILES];
+    size_t len = 0, nfds = 0;
+    struct vf_why why = {0};
+    const struct timeval limit = {.tv_sec = CLIENT_SECONDS};
+
+    if (!peer_allowed(sock))
+        return;
+    (void)setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    (void)setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    if (vf_control_recv(sock, s->packet, VF_CONTROL_PACKET, &len, fds, VF_CONTROL_FILES, &nfds) == 'Q') {
+        enum vf_err err = answer(s, sock, s->packet, len, fds, nfds, &why);
+        send_end(sock, err, &why);
+    }
+    for (size_t i = 0; i < nfds; i++)
+        close(fds[i]);
+}
+
+static void *serve(void *arg)
+{
+    struct vf_control_server *s = arg;
+    for (;;) {
+        struct pollfd p[2] = {{.fd = s->listener, .events = POLLIN}, {.fd = s->wake[0], .events = POLLIN}};
+        if (poll(p, 2, -1) < 0 && errno != EINTR)
+            break;
+        if (p[1].revents)
+            break;
+        if (!(p[0].revents & POLLIN))
+            continue;
+        int sock = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+        if (sock >= 0) {
+            serve_client(s, sock);
+            close(sock);
+        }
+    }
+    return NULL;
+}
+
+/* A name of its own for each station: device and inode of its folder. */
+static enum vf_err socket_name(const char *station, struct vf_buf *ret, struct vf_why *why)
+{
+    struct stat st;
+    if (stat(station, &st))
+        return vf_fail_sys(why, "%s", station);
+    VF_TRY(vf_control_folder(true, ret, why));
+    vf_buf_fmt(ret, "/%llx-%llx", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+    struct sockaddr_un address;
+    if (!vf_buf_cstr(ret) || ret->len >= sizeof(address.sun_path))
+        return vf_fail(why, VF_E_LIMIT, "the path of the control socket is too long; set XDG_RUNTIME_DIR to a shorter folder");
+    return VF_OK;
+}
+
+static enum vf_err bind_socket(struct vf_control_server *s, struct vf_why *why)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, s->socket_path, strlen(s->socket_path) + 1);
+    (void)unlink(s->socket_path); /* of a mount that died: the log's lock says there is no other */
+    s->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (s->listener < 0 || bind(s->listener, (const struct sockaddr *)&address, sizeof(address)) || listen(s->listener, 8))
+        return vf_fail_sys(why, "%s", s->socket_path);
+    return pipe2(s->wake, O_CLOEXEC) ? vf_fail_sys(why, "the control socket") : VF_OK;
+}
+
+static enum vf_err write_marker(struct vf_control_server *s, const char *mountpoint, struct vf_why *why)
+{
+    VF_BUF text;
+    vf_buf_init(&text, 65536);
+    vf_buf_fmt(&text, "{\"pid\":%d,\"mountpoint\":", (int)getpid());
+    vf_buf_json(&text, mountpoint, strlen(mountpoint));
+    vf_buf_text(&text, ",\"socket\":");
+    vf_buf_json(&text, s->socket_path, strlen(s->socket_path));
+    vf_buf_text(&text, "}\n");
+    VF_TRY(vf_buf_check(&text, s->marker, why));
+    VF_TRY(vf_file_write(s->marker, text.data, text.len, 0600, true, why));
+    /* Beside the socket too, for `vaultfs status --all`. */
+    VF_BUF beside;
+    vf_buf_init(&beside, 512);
+    vf_buf_fmt(&beside, "%s.json", s->socket_path);
+    return vf_buf_cstr(&beside) ? vf_file_write(vf_buf_cstr(&beside), text.data, text.len, 0600, true, why) : VF_E_NOMEM;
+}
+
+enum vf_err vf_control_start(struct vf_station *st, const char *mountpoint, const struct vf_control_ops *ops,
+                             struct vf_control_server **ret, struct vf_why *why)
+{
+    VF_BUF name;
+    VF_TRY(socket_name(st->path, &name, why));
+    struct vf_control_server *s = calloc(1, sizeof(*s));
+    if (!s)
+        return vf_fail(why, VF_E_NOMEM, "out of memory");
+    *s = (struct vf_control_server){.ops = *ops, .listener = -1, .wake = {-1, -1}};
+    s->socket_path = strdup(vf_buf_cstr(&name));
+    s->marker = vf_path_join(st->path, "mounted");
+    s->packet = malloc(VF_CONTROL_PACKET);
+    enum vf_err err = VF_OK;
+    if (!s->socket_path || !s->marker || !s->packet)
+        err = vf_fail(why, VF_E_NOMEM, "out of memory");
+    if (!err)
+        err = bind_socket(s, why);
+    if (!err)
+        err = write_marker(s, mountpoint, why);
+    if (!err) {
+        int rc = pthread_create(&s->thread, NULL, serve, s);
+        s->runs = rc == 0;
+        if (rc)
+            err = vf_fail(why, VF_E_SYSTEM, "no thread for the control socket: %s", strerror(rc));
+    }
+    if (err) {
+        vf_control_stop(s);
+        return err;
+    }
+    *ret = s;
+    return VF_OK;
+}
+
+void vf_control_stop(struct vf_control_server *s)
+{
+    if (!s)
+        return;
+    if (s->runs) {
+        ssize_t ignored = write(s->wake[1], "x", 1);
+        (void)ignored;
+        pthread_join(s->thread, NULL);
+    }
+    if (s->marker)
+        (void)unlink(s->marker);
+    if (s->socket_path) {
+        VF_BUF beside;
+        vf_buf_init(&beside, 512);
+        vf_buf_fmt(&beside, "%s.json", s->socket_path);
+        (void)unlink(s->socket_path);
+        if (vf_buf_cstr(&beside))
+            (void)unlink(vf_buf_cstr(&beside));
+    }
+    vf_fd_close(&s->listener);
+    vf_fd_close(&s->wake[0]);
+    vf_fd_close(&s->wake[1]);
+    free(s->socket_path);
+    free(s->marker);
+    free(s->packet);
+    free(s);
+}

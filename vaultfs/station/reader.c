@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One thread's tools to open values. Nothing in the database is believed: the record's manifest row and envelopes are hashed again and
+ * compared with what was verified when the job was loaded, the ciphertext with the manifest row, the true length with the catalogue.
+ */
+#include "station_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SCRATCH_LEN (VF_VALUE_MAX + 8192 + 4 + 64)
+
+struct vf_value_reader {
+    struct vf_station *st;
+    struct vf_txn *txn;
+    struct vf_hasher hasher;
+    uint8_t *scratch;          /* arena */
+    size_t used;               /* bytes of it that may hold plaintext */
+    struct vf_field_key *keys; /* arena */
+};
+
+enum vf_err vf_value_reader_new(struct vf_station *st, struct vf_value_reader **ret, struct vf_why *why)
+{
+    struct vf_value_reader *r = calloc(1, sizeof(*r));
+    if (!r)
+        return vf_fail(why, VF_E_NOMEM, "out of memory");
+    r->st = st;
+    r->scratch = vf_secret_new(SCRATCH_LEN);
+    r->keys = vf_secret_new(VF_FIELD_COUNT * sizeof(*r->keys));
+    enum vf_err err = VF_OK;
+    if (!r->scratch || !r->keys)
+        err = vf_fail(why, VF_E_LOCKED_MEMORY, "no locked memory left for reading values");
+    if (!err)
+        err = vf_hasher_init(&r->hasher, why);
+    if (!err)
+        err = vf_txn_read(st->store, &r->txn, why);
+    if (err) {
+        vf_value_reader_free(r);
+        return err;
+    }
+    vf_txn_reset(r->txn);
+    *ret = r;
+    return VF_OK;
+}
+
+void vf_value_reader_free(struct vf_value_reader *r)
+{
+    if (!r)
+        return;
+    vf_txn_end(r->txn);
+    vf_hasher_done(&r->hasher);
+    vf_secret_free(r->scratch);
+    vf_secret_free(r->keys);
+    free(r);
+}
+
+void vf_value_reader_wipe(struct vf_value_reader *r)
+{
+    vf_wipe(r->scratch, r->used);
+    r->used = 0;
+    vf_wipe(r->keys, VF_FIELD_COUNT * sizeof(*r->keys));
+}
+
+/* A record's rows in the stored grant, proved to be what was verified. Borrowed from the transaction. */
+struct rows {
+    const uint8_t *manifest, *envelopes;
+};
+
+static enum vf_err get_rows(struct vf_value_reader *r, const struct vf_job *job, uint32_t index, struct rows *ret, struct vf_why *why)
+{
+    const struct vf_grant_layout *l = &job->layout;
+    struct vf_slice row;
+    struct vf_hash hash;
+
+    if (!vf_txn_get(r->txn, VF_ST_GRANT, job->grant.id.c, sizeof(job->grant.id.c), &row)) {
+        VF_TRY(vf_txn_check(r->txn, why));
+        return vf_fail(why, VF_E_DAMAGED, "job %s: the stored grant is gone", job->grant.job);
+    }
+    size_t unused, first = vf_envelope_at(l, index, l->ntext ? VF_PART_TEXT : VF_PART_IMAGE, &unused);
+    size_t manifest_at = job->manifest_rows_at + (size_t)index * l->manifest_stride;
+    size_t envelopes_at = job->envelopes_at + first;
+    if (manifest_at + l->manifest_stride > row.len || envelopes_at + l->envelope_stride > row.len)
+        return vf_fail(why, VF_E_DAMAGED, "job %s: the stored grant is cut short", job->grant.job);
+    ret->manifest = row.data + manifest_at;
+    ret->envelopes = row.data + envelopes_at;
+    vf_hasher_reset(&r->hasher);
+    vf_hasher_update(&r->hasher, ret->manifest, l->manifest_stride);
+    vf_hasher_update(&r->hasher, ret->envelopes, l->envelope_stride);
+    vf_hasher_final(&r->hasher, &hash);
+    if (memcmp(&hash, &job->rows[index], sizeof(hash)) != 0)
+        return vf_fail(why, VF_E_FORGED, "job %s: the stored grant was changed after it was checked", job->grant.job);
+    return VF_OK;
+}
+
+static enum vf_err get_keys(struct vf_value_reader *r, const struct vf_job *job, uint32_t index, enum vf_part part,
+                            const struct rows *rows, struct vf_why *why)
+{
+    const struct vf_grant_layout *l = &job->layout;
+    const struct vf_ref *ref = vf_catalogue_ref(job->catalogue, index);
+    struct vf_release_share rs;
+    size_t len, at = vf_envelope_at(l, index, part, &len);
+    size_t first = vf_envelope_at(l, index, l->ntext ? VF_PART_TEXT : VF_PART_IMAGE, &(size_t){0});
+
+    vf_kdf_release_share_offline(ref, part, &rs);
+    /* The share is read under its lock: the end of the grant wipes it. */
+    pthread_rwlock_rdlock((pthread_rwlock_t *)(uintptr_t)&job->share_lock);
+    enum vf_err err = job->forgotten ? VF_E_EXPIRED
+                                     : vf_grant_open_keys(&job->grant, l, job->share, &rs, ref, part, rows->envelopes + (at - first),
+                                                          r->keys);
+    pthread_rwlock_unlock((pthread_rwlock_t *)(uintptr_t)&job->share_lock);
+    vf_wipe(&rs, sizeof(rs));
+    if (err)
+        return vf_fail(why, err, "%.8s: the envelope of its keys does not open", ref->c);
+    return VF_OK;
+}
+
+/* One value into `out`: look up, hash, decrypt, compare the length. `column`: its place in the manifest row. */
+static enum vf_err open_one(struct vf_value_reader *r, const struct vf_job *job, uint32_t index, unsigned column,
+                            const struct vf_field_key *key, const struct rows *rows, uint8_t *out, size_t out_len,
+                            const uint8_t **ret_plain, size_t *ret_len, struct vf_why *why)
+{
+    unsigned field = job->layout.field[column];
+    const struct vf_ref *ref = vf_catalogue_ref(job->catalogue, index);
+    const uint8_t *item = rows->manifest + VF_REF_LEN + column * (4 + VF_HASH_LEN);
+    uint32_t generation = vf_get_be32(item);
+    uint8_t store_key[VF_VALUE_KEY_LEN];
+    struct vf_hash want, hash;
+    struct vf_slice val;
+
+    memcpy(want.b, item + 4, sizeof(want.b));
+    if (generation == 0)
+        return vf_fail(why, VF_E_NOT_FOUND, "%.8s: has no %s", ref->c, vf_field_info(field)->name);
+    vf_station_value_key(ref, (uint8_t)field, generation, &want, store_key);
+    if (!vf_txn_get(r->txn, VF_ST_VALUE, store_key, sizeof(store_key), &val)) {
+        VF_TRY(vf_txn_check(r->txn, why));
+        return vf_fail(why, VF_E_NOT_FOUND, "%.8s: its %s has not arrived", ref->c, vf_field_info(field)->name);
+    }
+    if (val.len <= VF_VALUE_ROW_PREFIX || !vf_station_batch_committed(r->st, vf_get_be64(val.data)))
+        return vf_fail(why, VF_E_NOT_FOUND, "%.8s: its %s has not arrived", ref->c, vf_field_info(field)->name);
+    const uint8_t *sealed = val.data + VF_VALUE_ROW_PREFIX;
+    size_t sealed_len = val.len - VF_VALUE_ROW_PREFIX;
+    vf_hasher_reset(&r->hasher);
+    vf_hasher_update(&r->hasher, sealed, sealed_len);
+    vf_hasher_final(&r->hasher, &hash);
+    if (memcmp(&hash, &want, sizeof(hash)) != 0)
+        return vf_fail(why, VF_E_FORGED, "%.8s: its %s is not what the force signed", ref->c, vf_field_info(field)->name);
+    const struct vf_value_id id = {.vault = job->grant.vault, .ref = *ref, .field = (uint8_t)field, .generation = generation};
+    if (vf_value_open(key, &id, sealed, sealed_len, out, out_len, ret_plain, ret_len))
+        return vf_fail(why, VF_E_DAMAGED, "%.8s: its %s does not decrypt", ref->c, vf_field_info(field)->name);
+    if (*ret_len != vf_catalogue_len(job->catalogue, index, field))
+        return vf_fail(why, VF_E_DAMAGED, "%.8s: its %s is not as long as the catalogue says", ref->c, vf_field_info(field)->name);
+    return VF_OK;
+}
+
+static void note_used(struct vf_value_reader *r, size_t upto)
+{
+    if (upto > r->used)
+        r->used = upto;
+}
+
+/* Column of a field in manifest rows; its place among its part's keys too. */
+static bool columns_of(const struct vf_grant_layout *l, unsigned field, unsigned *ret_column, unsigned *ret_key)
+{
+    unsigned key = 0;
+    for (unsigned i = 0; i < l->nfields; i++) {
+        if (l->field[i] == field) {
+            *ret_column = i;
+            *ret_key = key;
+            return true;
+        }
+        key += vf_field_part(l->field[i]) == vf_field_part(field);
+    }
+    return false;
+}
+
+enum vf_err vf_value_reader_get(struct vf_value_reader *r, const struct vf_job *job, uint32_t index, unsigned field,
+                                const uint8_t **ret_plain, size_t *ret_len, struct vf_why *why)
+{
+    unsigned column, key;
+    struct rows rows;
+
+    if (index >= vf_catalogue_count(job->catalogue) || !columns_of(&job->layout, field, &column, &key))
+        return vf_fail(why, VF_E_NOT_FOUND, "no such value in this grant");
+    VF_TRY(vf_txn_renew(r->txn, why));
+    enum vf_err err = get_rows(r, job, index, &rows, why);
+    if (!err)
+        err = get_keys(r, job, index, (enum vf_part)vf_field_part(field), &rows, why);
+    if (!err)
+        err = open_one(r, job, index, column, &r->keys[key], &rows, r->scratch, SCRATCH_LEN - 1, ret_plain, ret_len, why);
+    /* The padded plaintext, and the byte that the caller may add. */
+    if (!err)
+        note_used(r, 4 + vf_field_padded(field, *ret_len) + 1);
+    vf_txn_reset(r->txn);
+    vf_wipe(r->keys, VF_FIELD_COUNT * sizeof(*r->keys));
+    return err;
+}
+
+enum vf_err vf_value_reader_texts(struct vf_value_reader *r, const struct vf_job *job, uint32_t index,
+                                  struct vf_text_value ret[VF_FIELD_COUNT], struct vf_why *why)
+{
+    struct rows rows;
+    size_t used = 0;
+
+    if (index >= vf_catalogue_count(job->catalogue))
+        return vf_fail(why, VF_E_NOT_FOUND, "no such record in this grant");
+    VF_TRY(vf_txn_renew(r->txn, why));
+    enum vf_err err = get_rows(r, job, index, &rows, why);
+    if (!err)
+        err = get_keys(r, job, index, VF_PART_TEXT, &rows, why);
+    for (unsigned i = 0; !err && i < job->layout.ntext; i++) {
+        unsigned column = 0, key = 0, field = job->layout.text_field[i];
+        const uint8_t *plain = NULL;
+        size_t len = 0, room = vf_field_padded(field, 0) + 4;
+        (void)columns_of(&job->layout, field, &column, &key);
+        if (used + room > SCRATCH_LEN)
+            err = vf_fail(why, VF_E_LIMIT, "a record's text is too long");
+        else
+            err = open_one(r, job, index, column, &r->keys[key], &rows, r->scratch + used, room, &plain, &len, why);
+        ret[i] = (struct vf_text_value){.text = (const char *)plain, .len = len};
+        used += room;
+    }
+    note_used(r, used);
+    vf_txn_reset(r->txn);
+    vf_wipe(r->keys, VF_FIELD_COUNT * sizeof(*r->keys));
+    return err;
+}

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What comes from the force: each file is checked in full before anything of it counts, each is idempotent, a bad one stops none of the
+ * others. Order: policies, revocations, grants, bundles, receipts, however they were named.
+ */
+#include "station_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct row { /* one row to put, for vf_store_update */
+    unsigned table;
+    const void *key;
+    size_t key_len;
+    const void *prefix;
+    size_t prefix_len;
+    const void *data;
+    size_t len;
+};
+
+static enum vf_err put_row(struct vf_txn *txn, void *user, struct vf_why *why)
+{
+    const struct row *row = user;
+    (void)why;
+    uint8_t *at = vf_txn_reserve(txn, row->table, row->key, row->key_len, row->prefix_len + row->len);
+    if (!at)
+        return vf_txn_error(txn);
+    if (row->prefix_len)
+        memcpy(at, row->prefix, row->prefix_len);
+    memcpy(at + row->prefix_len, row->data, row->len);
+    return VF_OK;
+}
+
+static bool has_row(struct vf_station *st, unsigned table, const void *key, size_t key_len)
+{
+    VF_TXN txn = NULL;
+    struct vf_slice unused;
+    return vf_txn_read(st->store, &txn, NULL) == VF_OK && vf_txn_get(txn, table, key, key_len, &unused);
+}
+
+static enum vf_err log_receive(struct vf_station *st, const struct vf_grant *g, const char *object, struct vf_why *why)
+{
+    struct vf_entry e = {.event = VF_EVENT_RECEIVE, .part = -1, .object = object, .result = "ok"};
+    if (g) {
+        e.grant = &g->id;
+        e.job = g->job;
+        e.recipient = g->recipient;
+        e.all = &g->manifest_hash;
+        e.has_count = true;
+        e.count = g->records;
+    }
+    return vf_log_commit(st->log, &e, why);
+}
+
+static enum vf_err slurp(int fd, const char *name, size_t max, struct vf_buf *ret, struct vf_why *why)
+{
+    struct stat s;
+    if (fstat(fd, &s))
+        return vf_fail_sys(why, "%s", name);
+    if (!S_ISREG(s.st_mode))
+        return vf_fail(why, VF_E_INPUT, "%s: not a file", name);
+    if (s.st_size < 0 || (uint64_t)s.st_size > max)
+        return vf_fail(why, VF_E_LIMIT, "%s: larger than a file of its kind can be", name);
+    vf_buf_init(ret, max);
+    uint8_t *at = vf_buf_grow(ret, (size_t)s.st_size);
+    VF_TRY(vf_buf_check(ret, name, why));
+    return at ? vf_fd_pread(fd, at, (size_t)s.st_size, 0, name, why) : vf_fail(why, VF_E_FORMAT, "%s: empty", name);
+}
+
+static void tell(struct vf_received *told, const char *fmt, ...) VF_PRINTF(2, 3);
+static void tell(struct vf_received *told, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(told->text, sizeof(told->text), fmt, args);
+    va_end(args);
+}
+
+/* -------------------------------------------------------------------------------------------------------------- policy */
+
+static enum vf_err take_policy(struct vf_station *st, int fd, struct vf_received *told, struct vf_why *why)
+{
+    VF_BUF data = {0};
+    struct vf_policy_chain chain = {0};
+    int cmp = 0;
+
+    VF_TRY(slurp(fd, told->name, VF_POLICY_MAX, &data, why));
+    VF_TRY(vf_policy_chain_parse(data.data, data.len, told->name, &chain, why));
+    enum vf_err err = VF_OK;
+    if (chain.ruling == 0)
+        err = vf_fail(why, VF_E_UNSIGNED, "%s: no version of this policy is in force yet", told->name);
+    if (!err)
+        err = vf_policy_chain_compare(&st->policy, &chain, &cmp, why);
+    if (!err && cmp < 0)
+        err = vf_fail(why, VF_E_STALE, "%s: older than the policy this station knows", told->name);
+    told->already = !err && cmp == 0;
+    if (!err && cmp > 0) {
+        char object[32];
+        (void)snprintf(object, sizeof(object), "policy %u", chain.policy.version);
+        struct row row = {.table = VF_ST_POLICY, .key = "chain", .key_len = 5, .data = chain.bytes, .len = chain.len};
+        err = log_receive(st, NULL, object, why);
+        if (!err)
+            err = vf_store_update(st->store, put_row, &row, why);
+        if (!err) {
+            pthread_rwlock_wrlock(&st->jobs_lock);
+            struct vf_policy_chain old = st->policy;
+            st->policy = chain;
+            chain = old;
+            pthread_rwlock_unlock(&st->jobs_lock);
+        }
+    }
+    vf_policy_chain_done(&chain);
+    if (!err)
+        tell(told, "policy version %u of %s%s", st->policy.policy.version, st->policy.policy.force_name,
+             told->already ? " (here already)" : "");
+    return err;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- revocation */
+
+static enum vf_err take_revocation(struct vf_station *st, int fd, struct vf_received *told, struct vf_why *why)
+{
+    VF_BUF data = {0};
+    struct vf_revocation r;
+    VF_TRY(slurp(fd, told->name, VF_NOTE_MAX, &data, why));
+    VF_TRY(vf_revocation_parse(data.data, data.len, told->name, &st->policy, &r, why));
+    if (r.is_device && !vf_equal(&r.device, &st->enrol.id, sizeof(r.device)))
+        return vf_fail(why, VF_E_REFUSED, "%s: revokes the device %s, which is not this station", told->name, r.name);
+    const void *key = r.is_device ? (const void *)r.device.b : (const void *)r.grant.c;
+    size_t key_len = r.is_device ? sizeof(r.device.b) : sizeof(r.grant.c);
+    told->already = has_row(st, VF_ST_REVOCATION, key, key_len);
+    if (!told->already) {
+        char object[64];
+        (void)snprintf(object, sizeof(object), "revocation of %s %.16s", r.is_device ? "device" : "grant",
+                       r.is_device ? r.name : r.grant.c);
+        struct row row = {.table = VF_ST_REVOCATION, .key = key, .key_len = key_len, .data = data.data, .len = data.len};
+        VF_TRY(log_receive(st, NULL, object, why));
+        VF_TRY(vf_store_update(st->store, put_row, &row, why));
+    }
+    if (r.is_device)
+        tell(told, "this device was revoked by the force%s", told->already ? " (known already)" : "");
+    else
+        tell(told, "grant %.16s was revoked by the force%s", r.grant.c, told->already ? " (known already)" : "");
+    return VF_OK;
+}
+
+/* --------------------------------------------------------------------------------------------------------------- grant */
+
+static enum vf_err check_grant(struct vf_station *st, const struct vf_grant_file *file, const char *name, struct vf_why *why)
+{
+    const struct vf_grant *g = &file->grant;
+    int64_t now = vf_clock_wall_us();
+
+    if (!vf_equal(&g->vault, &st->enrol.vault, sizeof(g->vault)))
+        return vf_fail(why, VF_E_REFUSED, "%s: a grant of another force (%s)", name, g->force_name);
+    if (!vf_equal(&g->enrolment, &st->enrol.id, sizeof(g->enrolment)))
+        return vf_fail(why, VF_E_REFUSED, "%s: made for the device %s, not for this station (%s)", name, g->recipient, st->enrol.name);
+    VF_TRY(vf_grant_verify(file, &st->policy, why));
+    if (g->release == VF_RELEASE_ONLINE)
+        return vf_fail(why, VF_E_UNSUPPORTED, "%s: an online grant, which this version of vaultfs cannot use", name);
+    if (st->mode == VF_STATION_MOUNT) {
+        enum vf_err ignored = vf_station_time(st, &now, NULL); /* a clock moved back must not keep a clock-reset grant out */
+        (void)ignored;
+    }
+    /* One that has not started is welcome; one that ended is of no use. A clock-reset grant is judged by its own issue time. */
+    if (now >= g->until_us && !g->clock_reset)
+        return vf_grant_window(g, now, why);
+    return VF_OK;
+}
+
+static enum vf_err take_grant(struct vf_station *st, int fd, struct vf_received *told, struct vf_why *why)
+{
+    VF_BUF data = {0};
+    VF_FREE struct vf_grant_file *file = calloc(1, sizeof(*file));
+    if (!file)
+        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", told->name);
+    VF_TRY(slurp(fd, told->name, VF_GRANT_FILE_MAX, &data, why));
+    VF_TRY(vf_grant_file_parse(data.data, data.len, told->name, file, why));
+    VF_TRY(check_grant(st, file, told->name, why));
+    const struct vf_grant *g = &file->grant;
+    VF_TXN txn = NULL;
+    VF_TRY(vf_txn_read(st->store, &txn, why));
+    if (vf_station_is_revoked(st, txn, &g->id))
+        return vf_fail(why, VF_E_REVOKED, "%s: this grant was revoked by the force", told->name);
+    struct vf_slice unused;
+    told->already = vf_txn_get(txn, VF_ST_GRANT, g->id.c, sizeof(g->id.c), &unused);
+    if (!told->already) {
+        uint8_t prefix[VF_GRANT_ROW_PREFIX];
+        uint64_t named, present = vf_station_present(st, txn, file, NULL, &named);
+        prefix[0] = present == named;
+        vf_put_be64(prefix + 1, (uint64_t)vf_clock_wall_us());
+        struct row row = {.table = VF_ST_GRANT, .key = g->id.c, .key_len = sizeof(g->id.c), .prefix = prefix,
+                          .prefix_len = sizeof(prefix), .data = data.data, .len = data.len};
+        vf_txn_reset(txn);
+        VF_TRY(log_receive(st, g, "grant", why));
+        VF_TRY(vf_store_update(st->store, put_row, &row, why));
+    }
+    vf_station_clock_grant(st, g);
+    char until[64];
+    vf_time_format_person(g->until_us, until, sizeof(until));
+    tell(told, "grant %.16s for job %s: %u records until %s; %s%s", g->id.c, g->job, g->records, until, vf_grant_ends_text(g),
+         told->already ? " (here already)" : "");
+    return VF_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- receipt */
+
+static enum vf_err take_receipt(struct vf_station *st, int fd, struct vf_received *told, struct vf_why *why)
+{
+    VF_BUF data = {0};
+    VF_FREE struct vf_note *note = calloc(1, sizeof(*note));
+    struct vf_note_key keys[VF_ADMINS_MAX + 1];
+    struct vf_checkpoint cp;
+    struct vf_log_state log;
+    int64_t time_us = 0;
+
+    if (!note)
+        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", told->name);
+    VF_TRY(slurp(fd, told->name, VF_NOTE_MAX, &data, why));
+    VF_TRY(vf_note_parse(data.data, data.len, note, why));
+    size_t n = 0;
+    for (size_t i = 0; i < st->policy.policy.nadmins; i++)
+        vf_note_cosigner_key_of(&st->policy.policy.admins[i], &keys[n++]);
+    if (st->policy.policy.has_desk)
+        vf_note_cosigner_key_of(&st->policy.policy.desk, &keys[n++]);
+    VF_TRY(vf_receipt_verify(note, keys, n, &cp, &time_us, why));
+    VF_FREE struct vf_note *origin_note = calloc(1, sizeof(*origin_note));
+    struct vf_origin origin;
+    if (!origin_note)
+        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", told->name);
+    VF_TRY(vf_note_parse(st->enrol.origin, st->enrol.origin_len, origin_note, why));
+    VF_TRY(vf_origin_parse(origin_note, &origin, why));
+    if (strcmp(origin.line, cp.origin) != 0)
+        return vf_fail(why, VF_E_REFUSED, "%s: a receipt for another station's log", told->name);
+    vf_log_state_get(st->log, &log);
+    if (cp.size > log.sealed)
+        return vf_fail(why, VF_E_FORGED, "%s: a receipt for more log than this station has: the station was restored from an old copy",
+                       told->name);
+    char until[64];
+    vf_time_format_person(time_us, until, sizeof(until));
+    uint8_t meta[16];
+    vf_put_be64(meta, cp.size);
+    vf_put_be64(meta + 8, (uint64_t)time_us);
+    struct row row = {.table = VF_ST_META, .key = "receipt", .key_len = 7, .prefix = meta, .prefix_len = sizeof(meta),
+                      .data = data.data, .len = data.len};
+    VF_TRY(vf_store_update(st->store, put_row, &row, why));
+    tell(told, "receipt: the force has this station's log up to entry %llu, %s", (unsigned long long)cp.size, until);
+    return VF_OK;
+}
+
+/* ----------------------------------------------------------------------------------------------------------- all of them */
+
+/* Rank of a kind in the order of taking; kinds that are not for a station come last and are refused. */
+static int rank_of(enum vf_artefact kind)
+{
+    switch (kind) {
+    case VF_ARTEFACT_POLICY:
+        return 0;
+    case VF_ARTEFACT_REVOCATION:
+        return 1;
+    case VF_ARTEFACT_GRANT:
+        return 2;
+    case VF_ARTEFACT_BUNDLE:
+        return 3;
+    case VF_ARTEFACT_RECEIPT:
+        return 4;
+    case VF_ARTEFACT_UNKNOWN:
+    case VF_ARTEFACT_ENROL:
+    case VF_ARTEFACT_HANDIN:
+    case VF_ARTEFACT_PREKEYS:
+    case VF_ARTEFACT_IDENTITY:
+    default:
+        return 5;
+    }
+}
+
+static enum vf_err take_one(struct vf_station *st, int fd, struct vf_received *told,
+                            void (*progress)(void *user, const char *name, uint64_t done, uint64_t total), void *user,
+                            struct vf_why *why)
+{
+    switch (told->kind) {
+    case VF_ARTEFACT_POLICY:
+        return take_policy(st, fd, told, why);
+    case VF_ARTEFACT_REVOCATION:
+        return take_revocation(st, fd, told, why);
+    case VF_ARTEFACT_GRANT:
+        return take_grant(st, fd, told, why);
+    case VF_ARTEFACT_BUNDLE:
+        return vf_station_take_bundle(st, fd, told->name, told, progress, user, why);
+    case VF_ARTEFACT_RECEIPT:
+        return take_receipt(st, fd, told, why);
+    case VF_ARTEFACT_UNKNOWN:
+        return vf_fail(why, VF_E_FORMAT, "%s: not a file that a force sends to a station", told->name);
+    case VF_ARTEFACT_ENROL:
+    case VF_ARTEFACT_HANDIN:
+    case VF_ARTEFACT_PREKEYS:
+    case VF_ARTEFACT_IDENTITY:
+    default:
+        return vf_fail(why, VF_E_INPUT, "%s: %s, which is not for a station to receive", told->name, vf_artefact_text(told->kind));
+    }
+}
+
+enum vf_err vf_station_receive(struct vf_station *st, const struct vf_receive_file *files, size_t n,
+                               void (*told_fn)(void *user, const struct vf_received *one),
+                               void (*progress)(void *user, const char *name, uint64_t done, uint64_t total), void *user,
+                               struct vf_why *why)
+{
+    VF_FREE enum vf_artefact *kinds = calloc(n ? n : 1, sizeof(*kinds));
+    size_t failed = 0;
+    enum vf_err last = VF_OK;
+
+    if (!kinds)
+        return vf_fail(why, VF_E_NOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        uint8_t head[64];
+        ssize_t got = pread(files[i].fd, head, sizeof(head), 0);
+        kinds[i] = vf_artefact_of(head, got > 0 ? (size_t)got : 0);
+    }
+    pthread_mutex_lock(&st->receive_lock);
+    for (int rank = 0; rank <= 5; rank++) {
+        for (size_t i = 0; i < n; i++) {
+            if (rank_of(kinds[i]) != rank)
+                continue;
+            struct vf_why one = {0};
+            struct vf_received told = {.name = files[i].name, .kind = kinds[i]};
+            told.err = take_one(st, files[i].fd, &told, progress, user, &one);
+            if (told.err) {
+                (void)snprintf(told.text, sizeof(told.text), "%s", one.text);
+                failed++;
+                last = told.err;
+                if (why)
+                    *why = one;
+            }
+            if (told_fn)
+                told_fn(user, &told);
+        }
+    }
+    struct vf_why reload = {0};
+    enum vf_err err = vf_station_mark_complete(st, &reload);
+    if (!err)
+        err = vf_station_reload(st, &reload);
+    pthread_mutex_unlock(&st->receive_lock);
+    if (err) {
+        if (why)
+            *why = reload;
+        return err;
+    }
+    if (failed == 0)
+        return VF_OK;
+    return failed == n ? last : vf_fail(why, VF_E_PARTIAL, "%zu of %zu files were not taken", failed, n);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of this room share. Locks, outermost first: st->receive_lock (deliveries, sweep), st->jobs_lock (job list, batches,
+ * policy), st->clock_lock. None is held while values are read.
+ */
+#ifndef VF_STATION_INTERNAL_H
+#define VF_STATION_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <vaultfs/station.h>
+
+enum vf_station_table {
+    VF_ST_META,       /* text key -> value */
+    VF_ST_POLICY,     /* "chain" -> policy file */
+    VF_ST_GRANT,      /* grant id -> u8 complete, i64 received, grant file */
+    VF_ST_VALUE,      /* ref field generation hash8 -> u64 batch, sealed */
+    VF_ST_BATCH,      /* u64 -> i64 committed */
+    VF_ST_REVOCATION, /* grant id or enrolment id -> note */
+    VF_ST_COUNT
+};
+extern const char *const vf_station_tables[VF_ST_COUNT];
+#define VF_GRANT_ROW_PREFIX 9 /* complete, received */
+#define VF_VALUE_KEY_LEN (VF_REF_LEN + 1 + 4 + 8)
+#define VF_VALUE_ROW_PREFIX 8 /* batch */
+
+void vf_station_value_key(const struct vf_ref *ref, uint8_t field, uint32_t generation, const struct vf_hash *hash,
+                          uint8_t out[VF_VALUE_KEY_LEN]);
+
+/* Trusted time (clock.c). All in microseconds. */
+struct vf_station_clock {
+    pthread_mutex_t lock;
+    int64_t h;        /* highest time known ... */
+    int64_t h_boot;   /* ... at this boottime of the present boot */
+    int64_t cap;      /* latest `until` known: H never passes it (but never goes back for it either) */
+    int64_t anchor_wall, anchor_boot; /* since when wall and boottime agree */
+    int64_t saved_h;
+    int64_t reset_taken_us; /* issue time of the last clock-reset that was taken */
+    uint64_t slot_seq;
+    bool loaded;
+};
+
+struct vf_station {
+    char *path;
+    enum vf_station_mode mode;
+    struct vf_store *store;
+    struct vf_log *log;
+    struct vf_enrol enrol;
+    struct vf_policy_chain policy;
+    struct vf_identity *device;
+    struct vf_station_key *key; /* arena */
+    struct vf_station_clock clock;
+    pthread_mutex_t receive_lock;
+    pthread_rwlock_t jobs_lock;
+    struct vf_job **jobs; /* loaded, one reference each; by grant id, in no order */
+    size_t njobs;
+    uint64_t *batches; /* committed, ascending */
+    size_t nbatches;
+    atomic_uint_fast64_t version;
+};
+
+struct vf_job {
+    atomic_uint refs;
+    struct vf_station *station; /* outlives its jobs */
+    struct vf_grant grant;
+    struct vf_grant_layout layout;
+    struct vf_grant_share *share; /* arena; wiped by vf_job_forget */
+    pthread_rwlock_t share_lock;
+    bool forgotten;
+    atomic_bool revoked;
+    struct vf_catalogue *catalogue;
+    struct vf_hash *rows;  /* SHA-256 of each record's manifest row and envelopes, from verified bytes */
+    uint8_t *items;        /* VF_ITEM_* of each record */
+    size_t manifest_rows_at, envelopes_at; /* in the stored row */
+    /* budget: bit sets of records already opened, by part; NULL without budget */
+    pthread_mutex_t budget_lock;
+    uint8_t *opened[VF_PART_COUNT];
+    uint64_t left[VF_PART_COUNT];
+};
+#define VF_ITEM_PHOTO 1
+#define VF_ITEM_SIGNATURE 2
+#define VF_ITEM_TEXT 4
+#define VF_ITEM_MISSING 8
+
+/* clock.c */
+enum vf_err vf_station_clock_create(const char *path, const struct vf_identity *device, struct vf_why *why);
+enum vf_err vf_station_clock_load(struct vf_station *st, struct vf_why *why);
+enum vf_err vf_station_clock_save(struct vf_station *st, struct vf_why *why);
+/* A grant that was verified: raises the cap, and takes its clock-reset when it is newer than the last one taken. */
+void vf_station_clock_grant(struct vf_station *st, const struct vf_grant *g);
+int64_t vf_station_highest(struct vf_station *st); /* H now: what destroys goes by this */
+
+/* open.c */
+char *vf_station_file(const char *path, const char *name); /* "path/name", freed by the caller */
+enum vf_err vf_station_identity_read(const char *path, struct vf_buf *ret, unsigned *ret_slot, uint64_t *ret_seq, struct vf_why *why);
+
+/* jobs.c */
+enum vf_err vf_station_reload(struct vf_station *st, struct vf_why *why); /* jobs and batches from the store; version up */
+void vf_station_jobs_free(struct vf_station *st);
+bool vf_station_batch_committed(struct vf_station *st, uint64_t batch);
+struct vf_job *vf_job_load(struct vf_station *st, struct vf_txn *txn, struct vf_slice row, struct vf_why *why);
+bool vf_station_is_revoked(struct vf_station *st, struct vf_txn *txn, const struct vf_grant_id *id);
+/* Values of the grant that are here; sets each record's items when not NULL. */
+uint64_t vf_station_present(struct vf_station *st, struct vf_txn *txn, const struct vf_grant_file *file, uint8_t *items,
+                            uint64_t *ret_named);
+
+/* budget.c */
+enum vf_err vf_job_budget_load(struct vf_station *st, struct vf_job *job, struct vf_why *why);
+void vf_job_budget_free(struct vf_job *job);
+
+/* bundle.c */
+enum vf_err vf_station_take_bundle(struct vf_station *st, int fd, const char *name, struct vf_received *told,
+                                   void (*progress)(void *user, const char *name, uint64_t done, uint64_t total), void *user,
+                                   struct vf_why *why);
+/* Mark grants whose every value is here. */
+enum vf_err vf_station_mark_complete(struct vf_station *st, struct vf_why *why);
+
+#endif
