@@ -226,20 +226,28 @@ struct vf_where {
     enum vf_field field;
     const char *value;
 };
-/* Which records: all, a list (refs or warrant numbers), conditions (all must hold). */
+/*
+ * Which records: all, a list (refs or warrant numbers, one a line), conditions (all must hold); a list with conditions: those of the list
+ * for which they hold. For a grant, `all` and conditions leave out protected records and leavers and count them; a list that names a
+ * protected record is VF_E_PROTECTED unless it does so by ref and include_protected is set; a leaver in a list is taken, and counted.
+ */
 struct vf_selection {
     bool all;
     const char *list_path;
     const struct vf_where *where;
     size_t nwhere;
     bool include_protected;
-    bool for_grant; /* refuses conditions on class C fields; protected records only by ref with include_protected */
+    bool for_grant; /* as said above; refuses conditions on class C fields, VF_E_CLASS_REFUSED */
 };
-/* Sorted distinct refs, freed by the caller. Counts of what was left out. VF_E_INPUT names line and place of a bad list. */
+/*
+ * Sorted distinct refs, freed by vf_selected_done; there may be none. Counts of who was left out, and of who is in though he has left or is
+ * protected. VF_E_INPUT names the line of a bad list (never what stands there: a number is a field's value).
+ */
 struct vf_selected {
     struct vf_ref *refs;
     size_t n;
     uint64_t left_protected, left_leavers;
+    uint64_t leavers, protected_in;
 };
 VF_PUBLIC VF_MUST_USE enum vf_err vf_select(struct vf_vault *v, const struct vf_selection *sel, struct vf_selected *ret,
                                             struct vf_why *why);
@@ -262,6 +270,7 @@ struct vf_issue_options {
 };
 struct vf_issue_report {
     uint64_t records, incomplete, left_protected, left_leavers, missing_photos;
+    uint64_t leavers, protected_in; /* in the grant by a list's word */
     struct vf_ref *incomplete_refs; /* freed by vf_issue_report_done */
     uint64_t bytes_to_send;         /* a bundle's size for what the device was not yet sent */
     bool offline_before;            /* for online: this device had an offline grant of some of these values */
@@ -289,6 +298,7 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_merge(const struct vf_grant_file *a, 
 struct vf_renew_options {
     int64_t now_us, until_us;
     bool no_handin, clock_reset;
+    bool include_protected; /* else a record of it that is protected by now is VF_E_PROTECTED */
 };
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_renew(struct vf_vault *v, const struct vf_identity *admin, const struct vf_grant_id *id,
                                                  const struct vf_renew_options *opt, struct vf_grant_id *ret_id, struct vf_buf *out,

@@ -23,6 +23,9 @@
 /* Longest sealed value there can be: an image of VF_VALUE_MAX. */
 #define VF_SEALED_MAX (VF_VALUE_MAX + VF_VALUE_OVERHEAD)
 
+/* Room for one value while it is decrypted: with its padding. */
+#define VF_GRANT_SCRATCH_MAX (VF_VALUE_MAX + 65536u)
+
 /* Whole length of the envelopes, and of the catalogue, of `n` records. */
 size_t vf_envelopes_size(const struct vf_grant_layout *l, uint32_t n);
 size_t vf_catalogue_size(const struct vf_grant_layout *l, uint32_t n);

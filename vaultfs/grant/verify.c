@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Whether a grant counts: signatures under the policy in force, and its window. */
-#include <vaultfs/grant.h>
+#include "rederive.h"
 
 #include <string.h>
 
@@ -29,7 +29,7 @@ enum vf_err vf_grant_window(const struct vf_grant *g, int64_t now_us, struct vf_
 }
 
 /* The policy that the grant was made under must be one that we know, and no fork of it. */
-static enum vf_err check_policy(const struct vf_grant *g, const struct vf_policy_chain *chain, struct vf_why *why)
+enum vf_err vf_grant_policy_known(const struct vf_grant *g, const struct vf_policy_chain *chain, struct vf_why *why)
 {
     if (chain->ruling == 0)
         return vf_fail(why, VF_E_UNSIGNED, "no policy of this force is in force yet");
@@ -70,7 +70,7 @@ enum vf_err vf_grant_verify(const struct vf_grant_file *file, const struct vf_po
     bool signed_by[VF_ADMINS_MAX] = {false};
     size_t count = 0;
 
-    VF_TRY(check_policy(&file->grant, chain, why));
+    VF_TRY(vf_grant_policy_known(&file->grant, chain, why));
     size_t nkeys = vf_policy_admin_keys(&chain->policy, keys);
     VF_TRY(vf_note_verify(&file->note, keys, nkeys, signed_by, &count, why));
     if (count < chain->policy.threshold) {

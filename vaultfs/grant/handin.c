@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A log comes home. (1) Which device's it is follows from its origin; (2) it is verified under that device's enrolment and stored as a copy
+ * that may only grow; (3) the force's own entry; (4) the device's row; (5) a receipt, which the station keeps.
+ */
+#include "rows.h"
+
+#include <string.h>
+
+struct by_log {
+    struct vf_hash log_id;
+    bool found;
+    struct vf_enrol enrol;
+};
+
+static enum vf_err find_log(void *user, const struct vf_device_item *item, struct vf_why *why)
+{
+    struct by_log *b = user;
+
+    (void)why;
+    if (memcmp(&item->enrol.log_id, &b->log_id, VF_HASH_LEN) == 0) {
+        b->found = true;
+        b->enrol = item->enrol;
+    }
+    return VF_OK;
+}
+
+/* A look at the file alone tells which log it says it is. */
+static enum vf_err find_device(struct vf_vault *v, const char *file, struct vf_enrol *ret, struct vf_why *why)
+{
+    const struct vf_verify_options opt = {0};
+    struct vf_verdict verdict;
+    struct by_log b = {0};
+
+    VF_TRY(vf_log_verify(file, &opt, &verdict, why));
+    b.log_id = verdict.id;
+    VF_TRY(vf_device_each(v, find_log, &b, why));
+    if (!b.found)
+        return vf_fail(why, VF_E_NOT_FOUND,
+                       "%s: no device of this vault has this log; the device of a first grant is known from then on", file);
+    *ret = b.enrol;
+    return VF_OK;
+}
+
+static enum vf_err make_dir(const char *path, struct vf_why *why)
+{
+    enum vf_err err = vf_dir_make(path, why);
+
+    return err == VF_E_EXISTS ? VF_OK : err;
+}
+
+/* VAULT/devices/FINGERPRINT/log; all but the last are made. */
+static enum vf_err make_path(const struct vf_vault *v, const struct vf_hash *id, char **ret, struct vf_why *why)
+{
+    char hex[2 * VF_HASH_LEN + 1];
+
+    vf_hex(id->b, sizeof(id->b), hex);
+    VF_FREE char *devices = vf_path_join(vf_vault_path(v), "devices");
+    VF_FREE char *device = devices != NULL ? vf_path_join(devices, hex) : NULL;
+    char *log = device != NULL ? vf_path_join(device, "log") : NULL;
+    enum vf_err err = log != NULL ? VF_OK : vf_fail(why, VF_E_NOMEM, "no memory for a path");
+    if (err == VF_OK)
+        err = make_dir(devices, why);
+    if (err == VF_OK)
+        err = make_dir(device, why);
+    if (err != VF_OK)
+        vf_free(&log);
+    *ret = log;
+    return err;
+}
+
+static enum vf_err log_handin(struct vf_vault *v, const struct vf_identity *admin, const struct vf_enrol *e,
+                              const struct vf_verdict *verdict, struct vf_why *why)
+{
+    char words[VF_NAME_MAX + 2 * VF_HASH_LEN + 32];
+    char hex[2 * VF_HASH_LEN + 1];
+    struct vf_hash root;
+    const struct vf_entry entry = {.event = VF_EVENT_HANDIN,
+                                   .recipient = e->name,
+                                   .part = -1,
+                                   .has_count = true,
+                                   .count = verdict->sealed,
+                                   .object = words,
+                                   .result = "ok"};
+
+    vf_tree_root(&verdict->tree, &root);
+    vf_hex(root.b, sizeof(root.b), hex);
+    (void)snprintf(words, sizeof(words), "by %s; root %s", vf_identity_pub_get(admin)->name, hex);
+    return vf_vault_log(v, &entry, why);
+}
+
+struct handed_in {
+    int64_t now_us;
+    uint64_t size;
+};
+
+static void set_handin(struct vf_device_row *row, void *user)
+{
+    const struct handed_in *h = user;
+
+    row->handin_us = h->now_us;
+    row->handin_size = h->size;
+}
+
+static enum vf_err store(struct vf_vault *v, const char *file, const struct vf_enrol *e, struct vf_verdict *verdict,
+                         struct vf_buf *checkpoint, struct vf_why *why)
+{
+    struct vf_note_key key;
+    const struct vf_verify_options opt = {.signers = &key, .nsigners = 1, .log_id = &e->log_id};
+    VF_FREE char *dir = NULL;
+
+    vf_note_key_of(&e->device, &key);
+    VF_TRY(make_path(v, &e->id, &dir, why));
+    VF_TRY(vf_handin_store(file, dir, &opt, verdict, checkpoint, why));
+    if (!verdict->good || !verdict->origin_checked)
+        return vf_fail(why, VF_E_FORGED, "%s: not the log of %s", file, e->name);
+    return VF_OK;
+}
+
+enum vf_err vf_device_handin(struct vf_vault *v, const struct vf_identity *admin, const char *file, struct vf_buf *receipt,
+                             struct vf_verdict *ret, struct vf_why *why)
+{
+    struct handed_in h = {.now_us = vf_clock_wall_us()};
+    struct vf_enrol e;
+    struct vf_verdict verdict;
+    struct vf_note note;
+    VF_BUF checkpoint = {0};
+    VF_BUF made = {0};
+
+    VF_TRY(find_device(v, file, &e, why));
+    vf_buf_init(&checkpoint, VF_NOTE_MAX);
+    VF_TRY(store(v, file, &e, &verdict, &checkpoint, why));
+    VF_TRY(vf_buf_check(&checkpoint, "the checkpoint", why));
+    VF_TRY(vf_note_parse(checkpoint.data, checkpoint.len, &note, why));
+    vf_buf_init(&made, VF_NOTE_MAX);
+    VF_TRY(vf_receipt_make(&note, admin, h.now_us, &made, why));
+    h.size = verdict.sealed;
+    VF_TRY(log_handin(v, admin, &e, &verdict, why));
+    VF_TRY(vf_device_change(v, &e.id, set_handin, &h, why));
+    vf_buf_put(receipt, made.data, made.len);
+    VF_TRY(vf_buf_check(receipt, "the receipt", why));
+    *ret = verdict;
+    return VF_OK;
+}
