@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+#include "verify.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef unsigned long long ull;
+
+#define TRIES 3 /* readings of a log that somebody writes to */
+
+/* ----------------------------------------------------------------------------------------------------------------- findings */
+
+/* Findings quote what stands in the file: only what is safe to show goes on. */
+static void make_safe(char *text)
+{
+    for (char *p = text; *p != '\0'; p++)
+        if ((uint8_t)*p < 0x20 || (uint8_t)*p >= 0x7f)
+            *p = '?';
+}
+
+void vf_verifier_tell(struct vf_verifier *f, const char *fmt, ...)
+{
+    struct vf_verdict *v = f->v;
+    va_list ap;
+
+    if (v->nfindings == VF_VERDICT_FINDINGS_MAX) {
+        (void)snprintf(v->findings[VF_VERDICT_FINDINGS_MAX - 1], sizeof(v->findings[0]), "there are more findings than are listed");
+        return;
+    }
+    va_start(ap, fmt);
+    (void)vsnprintf(v->findings[v->nfindings], sizeof(v->findings[0]), fmt, ap);
+    va_end(ap);
+    make_safe(v->findings[v->nfindings++]);
+}
+
+void vf_verifier_note(struct vf_verifier *f, const char *fmt, ...)
+{
+    struct vf_verdict *v = f->v;
+    va_list ap;
+
+    if (v->nnotes == VF_VERDICT_NOTES_MAX)
+        return;
+    va_start(ap, fmt);
+    (void)vsnprintf(v->notes[v->nnotes], sizeof(v->notes[0]), fmt, ap);
+    va_end(ap);
+    make_safe(v->notes[v->nnotes++]);
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- origin */
+
+/* False: nothing can be checked without it. */
+static bool check_origin(struct vf_verifier *f, const struct vf_verify_options *opt)
+{
+    const struct vf_buf *b = &f->src->origin;
+    struct vf_verdict *v = f->v;
+    struct vf_note note;
+    struct vf_why bad = {0};
+    size_t count = 0;
+
+    vf_sha256(b->data, b->len, &v->id);
+    if (opt->log_id != NULL && !vf_equal(opt->log_id->b, v->id.b, sizeof(v->id.b)))
+        vf_verifier_tell(f, "the origin is not that of the log that was enrolled: this is another log, or one that was begun anew");
+    if (vf_note_parse(b->data, b->len, &note, &bad) != VF_OK || vf_origin_parse(&note, &v->origin, &bad) != VF_OK) {
+        vf_verifier_tell(f, "the origin cannot be read: %.180s", bad.text);
+        return false;
+    }
+    if (opt->nsigners == 0) {
+        vf_verifier_note(f, "who signed the origin was not checked: no key to check it with was given");
+        return true;
+    }
+    bool *by = calloc(opt->nsigners, sizeof(*by));
+    enum vf_err err = by != NULL ? vf_note_verify(&note, opt->signers, opt->nsigners, by, &count, &bad) : VF_E_NOMEM;
+    free(by);
+    if (err == VF_OK && count > 0)
+        v->origin_checked = true;
+    else if (err == VF_OK)
+        vf_verifier_tell(f, "the origin is signed by none of the keys it should be: this log is not of that device or vault");
+    else
+        vf_verifier_tell(f, "the origin is not what was signed: %.180s", bad.text);
+    return true;
+}
+
+/* --------------------------------------------------------------------------------------------------------- held checkpoints */
+
+static int compare_held(const void *a, const void *b)
+{
+    uint64_t x = ((const struct vf_held *)a)->c.size;
+    uint64_t y = ((const struct vf_held *)b)->c.size;
+
+    return x < y ? -1 : x > y;
+}
+
+static enum vf_err take_held(struct vf_verifier *f, const struct vf_verify_options *opt, struct vf_why *why)
+{
+    if (opt->ncheckpoints == 0)
+        return VF_OK;
+    f->held = calloc(opt->ncheckpoints, sizeof(*f->held));
+    if (f->held == NULL)
+        return vf_fail(why, VF_E_NOMEM, "no memory for %zu checkpoints", opt->ncheckpoints);
+    for (size_t i = 0; i < opt->ncheckpoints; i++) {
+        struct vf_held h = {.index = i};
+        VF_TRY(vf_fail_prefix(why, vf_checkpoint_parse(&opt->checkpoints[i], &h.c, why), "checkpoint given as number %zu", i + 1));
+        if (strcmp(h.c.origin, f->v->origin.line) == 0)
+            f->held[f->nheld++] = h;
+        else
+            vf_verifier_tell(f, "the checkpoint given as number %zu is of another log: this log is %s", i + 1, f->v->origin.line);
+    }
+    if (f->nheld > 1)
+        qsort(f->held, f->nheld, sizeof(*f->held), compare_held);
+    return VF_OK;
+}
+
+/* Those of the size that the tree has now. */
+static void check_held(struct vf_verifier *f)
+{
+    struct vf_hash root;
+
+    while (f->held_at < f->nheld && f->held[f->held_at].c.size == f->tree.size && !f->broken) {
+        const struct vf_held *h = &f->held[f->held_at++];
+        vf_tree_root(&f->tree, &root);
+        if (!vf_equal(root.b, h->c.root.b, sizeof(root.b)))
+            vf_verifier_tell(f, "the checkpoint given as number %zu sealed other %llu entries than this log has: the log was rewritten",
+                             h->index + 1, (ull)h->c.size);
+    }
+}
+
+static void end_held(struct vf_verifier *f, uint64_t expect)
+{
+    for (; f->held_at < f->nheld; f->held_at++) {
+        const struct vf_held *h = &f->held[f->held_at];
+        if (h->c.size > expect)
+            vf_verifier_tell(f, "the checkpoint given as number %zu covers %llu entries, but the log has %llu: its end was cut off",
+                             h->index + 1, (ull)h->c.size, (ull)expect);
+        else
+            vf_verifier_tell(f, "the checkpoint given as number %zu (%llu entries) cannot be compared: entries below it are damaged",
+                             h->index + 1, (ull)h->c.size);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------------------ entries */
+
+static void count_entry(struct vf_verifier *f, const struct vf_entry_view *view)
+{
+    struct vf_verdict *v = f->v;
+
+    if (v->entries++ == 0)
+        v->first_us = view->time_us;
+    v->last_us = view->time_us;
+    v->recoveries += view->event == VF_EVENT_RECOVER ? 1 : 0;
+    v->clock_steps += view->event == VF_EVENT_CLOCK ? 1 : 0;
+    if (view->event == VF_EVENT_GAP) {
+        v->gaps++;
+        v->lost += view->count <= UINT64_MAX - v->lost ? view->count : 0;
+    }
+}
+
+/*
+ * A seal entry is the last that its checkpoint covers, and nothing follows it before there is that checkpoint; only a recovery finds it
+ * without one, and says so in the entry that follows. Anything else means that checkpoints were taken away.
+ */
+static enum vf_err check_after_seal(struct vf_verifier *f, const struct vf_entry_view *view, struct vf_why *why)
+{
+    VF_TRY(vf_chain_follow(f, view->seq, why));
+    if (f->after_seal && view->event != VF_EVENT_RECOVER && !f->broken) {
+        vf_verifier_tell(f, "the checkpoint that ends with entry %llu is missing, although the log went on: checkpoints were removed or "
+                         "rolled back", (ull)view->seq - 1);
+        f->chain_hurt = true;
+    }
+    f->after_seal = false;
+    return VF_OK;
+}
+
+static enum vf_err on_entry(void *user, const struct vf_entry_view *view, bool hole, struct vf_why *why)
+{
+    struct vf_verifier *f = user;
+    struct vf_hash leaf;
+
+    if (hole)
+        f->broken = true;
+    if (f->after_seal)
+        VF_TRY(check_after_seal(f, view, why));
+    if (view->time_us < f->last_us)
+        vf_verifier_tell(f, "entry %llu: its time is before that of the entry before it", (ull)view->seq);
+    f->last_us = view->time_us;
+    count_entry(f, view);
+    vf_leaf_hash(view->line, view->line_len, &leaf);
+    vf_tree_add(&f->tree, &leaf);
+    if (f->tree.size == f->capture_size)
+        f->captured = f->tree;
+    if (f->held_at < f->nheld)
+        check_held(f);
+    if (view->event == VF_EVENT_SEAL) {
+        vf_chain_seal(f, view);
+        f->after_seal = true;
+    }
+    if (!f->have_next || f->next.size <= view->seq + 1)
+        return vf_chain_follow(f, view->seq + 1, why);
+    return VF_OK;
+}
+
+static void on_finding(void *user, const char *text)
+{
+    vf_verifier_tell(user, "%s", text);
+}
+
+/* In a copy the last checkpoint is the end. */
+static bool more_in_copy(void *user, uint64_t expect)
+{
+    struct vf_verifier *f = user;
+
+    (void)expect;
+    return f->have_next;
+}
+
+struct progress {
+    const struct vf_verify_options *opt;
+    uint64_t done, total;
+};
+
+static void end_notes(struct vf_verifier *f, const struct vf_walk *w)
+{
+    struct vf_verdict *v = f->v;
+    uint64_t open = w->expect - (v->sealed < w->expect ? v->sealed : w->expect);
+    bool file = !f->src->folder;
+
+    v->torn_bytes = w->torn_bytes;
+    if (file && (w->torn_bytes > 0 || w->expect != f->src->promised))
+        vf_verifier_tell(f, "the file has %llu whole entries instead of the %llu that its head says: it was cut or added to",
+                         (ull)w->expect, (ull)f->src->promised);
+    else if (w->torn_bytes > 0)
+        vf_verifier_note(f, "the last line is incomplete (%llu bytes): the log is in use, or its writer was killed; the next opening "
+                         "cuts it and says so", (ull)w->torn_bytes);
+    if (f->torn)
+        vf_verifier_note(f, "the last checkpoint is incomplete: the log is in use, or its writer was killed");
+    if (file && open > 0 && v->nfindings == 0)
+        vf_verifier_tell(f, "%llu entries stand behind the last checkpoint: what is handed in ends with one", (ull)open);
+    else if (open > 0 && v->nfindings == 0)
+        vf_verifier_note(f, "%s %llu to %llu %s not sealed: nothing proves %s yet", open == 1 ? "entry" : "entries", (ull)v->sealed,
+                         (ull)w->expect - 1, open == 1 ? "is" : "are", open == 1 ? "it" : "them");
+    if (f->src->segs.strangers > 0)
+        vf_verifier_note(f, "%zu files are named almost like segments of the log and were not read", f->src->segs.strangers);
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- passes */
+
+static void verifier_done(struct vf_verifier *f)
+{
+    vf_chain_done(f);
+    free(f->held);
+    f->held = NULL;
+}
+
+struct pass {
+    struct vf_verifier f;
+    struct progress progress;
+};
+
+static void on_pass_progress(void *user, uint64_t bytes)
+{
+    struct pass *p = user;
+    struct progress *g = &p->progress;
+
+    g->done += bytes;
+    if (g->opt->progress != NULL)
+        g->opt->progress(g->opt->user, g->done, g->total > g->done ? g->total : g->done);
+}
+
+/* `f` is the first member: what the walk calls back with is both. */
+_Static_assert(offsetof(struct pass, f) == 0, "a pass begins with its verifier");
+
+static enum vf_err prove(struct pass *p, const struct vf_verify_options *opt, struct vf_walk *w, struct vf_why *why)
+{
+    struct vf_verifier *f = &p->f;
+
+    *w = (struct vf_walk){.src = f->src, .user = p, .entry = on_entry, .finding = on_finding, .progress = on_pass_progress};
+    w->more = f->src->copy ? more_in_copy : NULL;
+    VF_TRY(take_held(f, opt, why));
+    VF_TRY(vf_chain_start(f, why));
+    check_held(f);
+    VF_TRY(vf_chain_follow(f, 0, why));
+    VF_TRY(vf_walk_run(w, why));
+    if (w->hole)
+        f->broken = true;
+    VF_TRY(vf_chain_end(f, w->expect, why));
+    end_held(f, w->expect);
+    end_notes(f, w);
+    return VF_OK;
+}
+
+/*
+ * A writer whose disk failed meanwhile may have begun a new segment: what was read behind its first seq is void now, and looked like
+ * entries. Only then is it worth to read again.
+ */
+static bool overtaken(const struct vf_source *src, const struct vf_walk *w)
+{
+    VF_SEGMENTS now = {0};
+
+    if (!src->folder || vf_segments_list(src->fd, src->path, &now, NULL) != VF_OK)
+        return false;
+    return now.n > src->segs.n && now.first[src->segs.n] <= w->expect;
+}
+
+static enum vf_err prove_once(const char *path, const struct vf_verify_options *opt, struct vf_verdict *v, uint64_t capture_size,
+                              struct vf_tree *ret_captured, bool *ret_again, struct vf_why *why)
+{
+    struct pass p = {.progress = {.opt = opt}};
+    VF_SOURCE src = {.fd = -1, .cp_fd = -1};
+    struct vf_walk w = {0};
+    enum vf_err err = VF_OK;
+
+    memset(v, 0, sizeof(*v));
+    VF_TRY(vf_source_open(path, &src, why));
+    p.progress.total = src.total_bytes * (opt->each != NULL ? 2 : 1);
+    p.f.src = &src;
+    p.f.v = v;
+    p.f.capture_size = capture_size;
+    vf_tree_init(&p.f.tree);
+    vf_tree_init(&p.f.captured);
+    vf_tree_init(&v->tree);
+    if (check_origin(&p.f, opt))
+        err = prove(&p, opt, &w, why);
+    verifier_done(&p.f);
+    if (ret_captured != NULL)
+        *ret_captured = p.f.captured;
+    v->good = v->nfindings == 0;
+    *ret_again = err == VF_OK && !v->good && overtaken(&src, &w);
+    return err;
+}
+
+/* ------------------------------------------------------------------------------------------------------- telling the entries */
+
+struct telling {
+    const struct vf_verify_options *opt;
+    const struct vf_verdict *v;
+    struct vf_tree tree;
+    bool broken;
+    struct progress progress;
+};
+
+static bool more_to_tell(void *user, uint64_t expect)
+{
+    const struct telling *t = user;
+
+    (void)expect;
+    return t->tree.size < t->v->entries;
+}
+
+static enum vf_err on_telling(void *user, const struct vf_entry_view *view, bool hole, struct vf_why *why)
+{
+    struct telling *t = user;
+    bool sealed = view->seq < t->v->sealed;
+    struct vf_hash leaf;
+
+    (void)hole;
+    vf_leaf_hash(view->line, view->line_len, &leaf);
+    vf_tree_add(&t->tree, &leaf);
+    VF_TRY(t->opt->each(t->opt->user, view, sealed, why));
+    if (t->tree.size == t->v->sealed && sealed) {
+        struct vf_hash now, before;
+        vf_tree_root(&t->tree, &now);
+        vf_tree_root(&t->v->tree, &before);
+        t->broken = !vf_equal(now.b, before.b, sizeof(now.b));
+    }
+    return VF_OK;
+}
+
+static void on_telling_progress(void *user, uint64_t bytes)
+{
+    struct telling *t = user;
+
+    t->progress.done += bytes;
+    if (t->opt->progress != NULL)
+        t->opt->progress(t->opt->user, t->progress.done, t->progress.total > t->progress.done ? t->progress.total : t->progress.done);
+}
+
+static enum vf_err tell_entries(const char *path, const struct vf_verify_options *opt, const struct vf_verdict *v, struct vf_why *why)
+{
+    VF_SOURCE src = {.fd = -1, .cp_fd = -1};
+    struct telling t = {.opt = opt, .v = v};
+
+    VF_TRY(vf_source_open(path, &src, why));
+    vf_tree_init(&t.tree);
+    t.progress = (struct progress){.opt = opt, .done = src.total_bytes, .total = 2 * src.total_bytes};
+    struct vf_walk w = {.src = &src, .user = &t, .more = more_to_tell, .entry = on_telling, .progress = on_telling_progress};
+    VF_TRY(vf_walk_run(&w, why));
+    if (t.broken || t.tree.size < v->sealed)
+        return vf_fail(why, VF_E_FORGED, "%s: changed while it was being read", path);
+    return VF_OK;
+}
+
+enum vf_err vf_log_verify_capture(const char *path, const struct vf_verify_options *opt, uint64_t capture_size, struct vf_verdict *ret,
+                                  struct vf_tree *ret_captured, struct vf_why *why)
+{
+    static const struct vf_verify_options none;
+    bool again = true;
+
+    if (opt == NULL)
+        opt = &none;
+    for (int i = 0; i < TRIES && again; i++)
+        VF_TRY(prove_once(path, opt, ret, capture_size, ret_captured, &again, why));
+    if (opt->each != NULL)
+        VF_TRY(tell_entries(path, opt, ret, why));
+    return VF_OK;
+}
+
+enum vf_err vf_log_verify(const char *path, const struct vf_verify_options *opt, struct vf_verdict *ret, struct vf_why *why)
+{
+    VF_FREE struct vf_verdict *v = malloc(sizeof(*v));
+
+    if (v == NULL)
+        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", path);
+    VF_TRY(vf_log_verify_capture(path, opt, 0, v, NULL, why));
+    *ret = *v;
+    return VF_OK;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * audit, internal: verification.
+ *
+ *   verify.c         the passes, the verdict, its findings
+ *   verify_chain.c   checkpoints, in step with the entries
+ */
+#ifndef VAULTFS_AUDIT_VERIFY_H
+#define VAULTFS_AUDIT_VERIFY_H
+
+#include "source.h"
+
+#define VF_SEALS_KEPT 64
+
+/* A seal entry that no accepted checkpoint covers yet. */
+struct vf_seal_seen {
+    uint64_t seq;
+    uint8_t pub[32];
+};
+
+/* A checkpoint held elsewhere. */
+struct vf_held {
+    struct vf_checkpoint c;
+    size_t index; /* in the caller's list */
+};
+
+struct vf_verifier {
+    const struct vf_source *src;
+    struct vf_verdict *v;
+
+    /* Entries. */
+    struct vf_tree tree;
+    bool broken;          /* the tree is not the writer's any more */
+    int64_t last_us;
+    bool after_seal;      /* the last entry was a seal entry, and no checkpoint was met for it */
+
+    /* Checkpoints. */
+    struct vf_record_reader cps;
+    bool has_cps;
+    bool have_next;       /* `next` is parsed and not passed yet */
+    struct vf_note note;
+    size_t note_len;
+    struct vf_checkpoint next;
+    uint64_t cp_no;       /* of `next`, from 1 */
+    uint64_t cp_size;     /* of the last one that was accepted or told */
+    bool torn;            /* the file ends within one */
+    struct vf_note_key key;
+    bool key_by_origin;
+    uint64_t key_seq;     /* of the seal entry that names `key` */
+    struct vf_seal_seen seals[VF_SEALS_KEPT];
+    size_t nseals;
+    bool chain_hurt;      /* a checkpoint was told: the next may be signed by a key that it named */
+
+    /* Held elsewhere, ascending. */
+    struct vf_held *held;
+    size_t nheld, held_at;
+
+    /* For vf_handin_store: the tree and the byte behind it at one size. */
+    uint64_t capture_size;
+    struct vf_tree captured;
+};
+
+void vf_verifier_tell(struct vf_verifier *f, const char *fmt, ...) VF_PRINTF(2, 3);
+void vf_verifier_note(struct vf_verifier *f, const char *fmt, ...) VF_PRINTF(2, 3);
+
+/* verify_chain.c. Start behind the origin; read and check what lies at or below the entries read so far; what is left at the end. */
+VF_MUST_USE enum vf_err vf_chain_start(struct vf_verifier *f, struct vf_why *why);
+void vf_chain_done(struct vf_verifier *f);
+VF_MUST_USE enum vf_err vf_chain_follow(struct vf_verifier *f, uint64_t expect, struct vf_why *why);
+VF_MUST_USE enum vf_err vf_chain_next(struct vf_verifier *f, struct vf_why *why); /* sets have_next */
+void vf_chain_seal(struct vf_verifier *f, const struct vf_entry_view *view);
+VF_MUST_USE enum vf_err vf_chain_end(struct vf_verifier *f, uint64_t expect, struct vf_why *why);
+
+/* vf_log_verify that also gives the tree at `capture_size` entries (all zero when the log is shorter). Sets *ret whatever it returns. */
+VF_MUST_USE enum vf_err vf_log_verify_capture(const char *path, const struct vf_verify_options *opt, uint64_t capture_size,
+                                              struct vf_verdict *ret, struct vf_tree *ret_captured, struct vf_why *why);
+
+#endif
