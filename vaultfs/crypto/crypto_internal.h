@@ -53,13 +53,18 @@ struct vf_identity {
     uint8_t box[crypto_box_SECRETKEYBYTES];
 };
 
-/* What the secret file stores: Ed25519 seed || X25519 secret || cosigning Ed25519 seed (zeroes unless desk). */
+/* What the secret file stores, in this order. */
+struct vf_identity_secrets {
+    uint8_t sign_seed[32];
+    uint8_t box[32];
+    uint8_t cosign_seed[32]; /* zeroes unless desk */
+};
 #define VF_IDENTITY_SECRETS_LEN 96
-void vf_identity_secrets(const struct vf_identity *id, uint8_t ret[VF_IDENTITY_SECRETS_LEN]);
+_Static_assert(sizeof(struct vf_identity_secrets) == VF_IDENTITY_SECRETS_LEN, "no gaps");
+void vf_identity_secrets_get(const struct vf_identity *id, struct vf_identity_secrets *ret);
 /* An identity of these secrets; its public keys are computed and must be those of `pub` (VF_E_DAMAGED). */
-VF_MUST_USE enum vf_err vf_identity_of_secrets(const struct vf_identity_pub *pub,
-                                               const uint8_t secrets[VF_IDENTITY_SECRETS_LEN], struct vf_identity **ret,
-                                               struct vf_why *why);
+VF_MUST_USE enum vf_err vf_identity_of_secrets(const struct vf_identity_pub *pub, const struct vf_identity_secrets *secrets,
+                                               struct vf_identity **ret, struct vf_why *why);
 /* Longest public line: magic, longest role, longest name, 128 characters of base64, three spaces. */
 #define VF_IDENTITY_LINE_MAX 256
 

@@ -177,15 +177,13 @@ bool vf_identity_pub_equal(const struct vf_identity_pub *a, const struct vf_iden
 
 /* ------------------------------------------------------------------------------------------------------------- secret halves */
 
-/* Fill an identity from its three secrets; cosign_seed is ignored unless the role has one. */
-static void identity_fill(struct vf_identity *id, const uint8_t sign_seed[32], const uint8_t box[32],
-                          const uint8_t cosign_seed[32])
+static void identity_fill(struct vf_identity *id, const struct vf_identity_secrets *secrets)
 {
-    (void)crypto_sign_seed_keypair(id->pub.sign, id->sign, sign_seed);
-    memcpy(id->box, box, 32);
-    (void)crypto_scalarmult_base(id->pub.box, box);
+    (void)crypto_sign_seed_keypair(id->pub.sign, id->sign, secrets->sign_seed);
+    memcpy(id->box, secrets->box, sizeof(id->box));
+    (void)crypto_scalarmult_base(id->pub.box, secrets->box);
     if (id->pub.role == VF_ROLE_DESK)
-        (void)crypto_sign_seed_keypair(id->pub.cosign, id->cosign, cosign_seed);
+        (void)crypto_sign_seed_keypair(id->pub.cosign, id->cosign, secrets->cosign_seed);
 }
 
 static enum vf_err identity_room(struct vf_identity **ret, struct vf_why *why)
@@ -197,19 +195,19 @@ static enum vf_err identity_room(struct vf_identity **ret, struct vf_why *why)
 enum vf_err vf_identity_new(enum vf_role role, const char *name, struct vf_identity **ret, struct vf_why *why)
 {
     VF_IDENTITY id = NULL;
-    VF_SECRET uint8_t *seeds = vf_secret_new(VF_IDENTITY_SECRETS_LEN);
+    VF_SECRET struct vf_identity_secrets *secrets = vf_secret_new(sizeof(*secrets));
     size_t len = strlen(name);
 
     if (!vf_name_valid(name, len))
         return vf_fail(why, VF_E_INPUT, "a name has 1 to %d of the characters a-z 0-9 . - and begins with a letter or digit",
                        VF_NAME_MAX);
-    if (seeds == NULL)
+    if (secrets == NULL)
         return vf_fail(why, VF_E_LOCKED_MEMORY, "the locked memory for keys is full");
     VF_TRY(identity_room(&id, why));
     id->pub.role = role;
     memcpy(id->pub.name, name, len + 1);
-    vf_random(seeds, VF_IDENTITY_SECRETS_LEN);
-    identity_fill(id, seeds, seeds + 32, seeds + 64);
+    vf_random(secrets, sizeof(*secrets));
+    identity_fill(id, secrets);
     *ret = id;
     id = NULL;
     return VF_OK;
@@ -231,14 +229,18 @@ const struct vf_identity_pub *vf_identity_pub_get(const struct vf_identity *id)
     return &id->pub;
 }
 
-void vf_identity_secrets(const struct vf_identity *id, uint8_t ret[VF_IDENTITY_SECRETS_LEN])
+void vf_identity_secrets_get(const struct vf_identity *id, struct vf_identity_secrets *ret)
 {
-    memcpy(ret, id->sign, 32); /* libsodium's secret key begins with the seed */
-    memcpy(ret + 32, id->box, 32);
-    memcpy(ret + 64, id->cosign, 32);
+    struct vf_identity_secrets secrets;
+
+    memcpy(secrets.sign_seed, id->sign, sizeof(secrets.sign_seed)); /* libsodium's secret key begins with the seed */
+    memcpy(secrets.box, id->box, sizeof(secrets.box));
+    memcpy(secrets.cosign_seed, id->cosign, sizeof(secrets.cosign_seed));
+    *ret = secrets;
+    sodium_memzero(&secrets, sizeof(secrets));
 }
 
-enum vf_err vf_identity_of_secrets(const struct vf_identity_pub *pub, const uint8_t secrets[VF_IDENTITY_SECRETS_LEN],
+enum vf_err vf_identity_of_secrets(const struct vf_identity_pub *pub, const struct vf_identity_secrets *secrets,
                                    struct vf_identity **ret, struct vf_why *why)
 {
     VF_IDENTITY id = NULL;
@@ -246,9 +248,9 @@ enum vf_err vf_identity_of_secrets(const struct vf_identity_pub *pub, const uint
     VF_TRY(identity_room(&id, why));
     id->pub.role = pub->role;
     memcpy(id->pub.name, pub->name, sizeof(id->pub.name));
-    identity_fill(id, secrets, secrets + 32, secrets + 64);
-    bool none = pub->role == VF_ROLE_DESK || sodium_is_zero(secrets + 64, 32) == 1;
-    if (!none || !vf_identity_pub_equal(&id->pub, pub))
+    identity_fill(id, secrets);
+    bool fits = pub->role == VF_ROLE_DESK || sodium_is_zero(secrets->cosign_seed, sizeof(secrets->cosign_seed)) == 1;
+    if (!fits || !vf_identity_pub_equal(&id->pub, pub))
         return vf_fail(why, VF_E_DAMAGED,
                        "identity %s: damaged: the secret keys do not belong to the public keys beside them", pub->name);
     *ret = id;

@@ -34,6 +34,12 @@ struct parsed {
     const uint8_t *secrets;
 };
 
+/* Lives in the arena. */
+struct work {
+    uint8_t key[VF_KEY_LEN];
+    struct vf_identity_secrets plain;
+};
+
 static bool cost_accepted(struct vf_argon2 cost)
 {
     return cost.mem_kib >= MEM_MIN && cost.mem_kib <= MEM_MAX && cost.passes >= PASSES_MIN && cost.passes <= PASSES_MAX;
@@ -53,23 +59,18 @@ static enum vf_err derive(const struct vf_passphrase *pass, struct vf_argon2 cos
 static enum vf_err put_secrets(const struct vf_identity *id, const struct vf_passphrase *pass, const struct parsed *head,
                                const uint8_t *ad, size_t ad_len, uint8_t out[SEALED_LEN], struct vf_why *why)
 {
-    struct {
-        uint8_t key[VF_KEY_LEN];
-        uint8_t plain[VF_IDENTITY_SECRETS_LEN];
-    } *own = NULL;
-    VF_SECRET void *p = vf_secret_new(sizeof(*own));
+    VF_SECRET struct work *own = vf_secret_new(sizeof(*own));
 
-    if (p == NULL)
+    if (own == NULL)
         return vf_fail(why, VF_E_LOCKED_MEMORY, "the locked memory for keys is full");
-    own = p;
-    vf_identity_secrets(id, own->plain);
+    vf_identity_secrets_get(id, &own->plain);
     if (pass == NULL) {
-        memcpy(out, own->plain, sizeof(own->plain));
+        memcpy(out, &own->plain, sizeof(own->plain));
         return VF_OK;
     }
     VF_TRY(derive(pass, head->cost, head->salt, own->key, why));
-    (void)crypto_aead_xchacha20poly1305_ietf_encrypt(out, NULL, own->plain, sizeof(own->plain), ad, ad_len, NULL,
-                                                     head->nonce, own->key);
+    (void)crypto_aead_xchacha20poly1305_ietf_encrypt(out, NULL, (const uint8_t *)&own->plain, sizeof(own->plain), ad, ad_len,
+                                                     NULL, head->nonce, own->key);
     return VF_OK;
 }
 
@@ -185,19 +186,20 @@ enum vf_err vf_identity_decode(const uint8_t *data, size_t len, const struct vf_
                                struct vf_why *why)
 {
     struct parsed p;
-    VF_SECRET uint8_t *own = vf_secret_new(VF_KEY_LEN + VF_IDENTITY_SECRETS_LEN);
+    VF_SECRET struct work *own = vf_secret_new(sizeof(*own));
 
     VF_TRY(parse(data, len, &p, why));
-    if (!p.locked)
-        return vf_identity_of_secrets(&p.pub, p.secrets, ret, why);
-    if (pass == NULL || pass->len == 0 || pass->len > sizeof(pass->text))
-        return vf_fail(why, VF_E_PASSPHRASE, "identity %s: a passphrase is needed", p.pub.name);
     if (own == NULL)
         return vf_fail(why, VF_E_LOCKED_MEMORY, "the locked memory for keys is full");
-    uint8_t *plain = own + VF_KEY_LEN;
-    VF_TRY(derive(pass, p.cost, p.salt, own, why));
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt(plain, NULL, NULL, p.secrets, SEALED_LEN, data, p.ad_len, p.nonce, own) !=
-        0)
+    if (!p.locked) {
+        memcpy(&own->plain, p.secrets, sizeof(own->plain));
+        return vf_identity_of_secrets(&p.pub, &own->plain, ret, why);
+    }
+    if (pass == NULL || pass->len == 0 || pass->len > sizeof(pass->text))
+        return vf_fail(why, VF_E_PASSPHRASE, "identity %s: a passphrase is needed", p.pub.name);
+    VF_TRY(derive(pass, p.cost, p.salt, own->key, why));
+    if (crypto_aead_xchacha20poly1305_ietf_decrypt((uint8_t *)&own->plain, NULL, NULL, p.secrets, SEALED_LEN, data, p.ad_len,
+                                                   p.nonce, own->key) != 0)
         return vf_fail(why, VF_E_PASSPHRASE, "identity %s: the passphrase does not open this key", p.pub.name);
-    return vf_identity_of_secrets(&p.pub, plain, ret, why);
+    return vf_identity_of_secrets(&p.pub, &own->plain, ret, why);
 }
