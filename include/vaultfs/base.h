@@ -92,6 +92,27 @@ VF_PUBLIC enum vf_err vf_fail_sys(struct vf_why *why, const char *fmt, ...) VF_P
  */
 VF_PUBLIC enum vf_err vf_fail_prefix(struct vf_why *why, enum vf_err err, const char *fmt, ...) VF_PRINTF(3, 4);
 
+/* clang's analyser cannot see into another file: tell it that a failure is never VF_OK. */
+#if defined(__clang_analyzer__) && !defined(VF_BASE_ERROR_C)
+#define vf_fail(why, err, ...)                     \
+    (__extension__({                               \
+        enum vf_err vf_fail_ = (err);              \
+        (void)vf_fail(why, vf_fail_, __VA_ARGS__); \
+        vf_fail_;                                  \
+    }))
+#define vf_fail_sys(why, ...)                \
+    (__extension__({                         \
+        (void)vf_fail_sys(why, __VA_ARGS__); \
+        VF_E_SYSTEM;                         \
+    }))
+#define vf_fail_prefix(why, err, ...)                       \
+    (__extension__({                                        \
+        enum vf_err vf_prefix_ = (err);                     \
+        (void)vf_fail_prefix(why, vf_prefix_, __VA_ARGS__); \
+        vf_prefix_;                                         \
+    }))
+#endif
+
 /* Leave the function at the first error. For functions that own nothing or own it through cleanup attributes. */
 #define VF_TRY(expr)                      \
     do {                                  \

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define VF_BASE_ERROR_C
 #include "vaultfs/base.h"
 
 #include "utf8.h"
