@@ -37,7 +37,9 @@ UNSAFE = (r"(strcpy|strcat|stpcpy|strncat|v?sprintf|gets)|__(strcpy|strcat|stpcp
           r"|strtok|s?rand|s?random|gmtime|localtime|ctime|asctime|getpwnam|getpwuid|getenv|setenv|tmpnam|mktemp|setlocale", set())
 # Who needs one of these says so here, with the reason.
 UNSAFE_ALLOWED = {
-    ("mount", "getenv"), # $CREDENTIALS_DIRECTORY and $XDG_RUNTIME_DIR, before any thread
+    ("crypto", "popen"), # --passphrase-command: the operator's own command line, as the operator
+    ("crypto", "getenv"), # $CREDENTIALS_DIRECTORY
+    ("mount", "getenv"), # $XDG_RUNTIME_DIR, before any thread
     ("station", "getenv"), # $XDG_RUNTIME_DIR, where the control socket is
 }
 TOOLCHAIN = re.compile(r"__(asan|odr_asan|tsan|ubsan|msan|sancov|sanitizer|start|stop|gcov|llvm|afl)|_GLOBAL_OFFSET|asan\.|tsan\.|llvm_gc")
