@@ -175,7 +175,8 @@ static enum vf_err run(struct erasure *e, struct vf_why *why)
     enum vf_err err = vf_store_update(v->store, erase_body, e, why);
     if (err != VF_OK) {
         /* The new W was never used. If this fails too, the next one who opens the vault for writing does it. */
-        (void)vf_w_wipe_other(v->w_path, v->keys->w_seq, NULL);
+        enum vf_err ignored = vf_w_wipe_other(v->w_path, v->keys->w_seq, NULL);
+        (void)ignored;
         return err;
     }
     *v->keys = *e->next;

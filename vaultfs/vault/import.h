@@ -103,10 +103,13 @@ struct vf_import_job {
     size_t ncolumns;
     char **columns;
     enum vf_field *fields;
-    int column_of[VF_FIELD_COUNT]; /* -1: the CSV does not have this field */
+    int column_of[VF_FIELD_COUNT];  /* -1: the CSV does not have this field */
+    size_t slot_of[VF_FIELD_COUNT]; /* its place among the columns that are no ignored ones */
+    size_t nslots;
+    enum vf_field photo_key;
     struct vf_import_row *rows;
     size_t nrows, rows_room;
-    struct vf_import_cell *cells; /* ncolumns a row */
+    struct vf_import_cell *cells; /* nslots a row */
     size_t ncells, cells_room;
     struct vf_buf text;
     struct vf_buf scratch; /* one cell */

@@ -158,6 +158,7 @@ static enum vf_err find_leavers(struct vf_import_job *job, struct vf_view *view,
     /* A bad row's officer is in the file all the same; if a row does not even tell whose it is, anybody could be. */
     for (size_t i = 0; i < job->nrows; i++) {
         if (!job->rows[i].has_number) {
+            job->report.warnings++;
             return vf_import_problem(job, job->rows[i].row, NULL,
                                      "no leavers are marked, because this row does not tell whose it is", true) == VF_OK
                        ? VF_OK
@@ -176,6 +177,18 @@ static enum vf_err find_leavers(struct vf_import_job *job, struct vf_view *view,
     return VF_OK;
 }
 
+/* The pictures of a row that stays out have an owner all the same. */
+static void name_pictures(struct vf_import_job *job, const struct vf_import_row *row)
+{
+    struct vf_csv_cell key = vf_import_cell_get(job, row, job->photo_key);
+    bool two = false;
+
+    if (key.len == 0)
+        return;
+    (void)vf_import_photos_find(job, key.text, key.len, VF_FIELD_PHOTO, &two);
+    (void)vf_import_photos_find(job, key.text, key.len, VF_FIELD_SIGNATURE, &two);
+}
+
 enum vf_err vf_import_match(struct vf_import_job *job, struct vf_why *why)
 {
     VF_VIEW view = NULL;
@@ -185,8 +198,10 @@ enum vf_err vf_import_match(struct vf_import_job *job, struct vf_why *why)
     for (size_t i = 0; i < job->nrows; i++) {
         struct vf_import_row *row = &job->rows[i];
         VF_TRY(find_record(job, view, row, why));
-        if (row->bad)
+        if (row->bad) {
+            name_pictures(job, row);
             continue;
+        }
         if (!row->found)
             new_ref(view, &row->ref);
         VF_TRY(add_item(job, &row->ref, row, why));

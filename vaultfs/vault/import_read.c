@@ -45,11 +45,9 @@ enum vf_err vf_import_problem(struct vf_import_job *job, uint32_t row, const cha
 
 struct vf_csv_cell vf_import_cell_get(const struct vf_import_job *job, const struct vf_import_row *row, unsigned field)
 {
-    int column = job->column_of[field];
-
-    if (column < 0)
+    if (job->column_of[field] < 0)
         return (struct vf_csv_cell){0};
-    const struct vf_import_cell *cell = &job->cells[row->cells + (size_t)column];
+    const struct vf_import_cell *cell = &job->cells[row->cells + job->slot_of[field]];
     return (struct vf_csv_cell){cell->len > 0 ? (const char *)job->text.data + cell->at : "", cell->len};
 }
 
@@ -69,8 +67,10 @@ static enum vf_err on_header(void *user, const struct vf_csv_header *header, str
         job->columns[i] = strdup(header->columns[i]);
         if (job->columns[i] == NULL)
             return vf_fail(why, VF_E_NOMEM, "%s: out of memory", job->opt->csv_path);
-        if (job->fields[i] != VF_FIELD_NONE)
-            job->column_of[job->fields[i]] = (int)i;
+        if (job->fields[i] == VF_FIELD_NONE)
+            continue;
+        job->column_of[job->fields[i]] = (int)i;
+        job->slot_of[job->fields[i]] = job->nslots++;
     }
     if (job->column_of[VF_FIELD_WARRANT_NO] < 0)
         return vf_fail(why, VF_E_INPUT, "%s: no column warrant_no, by which rows find their records", job->opt->csv_path);
@@ -105,11 +105,10 @@ static enum vf_err check_cell(struct vf_import_job *job, enum vf_field field, co
 static enum vf_err take_cell(struct vf_import_job *job, struct vf_import_row *row, size_t column,
                              const struct vf_csv_cell *cell, struct vf_why *why)
 {
-    struct vf_import_cell *out = &job->cells[row->cells + column];
     enum vf_field field = job->fields[column];
+    struct vf_import_cell *out = &job->cells[row->cells + job->slot_of[field]];
     struct vf_why reason = {0};
 
-    *out = (struct vf_import_cell){0};
     if (field == VF_FIELD_NONE)
         return VF_OK;
     enum vf_err err = check_cell(job, field, cell, &reason);
@@ -133,12 +132,12 @@ static enum vf_err on_row(void *user, const struct vf_csv_row *in, struct vf_why
     char reason[80];
 
     if (!vf_import_room(&job->rows, &job->rows_room, job->nrows, 1, sizeof(*job->rows)) ||
-        !vf_import_room(&job->cells, &job->cells_room, job->ncells, job->ncolumns, sizeof(*job->cells)))
+        !vf_import_room(&job->cells, &job->cells_room, job->ncells, job->nslots, sizeof(*job->cells)))
         return nomem(job, why);
     struct vf_import_row *row = &job->rows[job->nrows++];
     *row = (struct vf_import_row){.row = in->row, .cells = (uint32_t)job->ncells};
-    memset(job->cells + job->ncells, 0, job->ncolumns * sizeof(*job->cells));
-    job->ncells += job->ncolumns;
+    memset(job->cells + job->ncells, 0, job->nslots * sizeof(*job->cells));
+    job->ncells += job->nslots;
     if (in->ncells != job->ncolumns) {
         (void)snprintf(reason, sizeof(reason), "%zu cells, but the header has %zu", in->ncells, job->ncolumns);
         return bad_cell(job, row, NULL, reason) == VF_OK ? VF_OK : nomem(job, why);

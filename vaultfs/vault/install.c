@@ -146,7 +146,8 @@ static enum vf_err rule(struct installation *in, struct vf_why *why)
     vf_keys_derive(in->next);
     enum vf_err err = vf_store_update(v->store, put_ruling, in, why);
     if (err != VF_OK) {
-        (void)vf_w_wipe_other(v->w_path, v->keys->w_seq, NULL);
+        enum vf_err ignored = vf_w_wipe_other(v->w_path, v->keys->w_seq, NULL);
+        (void)ignored;
         return err;
     }
     err = vf_w_wipe_other(v->w_path, in->next->w_seq, why);
