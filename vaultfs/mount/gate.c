@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mount.h"
 
-void vf_gate_init(struct vf_gate *g)
+void vf_end_gate_init(struct vf_end_gate *g)
 {
     pthread_mutex_init(&g->lock, NULL);
     pthread_cond_init(&g->empty, NULL);
@@ -9,13 +9,13 @@ void vf_gate_init(struct vf_gate *g)
     g->closed = false;
 }
 
-void vf_gate_done(struct vf_gate *g)
+void vf_end_gate_done(struct vf_end_gate *g)
 {
     pthread_cond_destroy(&g->empty);
     pthread_mutex_destroy(&g->lock);
 }
 
-bool vf_gate_enter(struct vf_gate *g)
+bool vf_end_gate_enter(struct vf_end_gate *g)
 {
     pthread_mutex_lock(&g->lock);
     bool open = !g->closed;
@@ -25,7 +25,7 @@ bool vf_gate_enter(struct vf_gate *g)
     return open;
 }
 
-void vf_gate_leave(struct vf_gate *g)
+void vf_end_gate_leave(struct vf_end_gate *g)
 {
     pthread_mutex_lock(&g->lock);
     if (--g->inside == 0 && g->closed)
@@ -33,7 +33,7 @@ void vf_gate_leave(struct vf_gate *g)
     pthread_mutex_unlock(&g->lock);
 }
 
-void vf_gate_close(struct vf_gate *g)
+void vf_end_gate_close(struct vf_end_gate *g)
 {
     pthread_mutex_lock(&g->lock);
     g->closed = true;

@@ -38,17 +38,17 @@ void vf_options_done(struct vf_mount_options *o);
  * Everything that gives plaintext to the kernel (READ replies, NOTIFY_STORE) happens between enter and leave. Closing refuses newcomers
  * and waits for those inside, so that what is invalidated afterwards cannot come back.
  */
-struct vf_gate {
+struct vf_end_gate {
     pthread_mutex_t lock;
     pthread_cond_t empty;
     unsigned inside;
     bool closed;
 };
-void vf_gate_init(struct vf_gate *g);
-void vf_gate_done(struct vf_gate *g);
-bool vf_gate_enter(struct vf_gate *g);
-void vf_gate_leave(struct vf_gate *g);
-void vf_gate_close(struct vf_gate *g);
+void vf_end_gate_init(struct vf_end_gate *g);
+void vf_end_gate_done(struct vf_end_gate *g);
+bool vf_end_gate_enter(struct vf_end_gate *g);
+void vf_end_gate_leave(struct vf_end_gate *g);
+void vf_end_gate_close(struct vf_end_gate *g);
 
 /* ---------------------------------------------------------------------------------------------------------- open files */
 
@@ -110,7 +110,7 @@ struct vf_slot_job {
     _Atomic(enum vf_slot_state) state;
     pthread_rwlock_t job_lock; /* guards the pointer only */
     struct vf_job *job;
-    struct vf_gate gate;
+    struct vf_end_gate gate;
     struct vf_files files;
     int64_t changed_us;    /* newest change of any record: the time of its folders */
     struct vf_cards *cards; /* guarded by job_lock, counted; NULL without text */

@@ -129,7 +129,7 @@ static int open_granted(struct vf_session *s, struct vf_handle *h, struct vf_job
     int err = vf_slot_may(s, slot, job, NULL);
 
     vf_caller_of(ctx, &caller);
-    if (!err && !vf_gate_enter(&slot->gate)) {
+    if (!err && !vf_end_gate_enter(&slot->gate)) {
         err = vf_slot_may(s, slot, job, NULL);
         err = err ? err : EKEYEXPIRED;
     } else if (!err) {
@@ -143,7 +143,7 @@ static int open_granted(struct vf_session *s, struct vf_handle *h, struct vf_job
             err = open_value(s, h, job, &caller, ino, store, &stored);
         if (file)
             vf_files_opened(&slot->files, file, stored, err != 0);
-        vf_gate_leave(&slot->gate);
+        vf_end_gate_leave(&slot->gate);
     }
     if (err)
         vf_access_deny(s, &h->node, job, &caller, err);
@@ -261,12 +261,12 @@ void vf_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
     struct vf_slot_job *slot = h->node.slot;
     struct vf_job *job = vf_slot_job_ref(slot);
     int err = vf_slot_may(s, slot, job, NULL);
-    if (!err && !vf_gate_enter(&slot->gate)) {
+    if (!err && !vf_end_gate_enter(&slot->gate)) {
         err = vf_slot_may(s, slot, job, NULL);
         err = err ? err : EKEYEXPIRED;
     } else if (!err) {
         err = h->cards ? read_cards(s, req, h, job, size, off) : read_value(s, req, h, job, size, off);
-        vf_gate_leave(&slot->gate);
+        vf_end_gate_leave(&slot->gate);
     }
     vf_job_unref(job);
     if (err)

@@ -30,7 +30,7 @@ static void slot_free(struct vf_slot_job *slot)
     if (!slot)
         return;
     vf_job_unref(slot->job);
-    vf_gate_done(&slot->gate);
+    vf_end_gate_done(&slot->gate);
     vf_files_done(&slot->files);
     pthread_rwlock_destroy(&slot->job_lock);
     vf_cards_unref(slot->cards);
@@ -44,7 +44,7 @@ static struct vf_slot_job *slot_new(struct vf_session *s, struct vf_job *job)
     if (!slot)
         return NULL;
     pthread_rwlock_init(&slot->job_lock, NULL);
-    vf_gate_init(&slot->gate);
+    vf_end_gate_init(&slot->gate);
     vf_files_init(&slot->files, s->opt->cache_grant);
     slot->number = slot_number(s, g);
     memcpy(slot->name, g->job, sizeof(slot->name));

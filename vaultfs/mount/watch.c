@@ -48,7 +48,7 @@ void vf_slot_end(struct vf_session *s, struct vf_slot_job *slot, enum vf_slot_st
     enum vf_slot_state live = VF_SLOT_LIVE;
     if (!atomic_compare_exchange_strong(&slot->state, &live, why))
         return;
-    vf_gate_close(&slot->gate);
+    vf_end_gate_close(&slot->gate);
     drop_pages(s, slot);
     drop_names(s, slot);
     struct vf_job *job = vf_slot_job_ref(slot);

@@ -22,7 +22,7 @@ bool vf_control_send(int sock, char type, const void *data, size_t len, const in
         memset(&control, 0, sizeof(control));
         msg.msg_control = control.space;
         msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+        struct cmsghdr *c = &control.align; /* the first header, as CMSG_FIRSTHDR would give it */
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
         c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
