@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef KEYTOOL_RECORD_H
+#define KEYTOOL_RECORD_H
+
+#include "keytool.h"
+
+enum vf_err kt_record_import(const struct kt_args *a, struct vf_why *why);
+enum vf_err kt_record_list(const struct kt_args *a, struct vf_why *why);
+enum vf_err kt_record_show(const struct kt_args *a, struct vf_why *why);
+enum vf_err kt_record_set(const struct kt_args *a, struct vf_why *why);
+enum vf_err kt_record_erase(const struct kt_args *a, struct vf_why *why);
+
+#endif
