@@ -80,7 +80,7 @@ static void test_empty_file(void **state)
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     (void)close(fd);
-    assert_refused(p->dir.path, VF_STORE_READ, VF_E_NOT_FOUND, "empty");
+    assert_refused(p->dir.path, VF_STORE_READ, VF_E_NOT_FOUND, "nothing was stored in it yet");
     assert_int_equal(store_walk_at(p->dir.path), VF_E_NOT_FOUND);
     VF_STORE s = store_must_open(p->dir.path, VF_STORE_WRITE);
     assert_row(s, NULL);

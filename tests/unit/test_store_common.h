@@ -137,4 +137,54 @@ static inline bool fill_is_there(struct vf_txn *txn, const struct fill *f)
     return true;
 }
 
+/* The row "total" and the rows of T_VALUES are changed together; a reader must see them agree. */
+struct counter {
+    unsigned id;
+    uint32_t n;
+    size_t len;
+};
+
+static inline enum vf_err count_body(struct vf_txn *txn, void *user, struct vf_why *reason)
+{
+    struct counter *c = user;
+    struct vf_slice val = {0};
+    uint8_t total[8] = {0};
+    uint8_t key[8];
+
+    (void)reason;
+    if (vf_txn_get(txn, T_ROWS, "total", 5, &val) && val.len == sizeof(total))
+        memcpy(total, val.data, sizeof(total));
+    vf_put_be64(total, vf_get_be64(total) + 1);
+    vf_txn_put(txn, T_ROWS, "total", 5, total, sizeof(total));
+    vf_put_be32(key, c->id);
+    vf_put_be32(key + 4, c->n);
+    uint8_t *at = vf_txn_reserve(txn, T_VALUES, key, sizeof(key), c->len);
+    if (at != NULL)
+        pattern(at, c->len, vf_get_be64(key));
+    return VF_OK;
+}
+
+static inline bool check_each(struct vf_cursor *cur, struct vf_slice key, struct vf_slice val, void *user)
+{
+    uint64_t *good = user;
+
+    (void)cur;
+    if (key.len == 8 && pattern_is(val.data, val.len, vf_get_be64(key.data)))
+        (*good)++;
+    return true;
+}
+
+static inline bool totals_agree(struct vf_txn *txn, uint64_t *ret_total)
+{
+    struct vf_slice val = {0};
+    uint64_t total = 0;
+    uint64_t good = 0;
+
+    if (vf_txn_get(txn, T_ROWS, "total", 5, &val))
+        total = vf_get_be64(val.data);
+    vf_txn_foreach(txn, T_VALUES, NULL, 0, check_each, &good);
+    *ret_total = total;
+    return vf_txn_error(txn) == VF_OK && good == total && vf_txn_count(txn, T_VALUES) == total;
+}
+
 #endif

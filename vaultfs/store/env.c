@@ -155,43 +155,86 @@ size_t vf_env_map_size(uint64_t size)
     return (size_t)(size < least ? least : size);
 }
 
+/* Look at the file before LMDB does: it must be regular (a FIFO would block) and its meta pages in order (a page size of zero would
+ * kill us). An empty file is one that was never written. */
+static enum vf_err look_at_data(const char *data, enum vf_store_mode mode, const char *what, uint64_t *ret_size,
+                                bool *ret_anew, struct vf_why *why)
+{
+    struct vf_image img;
+    struct stat st;
+
+    *ret_size = 0;
+    *ret_anew = false;
+    VF_FD fd = open(data, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT && mode == VF_STORE_WRITE)
+        return VF_OK;
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return vf_fail_sys(why, "%s: data.mdb", what);
+    if (!S_ISREG(st.st_mode))
+        return vf_fail(why, VF_E_INPUT, "%s: data.mdb is not a regular file", what);
+    enum vf_err err = vf_image_newest(fd, what, &img, why);
+    if (err == VF_E_NOT_FOUND && mode == VF_STORE_WRITE) {
+        *ret_anew = st.st_size > 0;
+        return VF_OK;
+    }
+    VF_TRY(err);
+    *ret_size = (uint64_t)(img.last + 1) * img.page_size;
+    if ((uint64_t)st.st_size > *ret_size)
+        *ret_size = (uint64_t)st.st_size;
+    return VF_OK;
+}
+
 /*
- * Look at the file before LMDB does: it must be regular (a FIFO would block) and its meta pages in order (a page size of zero
- * would kill us). An empty file is one that was never written. No descriptor of lock.mdb may ever be opened here.
+ * LMDB writes its lock file through a map, and a page that the disk has no room for is a SIGBUS, now or when the hundredth reader
+ * comes. So its room is taken first. Where there is nothing to write to, LMDB goes without or says why not.
+ *
+ * (This process has no lock on the file yet that closing the descriptor could drop: the registry sees to that.)
  */
+static enum vf_err prepare_lock(const char *lock, const char *what, int *ret_fd, struct vf_why *why)
+{
+    static const off_t room = (off_t)VF_ENV_READERS * 64 + 4096; /* a cache line a reader, and the head */
+
+    VF_FD fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    if ((fd < 0 || fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, room) != 0) && (errno == ENOSPC || errno == EDQUOT))
+        return vf_fail_sys(why, "%s: lock.mdb", what);
+    *ret_fd = fd;
+    fd = -1;
+    return VF_OK;
+}
+
+/*
+ * The making of the data file was not finished, and LMDB would refuse it for ever. It is emptied; but not if another process holds
+ * LMDB's lock, and so is about to finish it, nor if one has finished it since we looked.
+ */
+static enum vf_err start_anew(int lock_fd, const char *data, const char *what, struct vf_why *why)
+{
+    struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    uint64_t size = 0;
+    bool anew = false;
+
+    if (lock_fd < 0 || fcntl(lock_fd, F_SETLK, &all) != 0)
+        return VF_OK;
+    VF_TRY(look_at_data(data, VF_STORE_WRITE, what, &size, &anew, why));
+    if (anew && truncate(data, 0) != 0)
+        return vf_fail_sys(why, "%s: data.mdb", what);
+    return VF_OK;
+}
+
 static enum vf_err look(const char *dir, enum vf_store_mode mode, const char *what, uint64_t *ret_size, struct vf_why *why)
 {
     VF_FREE char *data = vf_path_join(dir, "data.mdb");
     VF_FREE char *lock = vf_path_join(dir, "lock.mdb");
-    struct vf_image img;
+    VF_FD lock_fd = -1;
+    bool anew = false;
     struct stat st;
 
     if (data == NULL || lock == NULL)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", what);
     if (lstat(lock, &st) == 0 && !S_ISREG(st.st_mode))
         return vf_fail(why, VF_E_INPUT, "%s: lock.mdb is not a regular file", what);
-    VF_FD fd = open(data, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 && errno == ENOENT && mode == VF_STORE_WRITE) {
-        *ret_size = 0;
-        return VF_OK;
-    }
-    if (fd < 0)
-        return vf_fail_sys(why, "%s: data.mdb", what);
-    if (fstat(fd, &st) != 0)
-        return vf_fail_sys(why, "%s: data.mdb", what);
-    if (!S_ISREG(st.st_mode))
-        return vf_fail(why, VF_E_INPUT, "%s: data.mdb is not a regular file", what);
-    enum vf_err err = vf_image_newest(fd, what, &img, why);
-    if (err == VF_E_NOT_FOUND && mode == VF_STORE_WRITE) {
-        *ret_size = 0;
-        return VF_OK;
-    }
-    if (err != VF_OK)
-        return err;
-    *ret_size = (uint64_t)(img.last + 1) * img.page_size;
-    if ((uint64_t)st.st_size > *ret_size)
-        *ret_size = (uint64_t)st.st_size;
-    return VF_OK;
+    VF_TRY(look_at_data(data, mode, what, ret_size, &anew, why));
+    VF_TRY(prepare_lock(lock, what, &lock_fd, why));
+    return anew ? start_anew(lock_fd, data, what, why) : VF_OK;
 }
 
 static enum vf_err open_mdb(MDB_env *mdb, const char *dir, enum vf_store_mode mode, unsigned tables, size_t map_size,

@@ -105,6 +105,16 @@ static enum vf_err fill(int fd, const char *what, const struct disk_meta *m, str
     return VF_OK;
 }
 
+/*
+ * A process that died, or met a full disk, while LMDB wrote the first two pages. Nothing is lost with it: rows are written by the
+ * second transaction at the earliest, and that has overwritten this page.
+ */
+static bool stillborn(const struct disk_meta *first, uint64_t size)
+{
+    return size < METAS * (uint64_t)first->tree[0].page_size && first->txnid == 0 && first->last == METAS - 1 &&
+           first->tree[0].root == VF_IMAGE_NONE && first->tree[1].root == VF_IMAGE_NONE;
+}
+
 static enum vf_err try_newest(int fd, const char *what, struct vf_image *ret, struct vf_why *why)
 {
     struct disk_meta m[METAS];
@@ -113,8 +123,10 @@ static enum vf_err try_newest(int fd, const char *what, struct vf_image *ret, st
     if (fstat(fd, &st) != 0)
         return vf_fail_sys(why, "%s: cannot read the size of the database", what);
     if (st.st_size == 0)
-        return vf_fail(why, VF_E_NOT_FOUND, "%s: the database is empty", what);
+        return vf_fail(why, VF_E_NOT_FOUND, "%s: nothing was stored in it yet", what);
     VF_TRY(read_meta(fd, what, 0, 0, &m[0], why));
+    if (stillborn(&m[0], (uint64_t)st.st_size))
+        return vf_fail(why, VF_E_NOT_FOUND, "%s: nothing was stored in it yet", what);
     VF_TRY(read_meta(fd, what, 1, m[0].tree[0].page_size, &m[1], why));
     size_t newest = m[1].txnid > m[0].txnid;
     if (!metas_agree(m))
@@ -124,7 +136,7 @@ static enum vf_err try_newest(int fd, const char *what, struct vf_image *ret, st
 
 /*
  * pread and another process's pwrite are not atomic to each other: what looks damaged may be half old, half new. Damage stays;
- * the other is gone at the next look. So the verdict is only believed when it has come back each time, over 20 ms at least.
+ * the other is gone at the next look. So the verdict is only believed when it has come back each time, over 10 ms at least.
  */
 static void short_sleep(void)
 {
@@ -137,7 +149,7 @@ enum vf_err vf_image_newest(int fd, const char *what, struct vf_image *ret, stru
 {
     enum vf_err err = VF_OK;
 
-    for (unsigned i = 0; i < 20; i++) {
+    for (unsigned i = 0; i < 10; i++) {
         err = try_newest(fd, what, ret, why);
         if (err != VF_E_DAMAGED && err != VF_E_VERSION)
             return err;
@@ -153,7 +165,7 @@ enum vf_err vf_image_of_txn(int fd, const char *what, size_t txnid, struct vf_im
     struct disk_meta first;
     enum vf_err err = VF_OK;
 
-    for (unsigned i = 0; i < 20; i++) {
+    for (unsigned i = 0; i < 10; i++) {
         err = read_meta(fd, what, 0, 0, &first, why);
         if (err == VF_OK)
             err = read_meta(fd, what, txnid % 2, first.tree[0].page_size, &m, why);

@@ -50,8 +50,8 @@ struct vf_image_tables {
 };
 
 /*
- * Read and check the two meta pages. Other processes may be writing: what was caught in the middle is read again. An empty file
- * is VF_E_NOT_FOUND: nothing was ever written.
+ * Read and check the two meta pages. Other processes may be writing: what was caught in the middle is read again. An empty file,
+ * or one whose making was not finished, is VF_E_NOT_FOUND.
  */
 VF_MUST_USE enum vf_err vf_image_newest(int fd, const char *what, struct vf_image *ret, struct vf_why *why);
 /* The same for the snapshot of a read transaction that is open now. VF_E_STALE when its meta page was overwritten meanwhile: renew. */
