@@ -6,7 +6,8 @@
 
 #define COSIGNATURE_LEN (8 + VF_SIG_LEN)
 #define HEADER_MAX      64
-#define TIME_MAX        UINT64_C(253402300799) /* 9999-12-31T23:59:59Z */
+#define LINE_MAX_LEN    (4 + VF_NAME_MAX + 1 + (4 + COSIGNATURE_LEN + 2) / 3 * 4 + 1) /* dash, name, base64, newline */
+#define TIME_MAX        UINT64_C(253402300799)                                        /* 9999-12-31T23:59:59Z */
 
 void vf_note_cosigner_key_of(const struct vf_identity_pub *pub, struct vf_note_key *ret)
 {
@@ -46,6 +47,8 @@ enum vf_err vf_note_cosignature_put(const struct vf_note *note, const struct vf_
         return vf_fail(why, VF_E_INPUT, "a cosignature's time is beyond the year 9999");
     if (note->nsigs >= VF_NOTE_SIGS_MAX)
         return vf_fail(why, VF_E_LIMIT, "a signed note holds at most %d signatures", VF_NOTE_SIGS_MAX);
+    if (note->total_len + LINE_MAX_LEN > VF_NOTE_MAX)
+        return vf_fail(why, VF_E_LIMIT, "a signed note holds at most %d bytes", VF_NOTE_MAX);
     VF_TRY(message_put(note, time_s, &message, why));
     vf_note_cosigner_key_of(&id->pub, &key);
     cosigner_id(key.name, strlen(key.name), key.key, raw);
