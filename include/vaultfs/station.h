@@ -127,6 +127,11 @@ struct vf_job_item { /* what a directory needs, computed once */
 };
 /* All jobs as they are now, by name; each with a reference for the caller. Ended and revoked ones are included until unmount. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_station_jobs(struct vf_station *st, struct vf_job ***ret, size_t *ret_n, struct vf_why *why);
+/*
+ * Read all grants anew: jobs that were forgotten (vf_job_forget) are loaded again if they may be used. For a mount whose clock had been set
+ * forward by mistake. The version counts up.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_station_refresh(struct vf_station *st, struct vf_why *why);
 /* Counts up with every receive that changes what jobs show; poll or compare after receive. */
 VF_PUBLIC uint64_t vf_station_version(struct vf_station *st);
 VF_PUBLIC struct vf_job *vf_job_ref(struct vf_job *job);

@@ -41,3 +41,10 @@ void vf_end_gate_close(struct vf_end_gate *g)
         pthread_cond_wait(&g->empty, &g->lock);
     pthread_mutex_unlock(&g->lock);
 }
+
+void vf_end_gate_open(struct vf_end_gate *g)
+{
+    pthread_mutex_lock(&g->lock);
+    g->closed = false;
+    pthread_mutex_unlock(&g->lock);
+}

@@ -49,6 +49,7 @@ void vf_end_gate_done(struct vf_end_gate *g);
 bool vf_end_gate_enter(struct vf_end_gate *g);
 void vf_end_gate_leave(struct vf_end_gate *g);
 void vf_end_gate_close(struct vf_end_gate *g);
+void vf_end_gate_open(struct vf_end_gate *g);
 
 /* ---------------------------------------------------------------------------------------------------------- open files */
 

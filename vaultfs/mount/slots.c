@@ -83,6 +83,16 @@ static bool slot_renew(struct vf_session *s, struct vf_slot_job *slot, struct vf
     return true;
 }
 
+/*
+ * A slot that had ended can be used again: a renewal came after the end, or the clock had been set forward by mistake and is right again
+ * (an end by the wall clock alone is reversible). Its numbers stay what they were.
+ */
+static void slot_reopen(struct vf_slot_job *slot)
+{
+    vf_end_gate_open(&slot->gate);
+    atomic_store(&slot->state, VF_SLOT_LIVE);
+}
+
 static enum vf_err add_slot(struct vf_session *s, struct vf_slot_job *slot)
 {
     struct vf_slot_job **grown = realloc(s->slots, (s->nslots + 1) * sizeof(*grown));
@@ -102,8 +112,14 @@ static enum vf_err take_job(struct vf_session *s, struct vf_job *job)
         if (strcmp(slot->name, g->job) != 0)
             continue;
         bool live = atomic_load(&slot->state) == VF_SLOT_LIVE;
-        if (live && vf_equal(&slot->manifest, &g->manifest_hash, sizeof(slot->manifest)))
-            return slot_renew(s, slot, job) ? VF_OK : VF_E_NOMEM;
+        bool same = vf_equal(&slot->manifest, &g->manifest_hash, sizeof(slot->manifest));
+        if (same && !slot->replaced && (live || vf_job_may(s->station, job, NULL) == VF_OK)) {
+            if (!slot_renew(s, slot, job))
+                return VF_E_NOMEM;
+            if (!live)
+                slot_reopen(slot);
+            return VF_OK;
+        }
         if (vf_equal(&vf_job_grant(slot->job)->id, &g->id, sizeof(g->id)))
             return VF_OK; /* the same grant, ended already */
         if (!slot->replaced)

@@ -78,8 +78,8 @@ static void warn_before_end(struct vf_slot_job *slot, const struct vf_grant *g, 
     }
 }
 
-/* Look at every slot; returns how long to sleep at most. */
-static int64_t look_at_slots(struct vf_session *s)
+/* Look at every slot; returns how long to sleep at most. *ret_back: a slot that had ended may be used again. */
+static int64_t look_at_slots(struct vf_session *s, bool *ret_back)
 {
     int64_t sleep_us = TICK_US, now = 0;
     enum vf_err clock = vf_station_time(s->station, &now, NULL);
@@ -94,10 +94,13 @@ static int64_t look_at_slots(struct vf_session *s)
         pthread_rwlock_rdlock(&s->jobs_lock);
         struct vf_slot_job *slot = s->slots[i];
         pthread_rwlock_unlock(&s->jobs_lock);
-        if (atomic_load(&slot->state) != VF_SLOT_LIVE)
-            continue;
         struct vf_job *job = vf_slot_job_ref(slot);
         enum vf_err may = vf_job_may(s->station, job, NULL);
+        if (atomic_load(&slot->state) != VF_SLOT_LIVE) {
+            *ret_back |= may == VF_OK && !slot->replaced; /* the clock was wrong when it ended */
+            vf_job_unref(job);
+            continue;
+        }
         int64_t left = vf_job_grant(job)->until_us - now;
         if (may == VF_E_EXPIRED || may == VF_E_REVOKED) {
             vf_slot_end(s, slot, may == VF_E_REVOKED ? VF_SLOT_REVOKED : VF_SLOT_ENDED);
@@ -156,7 +159,10 @@ static void *watch(void *arg)
 
     while (!stop) {
         take_deliveries(s);
-        int64_t sleep_us = look_at_slots(s);
+        bool back = false;
+        int64_t sleep_us = look_at_slots(s, &back);
+        if (back && vf_station_refresh(s->station, NULL) == VF_OK)
+            continue; /* with shares opened anew */
         int64_t now = vf_clock_boot_us();
         if (now >= next_tick) {
             enum vf_err ignored = vf_station_clock_tick(s->station, NULL);

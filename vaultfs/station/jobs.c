@@ -372,6 +372,14 @@ enum vf_err vf_station_reload(struct vf_station *st, struct vf_why *why)
     return err;
 }
 
+enum vf_err vf_station_refresh(struct vf_station *st, struct vf_why *why)
+{
+    pthread_mutex_lock(&st->receive_lock);
+    enum vf_err err = vf_station_reload(st, why);
+    pthread_mutex_unlock(&st->receive_lock);
+    return err;
+}
+
 void vf_station_jobs_free(struct vf_station *st)
 {
     for (size_t i = 0; i < st->njobs; i++)
