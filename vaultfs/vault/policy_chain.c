@@ -266,3 +266,49 @@ enum vf_err vf_policy_chain_compare(const struct vf_policy_chain *mine, const st
     *ret_cmp = (other->nhashes > mine->nhashes) - (other->nhashes < mine->nhashes);
     return VF_OK;
 }
+
+static enum vf_err add_signers(const struct vf_policy *p, struct vf_note_key **list, size_t *n, struct vf_why *why)
+{
+    struct vf_note_key *more = reallocarray(*list, *n + p->nadmins, sizeof(*more));
+
+    if (more == NULL)
+        return vf_fail(why, VF_E_NOMEM, "out of memory");
+    *list = more;
+    for (size_t i = 0; i < p->nadmins; i++) {
+        struct vf_note_key key = {0};
+        bool known = false;
+        vf_note_key_of(&p->admins[i], &key);
+        for (size_t j = 0; j < *n && !known; j++)
+            known = memcmp(more[j].key, key.key, sizeof(key.key)) == 0 && strcmp(more[j].name, key.name) == 0;
+        if (!known)
+            more[(*n)++] = key;
+    }
+    return VF_OK;
+}
+
+enum vf_err vf_policy_chain_signers(const struct vf_policy_chain *chain, struct vf_note_key **ret, size_t *ret_n,
+                                    struct vf_why *why)
+{
+    VF_FREE struct vf_note_key *list = NULL;
+    size_t n = 0;
+    size_t at = 0;
+
+    for (size_t i = 0; at < chain->len; i++) {
+        size_t len = note_len(chain->bytes + at, chain->len - at);
+        struct vf_policy policy;
+        struct vf_hash previous;
+        struct vf_note note;
+        if (len == 0)
+            return vf_fail(why, VF_E_FORMAT, "not a policy file");
+        VF_TRY(vf_note_parse(chain->bytes + at, len, &note, why));
+        VF_TRY(vf_policy_parse(note.text, note.text_len, "the policy", &policy, &previous, why));
+        /* A pending version gave nobody a right yet; but who made the vault is an admin of its first version, in force or not. */
+        if (i < chain->nhashes || i == 0)
+            VF_TRY(add_signers(&policy, &list, &n, why));
+        at += len + 1;
+    }
+    *ret = list;
+    *ret_n = n;
+    list = NULL;
+    return VF_OK;
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/* What the vault gives and takes back: issue, renew, revoke. */
+#include "grant.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SHOWN_REFS 20
+
+static const char *plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+/* An output that would be refused at the end is refused before the work. */
+static enum vf_err check_output(const struct kt_args *a, struct vf_why *why)
+{
+    const char *path = kt_get(a, KT_OUTPUT);
+    if (!kt_has(a, KT_FORCE) && access(path, F_OK) == 0)
+        return vf_fail(why, VF_E_EXISTS, "%s: exists already; --force overwrites it", path);
+    return VF_OK;
+}
+
+enum vf_err kt_grant_next(const struct kt_args *a, const struct vf_buf *bytes, const char *path, const char *vault,
+                          const struct vf_policy *policy, bool renewal, struct vf_why *why)
+{
+    struct vf_grant_file file;
+    char names[512];
+    size_t count;
+    VF_TRY(vf_grant_file_parse(bytes->data, bytes->len, path, &file, why));
+    VF_TRY(kt_grant_signatures(&file.note, policy, &count, names, sizeof(names), why));
+    if (count < policy->threshold)
+        kt_say("%s needs %zu more signature%s: one of %s reads it (grant review) and signs:\n"
+               "  %s grant sign --key THEIRS.key %s VAULT",
+               path, policy->threshold - count, plural(policy->threshold - count), names, a->program, path);
+    else
+        kt_say("%s has all its signatures (%zu of %u).", path, count, policy->threshold);
+    if (renewal || file.grant.renews)
+        kt_say("%s %s to the station (station receive); no values have to be sent again.", count < policy->threshold ? "Then send" : "Send",
+               path);
+    else
+        kt_say("%s:\n  %s bundle export --grant %s --key YOURS.key -o %.16s.bundle %s\nand send both files to the station (station receive).",
+               count < policy->threshold ? "Then" : "Next", a->program, path, file.grant.id.c, vault ? vault : "VAULT");
+    return VF_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- issue */
+
+struct issuing {
+    struct vf_issue_options opt;
+    struct vf_enrol enrol;
+    struct vf_buf enrol_bytes;
+    struct vf_where where[KT_REPEAT_MAX];
+    struct kt_progress progress;
+};
+
+static enum vf_err parse_fields(const struct kt_args *a, vf_field_set *ret, struct vf_why *why)
+{
+    if (kt_has(a, KT_PROFILE) == kt_has(a, KT_FIELDS))
+        return kt_usage(why, "say which fields: --profile card-print or --fields LIST, one of them");
+    if (kt_has(a, KT_FIELDS))
+        return vf_field_set_parse(kt_get(a, KT_FIELDS), ret, why);
+    if (strcmp(kt_get(a, KT_PROFILE), "card-print") != 0)
+        return kt_usage(why, "--profile: the only profile is card-print");
+    *ret = vf_field_set_card_print();
+    return VF_OK;
+}
+
+static enum vf_err parse_options(const struct kt_args *a, struct issuing *is, struct vf_why *why)
+{
+    const char *release = kt_get(a, KT_RELEASE), *to = kt_get(a, KT_TO);
+    struct vf_issue_options *opt = &is->opt;
+
+    if (!kt_has(a, KT_CHECK) && !kt_has(a, KT_OUTPUT))
+        return kt_usage(why, "grant issue needs --output FILE, or --check");
+    opt->now_us = opt->from_us = vf_clock_wall_us();
+    VF_TRY(kt_time_arg("until", kt_get(a, KT_UNTIL), &opt->until_us, why));
+    if (kt_has(a, KT_FROM))
+        VF_TRY(kt_time_arg("from", kt_get(a, KT_FROM), &opt->from_us, why));
+    if (strcmp(release, "offline") != 0 && strcmp(release, "online") != 0)
+        return kt_usage(why, "--release is offline or online");
+    opt->release = strcmp(release, "online") == 0 ? VF_RELEASE_ONLINE : VF_RELEASE_OFFLINE;
+    if (kt_has(a, KT_BUDGET)) {
+        VF_TRY(kt_number_arg("budget", kt_get(a, KT_BUDGET), VF_GRANT_RECORDS_MAX, &opt->budget, why));
+        if (opt->budget == 0)
+            return kt_usage(why, "--budget is at least 1; leave it out for none");
+    }
+    VF_TRY(parse_fields(a, &opt->fields, why));
+    VF_TRY(kt_selection(a, true, &opt->records, is->where, why));
+    VF_TRY(vf_file_read(to, VF_ENROL_MAX, &is->enrol_bytes, why));
+    VF_TRY(vf_enrol_parse(is->enrol_bytes.data, is->enrol_bytes.len, to, &is->enrol, why));
+    opt->to = &is->enrol;
+    opt->enrol_bytes = is->enrol_bytes.data;
+    opt->enrol_len = is->enrol_bytes.len;
+    opt->job = kt_get(a, KT_JOB);
+    opt->purpose = kt_get(a, KT_PURPOSE);
+    opt->allow_incomplete = kt_has(a, KT_ALLOW_INCOMPLETE);
+    opt->clock_reset = kt_has(a, KT_CLOCK_RESET);
+    opt->check = kt_has(a, KT_CHECK);
+    opt->progress = kt_progress_show;
+    opt->user = &is->progress;
+    return VF_OK;
+}
+
+static void print_missing(const struct vf_issue_report *r)
+{
+    if (r->incomplete == 0)
+        return;
+    (void)printf("missing    %llu record%s lack%s a photo, name_on_card, rank or warrant_no (%llu of them the photo):",
+                 (unsigned long long)r->incomplete, plural(r->incomplete), r->incomplete == 1 ? "s" : "",
+                 (unsigned long long)r->missing_photos);
+    for (uint64_t i = 0; i < r->incomplete && i < SHOWN_REFS; i++)
+        (void)printf(" %.8s", r->incomplete_refs[i].c);
+    (void)printf("%s\n", r->incomplete > SHOWN_REFS ? " …" : "");
+}
+
+static void print_report(const struct vf_issue_options *opt, const struct vf_issue_report *r, const struct vf_grant_id *id)
+{
+    struct vf_grant shown = {.release = opt->release};
+    struct vf_hash hash;
+    char device[VF_FINGERPRINT_TEXT_LEN + 1], from[64], until[64];
+    VF_BUF fields;
+
+    vf_buf_init(&fields, 4096);
+    vf_field_set_put(opt->fields, ", ", &fields);
+    vf_identity_fingerprint(&opt->to->device, &hash);
+    vf_fingerprint_text(&hash, device);
+    vf_time_format_person(opt->from_us, from, sizeof(from));
+    vf_time_format_person(opt->until_us, until, sizeof(until));
+    if (id)
+        (void)printf("grant      %.16s\n", id->c);
+    else
+        (void)printf("Would grant:\n");
+    (void)printf("job        %s\nto         %s\ndevice     %s\nrecords    %llu\nfields     %s\nfrom       %s\nuntil      %s\nends       %s\n",
+                 opt->job, opt->to->name, device, (unsigned long long)r->records, vf_buf_cstr(&fields) ? vf_buf_cstr(&fields) : "?", from,
+                 until, vf_grant_ends_text(&shown));
+    if (opt->budget)
+        (void)printf("budget     %llu different records\n", (unsigned long long)opt->budget);
+    print_missing(r);
+    if (r->left_protected || r->left_leavers)
+        (void)printf("left out   %llu protected, %llu leavers\n", (unsigned long long)r->left_protected,
+                     (unsigned long long)r->left_leavers);
+    if (r->protected_in || r->leavers)
+        (void)printf("in by list %llu protected, %llu leavers\n", (unsigned long long)r->protected_in, (unsigned long long)r->leavers);
+    (void)printf("to send    %.1f MB\n", (double)r->bytes_to_send / 1e6);
+}
+
+static json_t *report_json(const struct vf_issue_options *opt, const struct vf_issue_report *r, const struct vf_grant_id *id)
+{
+    struct vf_grant shown = {.release = opt->release};
+    struct vf_hash hash;
+    char device[VF_FINGERPRINT_TEXT_LEN + 1];
+    json_t *refs = json_array();
+    for (uint64_t i = 0; i < r->incomplete; i++)
+        (void)json_array_append_new(refs, json_stringn(r->incomplete_refs[i].c, VF_REF_LEN));
+    vf_identity_fingerprint(&opt->to->device, &hash);
+    vf_fingerprint_text(&hash, device);
+    return json_pack("{s:o,s:s,s:s,s:s,s:I,s:o,s:o,s:o,s:s,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "id",
+                     id ? json_stringn(id->c, VF_GRANT_ID_LEN) : json_null(), "job", opt->job, "recipient", opt->to->name, "device", device,
+                     "records", (json_int_t)r->records, "fields", kt_json_fields(opt->fields), "from", kt_json_time(opt->from_us), "until",
+                     kt_json_time(opt->until_us), "ends", vf_grant_ends_text(&shown), "incomplete", refs, "missing_photos",
+                     (json_int_t)r->missing_photos, "left_out_protected", (json_int_t)r->left_protected, "left_out_leavers",
+                     (json_int_t)r->left_leavers, "protected", (json_int_t)r->protected_in, "leavers", (json_int_t)r->leavers,
+                     "bytes_to_send", (json_int_t)r->bytes_to_send);
+}
+
+static enum vf_err issue_with(const struct kt_args *a, struct issuing *is, struct vf_vault *v, const struct vf_identity *id,
+                              struct vf_why *why)
+{
+    VF_CLEANUP(vf_issue_report_done) struct vf_issue_report r = {0};
+    const char *path = kt_get(a, KT_OUTPUT);
+    struct vf_grant_id grant;
+    VF_BUF out;
+
+    vf_buf_init(&out, VF_GRANT_FILE_MAX);
+    is->progress = (struct kt_progress){.what = "Issuing", .unit = "records"};
+    enum vf_err err = vf_grant_issue(v, id, &is->opt, &grant, &out, &r, why);
+    kt_progress_done(&is->progress);
+    if (err) {
+        print_missing(&r);
+        return err;
+    }
+    if (!is->opt.check)
+        VF_TRY(kt_output_write(a, path, &out, 0644, why));
+    if (kt_has(a, KT_JSON))
+        VF_TRY(kt_print_json(report_json(&is->opt, &r, is->opt.check ? NULL : &grant), why));
+    else
+        print_report(&is->opt, &r, is->opt.check ? NULL : &grant);
+    if (is->opt.check)
+        return VF_OK;
+    kt_say("Compare the device's words with those that the supplier reads to you.");
+    return kt_grant_next(a, &out, path, a->argv[0], &vf_vault_policy(v)->policy, false, why);
+}
+
+enum vf_err kt_grant_issue(const struct kt_args *a, struct vf_why *why)
+{
+    VF_FREE struct issuing *is = calloc(1, sizeof(*is));
+    VF_IDENTITY id = NULL;
+    VF_VAULT v = NULL;
+    if (!is)
+        return vf_fail(why, VF_E_NOMEM, "out of memory");
+    enum vf_err err = parse_options(a, is, why);
+    if (!err && !is->opt.check)
+        err = check_output(a, why);
+    if (!err)
+        err = kt_vault_open(a, a->argv[0], VF_VAULT_WRITE, &id, &v, why);
+    if (!err)
+        err = issue_with(a, is, v, id, why);
+    err = kt_vault_close(v, err, why);
+    v = NULL;
+    vf_buf_done(&is->enrol_bytes);
+    return err;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- renew */
+
+static enum vf_err grant_id_arg(const struct kt_args *a, struct vf_grant_id *ret, struct vf_why *why)
+{
+    if (!vf_grant_id_parse(a->argv[0], strlen(a->argv[0]), ret))
+        return kt_usage(why, "\"%s\" is no grant id: 16 characters of A-Z and 2-7 (grant list shows them)", a->argv[0]);
+    return VF_OK;
+}
+
+static enum vf_err renew_with(const struct kt_args *a, struct vf_vault *v, const struct vf_identity *id, const struct vf_grant_id *old,
+                              int64_t until_us, struct vf_why *why)
+{
+    const struct vf_renew_options opt = {.now_us = vf_clock_wall_us(),
+                                         .until_us = until_us,
+                                         .no_handin = kt_has(a, KT_NO_HANDIN),
+                                         .clock_reset = kt_has(a, KT_CLOCK_RESET),
+                                         .include_protected = kt_has(a, KT_INCLUDE_PROTECTED)};
+    struct vf_grant_file file;
+    struct vf_grant_id fresh;
+    VF_BUF out;
+    vf_buf_init(&out, VF_GRANT_FILE_MAX);
+    VF_TRY(vf_grant_renew(v, id, old, &opt, &fresh, &out, why));
+    VF_TRY(kt_output_write(a, kt_get(a, KT_OUTPUT), &out, 0644, why));
+    VF_TRY(vf_grant_file_parse(out.data, out.len, kt_get(a, KT_OUTPUT), &file, why));
+    if (kt_has(a, KT_JSON))
+        VF_TRY(kt_print_json(kt_grant_json(&file.grant), why));
+    else
+        kt_grant_print(&file.grant);
+    return kt_grant_next(a, &out, kt_get(a, KT_OUTPUT), a->argv[1], &vf_vault_policy(v)->policy, true, why);
+}
+
+enum vf_err kt_grant_renew(const struct kt_args *a, struct vf_why *why)
+{
+    struct vf_grant_id old;
+    int64_t until_us;
+    VF_IDENTITY id = NULL;
+    VF_VAULT v = NULL;
+    VF_TRY(grant_id_arg(a, &old, why));
+    VF_TRY(kt_time_arg("until", kt_get(a, KT_UNTIL), &until_us, why));
+    VF_TRY(check_output(a, why));
+    VF_TRY(kt_vault_open(a, a->argv[1], VF_VAULT_WRITE, &id, &v, why));
+    enum vf_err err = renew_with(a, v, id, &old, until_us, why);
+    err = kt_vault_close(v, err, why);
+    v = NULL;
+    return err;
+}
+
+/* --------------------------------------------------------------------------------------------------------------- revoke */
+
+enum vf_err kt_grant_revoke(const struct kt_args *a, struct vf_why *why)
+{
+    struct vf_grant_id grant;
+    VF_IDENTITY id = NULL;
+    VF_VAULT v = NULL;
+    VF_BUF out;
+    vf_buf_init(&out, VF_NOTE_MAX);
+    VF_TRY(grant_id_arg(a, &grant, why));
+    VF_TRY(check_output(a, why));
+    VF_TRY(kt_vault_open(a, a->argv[1], VF_VAULT_WRITE, &id, &v, why));
+    enum vf_err err = vf_grant_revoke(v, id, &grant, kt_get(a, KT_REASON), vf_clock_wall_us(), &out, why);
+    if (!err)
+        err = kt_output_write(a, kt_get(a, KT_OUTPUT), &out, 0644, why);
+    err = kt_vault_close(v, err, why);
+    v = NULL;
+    if (!err)
+        kt_say("Grant %.16s is revoked in the vault. The station learns of it from %s (station receive): send it now. An offline grant "
+               "stays readable for whoever keeps the station from receiving it, until its end.",
+               grant.c, kt_get(a, KT_OUTPUT));
+    return err;
+}
