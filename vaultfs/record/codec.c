@@ -107,8 +107,9 @@ static void decode_start(struct decode_job *j)
     jpeg_mem_src(&j->c, j->data, (unsigned long)j->len);
     (void)jpeg_read_header(&j->c, TRUE);
     j->c.out_color_space = j->c.num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;
-    /* Where nobody looks at the pixels the coarse way of spreading the colours is as good a proof, and faster. */
+    /* Where nobody looks at the pixels the coarse ways are as good a proof, and faster. */
     j->c.do_fancy_upsampling = j->prove ? FALSE : TRUE;
+    j->c.dct_method = j->prove ? JDCT_FASTEST : JDCT_ISLOW;
     j->c.scale_denom = 8;
     for (j->c.scale_num = j->min_width > 0 ? 1 : 8; j->c.scale_num < 8; j->c.scale_num++) {
         jpeg_calc_output_dimensions(&j->c);

@@ -187,6 +187,48 @@ static void take_app(const struct segment *seg, struct vf_jpeg_layout *l)
     }
 }
 
+/* B.2.4.2: class and number, how many codes of each of 16 lengths, and as many bytes. */
+static void take_huffman(const struct segment *seg, struct vf_jpeg_layout *l)
+{
+    struct vf_reader r = vf_reader_of(seg->body, seg->len);
+
+    while (r.left > 0 && !r.bad) {
+        uint8_t which = vf_reader_u8(&r);
+        const uint8_t *counts = vf_reader_view(&r, 16);
+        size_t codes = 0;
+        for (unsigned i = 0; counts != NULL && i < 16; i++)
+            codes += counts[i];
+        if (vf_reader_view(&r, codes) != NULL && (which >> 4) < 2 && (which & 15) < 4)
+            l->huffman[which >> 4] |= (uint8_t)(1u << (which & 15));
+    }
+}
+
+/* B.2.3: the components and their tables, the band and the bit that the scan brings. */
+static void take_scan(const struct segment *seg, struct vf_jpeg_layout *l)
+{
+    struct vf_reader r = vf_reader_of(seg->body, seg->len);
+    uint8_t dc = 0;
+    uint8_t ac = 0;
+
+    for (unsigned n = vf_reader_u8(&r); n > 0 && !r.bad; n--) {
+        (void)vf_reader_u8(&r);
+        uint8_t tables = vf_reader_u8(&r);
+        dc |= (uint8_t)(1u << ((tables >> 4) & 3));
+        ac |= (uint8_t)(1u << (tables & 3));
+    }
+    uint8_t band = vf_reader_u8(&r);
+    (void)vf_reader_u8(&r);
+    uint8_t bits = vf_reader_u8(&r);
+    if (l->sof == M_SOF2) {
+        if (band > 0 || bits >> 4 > 0)
+            dc = 0;
+        if (band == 0)
+            ac = 0;
+    }
+    l->scans++;
+    l->tables_missing = l->tables_missing || (dc & ~l->huffman[0]) != 0 || (ac & ~l->huffman[1]) != 0;
+}
+
 static enum vf_err take_segment(const struct segment *seg, struct vf_jpeg_layout *l, struct vf_why *why)
 {
     if (is_sof(seg->marker))
@@ -199,12 +241,14 @@ static enum vf_err take_segment(const struct segment *seg, struct vf_jpeg_layout
     case M_SOS:
         if (l->sof == 0)
             return vf_fail(why, VF_E_INPUT, "damaged: a scan before the frame header");
-        l->scans++;
+        take_scan(seg, l);
+        return VF_OK;
+    case M_DHT:
+        take_huffman(seg, l);
         return VF_OK;
     case M_COM:
         l->had_comment = true;
         return VF_OK;
-    case M_DHT:
     case M_DAC:
     case M_DQT:
     case M_DRI:
@@ -327,8 +371,8 @@ static void put_heads(struct vf_buf *out, const struct vf_jpeg_layout *l)
     if (l->jfif.data != NULL) {
         uint8_t jfif[VF_JPEG_JFIF_LEN];
         memcpy(jfif, l->jfif.data, sizeof(jfif));
-        jfif[5] = 1; /* version 1.02: nothing else exists, and decoders complain */
-        jfif[6] = 2;
+        if (jfif[5] != 1 || jfif[6] > 2)
+            memcpy(jfif + 5, "\1\2", 2); /* no other version exists, and decoders complain */
         if (jfif[7] > 2 || (jfif[8] | jfif[9]) == 0 || (jfif[10] | jfif[11]) == 0)
             memcpy(jfif + 7, "\0\0\1\0\1", 5); /* no density: square pixels */
         jfif[12] = 0;                          /* size of a thumbnail */

@@ -31,6 +31,8 @@ struct vf_jpeg_layout {
     struct vf_jpeg_view icc[VF_JPEG_ICC_MAX]; /* the parts without their heads, by number */
     unsigned icc_parts;                       /* how many the first one announced; 0: no profile */
     bool icc_bad;                             /* doubled or missing parts, differing counts */
+    uint8_t huffman[2];                       /* tables defined so far: DC, AC; bit n is table n */
+    bool tables_missing; /* a scan uses tables that are nowhere: libjpeg then takes the usual ones, other decoders give up */
     bool had_xmp, had_iptc, had_comment, had_mpf, had_thumbnail;
 };
 

@@ -176,17 +176,20 @@ static enum vf_err through_pixels(const struct photo *p, struct vf_buf *out, str
 /* The compressed picture is kept: as it is, or turned without loss. *ret_kept false: it has to go through the pixels. */
 static enum vf_err without_loss(const struct photo *p, struct vf_buf *out, bool *ret_kept, struct vf_why *why)
 {
-    bool arithmetic = p->layout.sof >= 0xc9; /* which nobody else reads: moved to Huffman codes */
+    /* Arithmetic codes, and codes without their tables, which nobody else reads: written anew with Huffman codes of our own. */
+    bool write_anew = p->layout.sof >= 0xc9 || p->layout.tables_missing;
     const struct vf_buf *from = &p->cut;
     VF_BUF turned;
 
     *ret_kept = false;
     vf_buf_init(&turned, VF_IMAGE_SOURCE_MAX);
-    if (p->orientation > 1 || arithmetic) {
+    if (p->orientation > 1 || write_anew) {
         struct vf_jpeg_layout l;
+        bool turned_it = false;
         VF_BUF raw;
         vf_buf_init(&raw, VF_IMAGE_SOURCE_MAX);
-        if (!vf_turn_lossless(&p->cut, p->orientation, &raw))
+        VF_TRY(vf_turn_lossless(&p->cut, p->orientation, &raw, &turned_it, why));
+        if (!turned_it)
             return VF_OK;
         VF_TRY(vf_jpeg_layout(raw.data, raw.len, &l, why));
         vf_jpeg_cut(raw.data, &l, &p->icc, &turned);

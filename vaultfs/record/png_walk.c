@@ -6,8 +6,6 @@
 static const uint8_t signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 
 struct chunk {
-    const uint8_t *whole; /* length, type, content, checksum */
-    size_t whole_len;
     char type[5];
     const uint8_t *body;
     size_t len;
@@ -15,7 +13,7 @@ struct chunk {
 
 static bool next_chunk(struct vf_reader *r, struct chunk *ret)
 {
-    struct chunk c = {.whole = r->next};
+    struct chunk c = {0};
 
     c.len = vf_reader_u32(r);
     vf_reader_copy(r, c.type, 4);
@@ -23,7 +21,6 @@ static bool next_chunk(struct vf_reader *r, struct chunk *ret)
     (void)vf_reader_view(r, 4);
     if (r->bad || c.body == NULL)
         return false;
-    c.whole_len = c.len + 12;
     *ret = c;
     return true;
 }
@@ -57,9 +54,10 @@ static void take_facts(const struct chunk *c, struct vf_image_report *report)
         report->had_icc = true;
 }
 
-enum vf_err vf_png_cut(const uint8_t *data, size_t len, struct vf_buf *out, struct vf_image_report *ret, struct vf_why *why)
+enum vf_err vf_png_walk(const uint8_t *data, size_t len, size_t *ret_end, struct vf_image_report *ret, struct vf_why *why)
 {
     struct vf_reader r = vf_reader_of(data, len);
+    struct vf_image_report report = {0};
     struct chunk c;
     bool first = true;
 
@@ -68,22 +66,20 @@ enum vf_err vf_png_cut(const uint8_t *data, size_t len, struct vf_buf *out, stru
     if (len < sizeof(signature) || memcmp(vf_reader_view(&r, sizeof(signature)), signature, sizeof(signature)) != 0)
         return vf_fail(why, VF_E_INPUT, "not a PNG image%s",
                        len >= 3 && memcmp(data, "\xff\xd8\xff", 3) == 0 ? " but JPEG" : "");
-    *ret = (struct vf_image_report){0};
-    vf_buf_put(out, signature, sizeof(signature));
     while (next_chunk(&r, &c)) {
         if (first != is(&c, "IHDR") || (first && c.len != 13))
             return vf_fail(why, VF_E_INPUT, "damaged: the image's header is not where it must be");
         if (first) {
-            ret->width = vf_get_be32(c.body);
-            ret->height = vf_get_be32(c.body + 4);
+            report.width = vf_get_be32(c.body);
+            report.height = vf_get_be32(c.body + 4);
         }
         first = false;
-        take_facts(&c, ret);
-        if (of_the_picture(&c))
-            vf_buf_put(out, c.whole, c.whole_len);
+        take_facts(&c, &report);
         if (is(&c, "IEND")) {
-            ret->had_trailing = r.left > 0;
-            return vf_buf_check(out, "signature", why);
+            report.had_trailing = r.left > 0;
+            *ret_end = len - r.left;
+            *ret = report;
+            return VF_OK;
         }
     }
     return vf_fail(why, VF_E_INPUT, "cut off: the end of the image is missing");

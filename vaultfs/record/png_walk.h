@@ -8,12 +8,12 @@
 #define VF_PNG_CHUNK_MAX (8u * 1024 * 1024)
 
 /*
- * Append to `out` the file with the chunks alone that make the picture (IHDR PLTE tRNS IDAT IEND, gAMA cHRM sRGB iCCP); the
- * had_ and size members of *ret are filled. Checksums are left to the decoder. VF_E_INPUT: the reason alone.
+ * Where the image ends (behind IEND); the had_ and size members of *ret are filled. Checksums and the order of chunks are left
+ * to the decoder. VF_E_INPUT: the reason alone.
  */
-VF_MUST_USE enum vf_err vf_png_cut(const uint8_t *data, size_t len, struct vf_buf *out, struct vf_image_report *ret,
-                                   struct vf_why *why);
-/* True when a file has no other chunks than those and ends with IEND. */
+VF_MUST_USE enum vf_err vf_png_walk(const uint8_t *data, size_t len, size_t *ret_end, struct vf_image_report *ret,
+                                    struct vf_why *why);
+/* True when a file has no chunks but IHDR PLTE tRNS IDAT IEND, gAMA cHRM sRGB iCCP, and ends with IEND. */
 VF_MUST_USE bool vf_png_bare(const uint8_t *data, size_t len);
 
 #endif

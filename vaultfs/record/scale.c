@@ -49,38 +49,36 @@ static uint32_t weight_at(const struct cover *c, uint32_t at, uint32_t to)
     return at == c->last ? c->last_weight : to;
 }
 
-/* One source row, averaged along x and multiplied by the row's weight, is added to the sums of one new row. */
-static void add_row(const struct vf_pixels *from, uint32_t y, const struct cover *columns, uint32_t width, uint32_t weight,
-                    uint64_t *sums)
+/* Down the columns first: the source rows under a new one, weighted, into one row of sums. At most 65535 * 255 each. */
+static void add_rows(const struct vf_pixels *from, const struct cover *c, uint32_t to_height, uint32_t *sums)
 {
+    const size_t row_len = (size_t)from->width * from->channels;
+
+    for (size_t i = 0; i < row_len; i++)
+        sums[i] = 0;
+    for (uint32_t y = c->first; y <= c->last; y++) {
+        const uint32_t weight = weight_at(c, y, to_height);
+        const uint8_t *row = from->data + y * row_len;
+        for (size_t i = 0; i < row_len; i++)
+            sums[i] += weight * row[i];
+    }
+}
+
+/* Then along the row. */
+static void put_row(const struct vf_pixels *from, const struct cover *columns, uint32_t width, const uint32_t *sums,
+                    uint8_t *put)
+{
+    const uint64_t whole = (uint64_t)from->width * from->height;
     const size_t n = from->channels;
-    const uint8_t *row = from->data + (size_t)y * from->width * n;
 
     for (uint32_t x = 0; x < width; x++) {
         const struct cover *c = &columns[x];
         for (size_t k = 0; k < n; k++) {
-            uint64_t sum = 0;
+            uint64_t sum = whole / 2;
             for (uint32_t at = c->first; at <= c->last; at++)
-                sum += (uint64_t)weight_at(c, at, width) * row[at * n + k];
-            sums[x * n + k] += sum * weight;
+                sum += (uint64_t)weight_at(c, at, width) * sums[at * n + k];
+            *put++ = (uint8_t)(sum / whole);
         }
-    }
-}
-
-static void scale_rows(const struct vf_pixels *from, const struct cover *columns, uint64_t *sums, struct vf_pixels *to)
-{
-    const size_t row_len = (size_t)to->width * to->channels;
-    const uint64_t whole = (uint64_t)from->width * from->height;
-
-    for (uint32_t y = 0; y < to->height; y++) {
-        struct cover c = cover_of(y, from->height, to->height);
-        for (size_t i = 0; i < row_len; i++)
-            sums[i] = whole / 2;
-        for (uint32_t at = c.first; at <= c.last; at++)
-            add_row(from, at, columns, to->width, weight_at(&c, at, to->height), sums);
-        uint8_t *put = to->data + y * row_len;
-        for (size_t i = 0; i < row_len; i++)
-            put[i] = (uint8_t)(sums[i] / whole);
     }
 }
 
@@ -88,7 +86,7 @@ enum vf_err vf_scale_down(const struct vf_pixels *from, uint32_t width, uint32_t
                           struct vf_why *why)
 {
     VF_FREE struct cover *columns = calloc(width, sizeof(*columns));
-    VF_FREE uint64_t *sums = calloc((size_t)width * from->channels, sizeof(*sums));
+    VF_FREE uint32_t *sums = calloc((size_t)from->width * from->channels, sizeof(*sums));
     struct vf_pixels to = {0};
 
     if (columns == NULL || sums == NULL)
@@ -96,7 +94,11 @@ enum vf_err vf_scale_down(const struct vf_pixels *from, uint32_t width, uint32_t
     VF_TRY(vf_pixels_init(&to, width, height, from->channels, why));
     for (uint32_t x = 0; x < width; x++)
         columns[x] = cover_of(x, from->width, width);
-    scale_rows(from, columns, sums, &to);
+    for (uint32_t y = 0; y < height; y++) {
+        const struct cover rows = cover_of(y, from->height, height);
+        add_rows(from, &rows, height, sums);
+        put_row(from, columns, width, sums, to.data + (size_t)y * width * to.channels);
+    }
     *ret = to;
     return VF_OK;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A signature from outside: cut to the chunks of the picture, decoded in full by libpng and written anew with the same
- * pixels, so that nothing is carried over that is not a pixel or says how to show one. Not interlaced.
+ * A signature from outside: decoded in full by libpng and written anew with the same pixels, so that nothing is carried over
+ * that is not a pixel or says how to show one. Not interlaced.
  */
 #include "png_walk.h"
 
@@ -85,6 +85,30 @@ static void out_of_memory(struct png_job *j)
     longjmp(j->jump, 1);
 }
 
+/* Rows end with a byte of which some bits may belong to no pixel. */
+static void clear_spare_bits(struct png_job *j, size_t stride)
+{
+    unsigned bits = (unsigned)(j->width % 8) * (unsigned)j->depth % 8; /* only one channel has fewer than 8 */
+
+    if (j->depth >= 8 || bits == 0)
+        return;
+    for (png_uint_32 y = 0; y < j->height; y++)
+        j->rows[y][stride - 1] &= (uint8_t)(0xff << (8 - bits));
+}
+
+/* What does not make the picture is skipped without being unpacked; but its checksum is looked at too. */
+static void set_limits(png_structp png)
+{
+    static const png_byte skipped[] = "bKGD\0hIST\0iTXt\0tEXt\0zTXt\0tIME\0pHYs\0sPLT\0sBIT\0oFFs\0pCAL\0sCAL\0eXIf";
+
+    png_set_user_limits(png, WIDTH_MAX, HEIGHT_MAX);
+    png_set_chunk_cache_max(png, CHUNKS_MAX);
+    png_set_chunk_malloc_max(png, VF_PNG_CHUNK_MAX);
+    png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, 0);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, skipped, (int)(sizeof(skipped) / 5));
+}
+
 static void read_body(struct png_job *j)
 {
     int interlace = 0;
@@ -93,9 +117,7 @@ static void read_body(struct png_job *j)
     j->from = j->reader != NULL ? png_create_info_struct(j->reader) : NULL;
     if (j->from == NULL)
         out_of_memory(j);
-    png_set_user_limits(j->reader, WIDTH_MAX, HEIGHT_MAX);
-    png_set_chunk_cache_max(j->reader, CHUNKS_MAX);
-    png_set_chunk_malloc_max(j->reader, VF_PNG_CHUNK_MAX);
+    set_limits(j->reader);
     png_set_read_fn(j->reader, j, on_read);
     png_read_info(j->reader, j->from);
     (void)png_get_IHDR(j->reader, j->from, &j->width, &j->height, &j->depth, &j->colour, &interlace, NULL, NULL);
@@ -109,6 +131,7 @@ static void read_body(struct png_job *j)
         j->rows[y] = j->pixels + y * stride;
     png_read_image(j->reader, j->rows);
     png_read_end(j->reader, NULL);
+    clear_spare_bits(j, stride);
 }
 
 /* ----------------------------------------------------------------------------------------------------------------- write */
@@ -207,21 +230,20 @@ enum vf_err vf_signature_clean(const uint8_t *data, size_t len, const struct vf_
 {
     struct vf_image_report report = {0};
     VF_CLEANUP(job_free) struct png_job *j = calloc(1, sizeof(*j));
-    VF_BUF cut;
+    size_t end = 0;
     VF_BUF made;
 
     (void)opt; /* a signature is never scaled, and always decoded */
-    vf_buf_init(&cut, VF_IMAGE_SOURCE_MAX);
     vf_buf_init(&made, BYTES_MAX);
     vf_buf_reset(out);
     if (j == NULL)
         return vf_fail(why, VF_E_NOMEM, "decoding: out of memory");
     if (len > VF_IMAGE_SOURCE_MAX)
         return vf_fail(why, VF_E_INPUT, "a file of over %u MiB", VF_IMAGE_SOURCE_MAX >> 20);
-    VF_TRY(vf_png_cut(data, len, &cut, &report, why));
+    VF_TRY(vf_png_walk(data, len, &end, &report, why));
     if (report.width > WIDTH_MAX || report.height > HEIGHT_MAX)
         return vf_fail(why, VF_E_INPUT, "%ux%u is over %ux%u", report.width, report.height, WIDTH_MAX, HEIGHT_MAX);
-    j->source = vf_reader_of(cut.data, cut.len);
+    j->source = vf_reader_of(data, end);
     j->out = &made;
     if (!guarded(j, read_body))
         return read_failed(j, why);

@@ -12,7 +12,8 @@ static int operation_of(uint8_t orientation)
     return ops[orientation <= 8 ? orientation : 0];
 }
 
-bool vf_turn_lossless(const struct vf_buf *jpeg, uint8_t orientation, struct vf_buf *out)
+enum vf_err vf_turn_lossless(const struct vf_buf *jpeg, uint8_t orientation, struct vf_buf *out, bool *ret_done,
+                             struct vf_why *why)
 {
     tjtransform how = {.op = operation_of(orientation), .options = TJXOPT_PERFECT | TJXOPT_COPYNONE};
     unsigned char *turned = NULL;
@@ -20,18 +21,29 @@ bool vf_turn_lossless(const struct vf_buf *jpeg, uint8_t orientation, struct vf_
     tjhandle tj = tjInitTransform();
 
     if (tj == NULL)
-        return false;
+        return vf_fail(why, VF_E_NOMEM, "turning: out of memory");
     int failed = tjTransform(tj, jpeg->data, (unsigned long)jpeg->len, 1, &turned, &size, &how,
                              TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS);
     (void)tjDestroy(tj);
-    if (turned == NULL)
-        return false;
     if (failed == 0) {
         vf_buf_put(out, turned, size);
         explicit_bzero(turned, size);
     }
     tjFree(turned);
-    return failed == 0 && vf_buf_ok(out);
+    *ret_done = failed == 0;
+    return vf_buf_check(out, "photo", why);
+}
+
+static void copy_gray(const uint8_t *from, ptrdiff_t at, ptrdiff_t step, uint8_t *to, uint32_t n)
+{
+    for (uint32_t x = 0; x < n; x++, at += step)
+        to[x] = from[at];
+}
+
+static void copy_rgb(const uint8_t *from, ptrdiff_t at, ptrdiff_t step, uint8_t *to, uint32_t n)
+{
+    for (uint32_t x = 0; x < n; x++, at += step)
+        memcpy(to + 3 * (size_t)x, from + 3 * at, 3);
 }
 
 /*
@@ -57,19 +69,16 @@ enum vf_err vf_turn_pixels(const struct vf_pixels *from, uint8_t orientation, st
         {w - 1, w, -1},       /* 8: to be turned anticlockwise */
     };
     const uint8_t o = orientation <= 8 ? orientation : 0;
-    const size_t n = from->channels;
     bool swap = vf_turn_swaps(o);
     struct vf_pixels to = {0};
 
     VF_TRY(vf_pixels_init(&to, swap ? from->height : from->width, swap ? from->width : from->height, from->channels, why));
-    uint8_t *put = to.data;
     for (uint32_t y = 0; y < to.height; y++) {
         ptrdiff_t at = table[o].start + (ptrdiff_t)y * table[o].row;
-        for (uint32_t x = 0; x < to.width; x++, at += table[o].column) {
-            const uint8_t *px = from->data + at * (ptrdiff_t)n;
-            for (size_t k = 0; k < n; k++)
-                *put++ = px[k];
-        }
+        if (to.channels == 3)
+            copy_rgb(from->data, at, table[o].column, to.data + (size_t)y * to.width * 3, to.width);
+        else
+            copy_gray(from->data, at, table[o].column, to.data + (size_t)y * to.width, to.width);
     }
     *ret = to;
     return VF_OK;

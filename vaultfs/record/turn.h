@@ -12,11 +12,12 @@ static inline bool vf_turn_swaps(uint8_t orientation)
 }
 
 /*
- * Turn without decoding, by TurboJPEG: coefficients are moved, no bit of the picture is lost; the result is baseline
- * Huffman, its heads are libjpeg's own. Also writes an upright arithmetic-coded file anew. False: the dimensions or the
- * sampling do not allow it, or the file is damaged; decoding tells which.
+ * Turn without decoding, by TurboJPEG: coefficients are moved, no bit of the picture is lost; the result is baseline Huffman,
+ * its heads are libjpeg's own. Also writes an upright arithmetic-coded file anew. *ret_done false: the dimensions or the
+ * sampling do not allow it, or the file is damaged; decoding tells which. VF_E_NOMEM.
  */
-VF_MUST_USE bool vf_turn_lossless(const struct vf_buf *jpeg, uint8_t orientation, struct vf_buf *out);
+VF_MUST_USE enum vf_err vf_turn_lossless(const struct vf_buf *jpeg, uint8_t orientation, struct vf_buf *out, bool *ret_done,
+                                         struct vf_why *why);
 /* The same with pixels. VF_E_NOMEM. */
 VF_MUST_USE enum vf_err vf_turn_pixels(const struct vf_pixels *from, uint8_t orientation, struct vf_pixels *ret,
                                        struct vf_why *why);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* Signatures: refused with a reason, or bare: cleaned again, it is what it was. */
+#include "vaultfs/record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+static void check(bool ok)
+{
+    if (!ok)
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    const struct vf_image_options opt = {.fit = false, .decode = true};
+    struct vf_image_report r = {0};
+    struct vf_image_report again = {0};
+    struct vf_why why = {0};
+    VF_BUF once;
+    VF_BUF twice;
+
+    vf_buf_init(&once, 1024 * 1024);
+    vf_buf_init(&twice, 1024 * 1024);
+    if (vf_signature_clean(data, len, &opt, &once, &r, &why) != VF_OK) {
+        check(why.err == VF_E_INPUT && why.text[0] != '\0' && vf_text_printable(why.text, strlen(why.text)) &&
+              once.len == 0);
+        return 0;
+    }
+    check(vf_signature_clean(once.data, once.len, &opt, &twice, &again, NULL) == VF_OK);
+    check(once.len == twice.len && memcmp(once.data, twice.data, once.len) == 0);
+    check(again.width == r.width && again.height == r.height);
+    check(!again.had_exif && !again.had_xmp && !again.had_comment && !again.had_trailing);
+    return 0;
+}
