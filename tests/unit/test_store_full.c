@@ -153,7 +153,7 @@ static void test_read_only(void **state)
     vf_store_close(s);
     (void)snprintf(lock, sizeof(lock), "%s/lock.mdb", mounted);
     for (unsigned round = 0; round < 2; round++) {
-        assert_int_equal(mount(NULL, mounted, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+        assert_int_equal(mount("none", mounted, "none", MS_REMOUNT | MS_RDONLY, NULL), 0);
         s = store_must_open(mounted, VF_STORE_READ);
         assert_int_equal(total_of(s), 1);
         assert_ok(store_walk_at(mounted));
@@ -161,7 +161,7 @@ static void test_read_only(void **state)
         s = NULL;
         assert_int_equal(store_open_at(mounted, VF_STORE_WRITE, &s), VF_E_DENIED);
         assert_null(s);
-        assert_int_equal(mount(NULL, mounted, NULL, MS_REMOUNT, NULL), 0);
+        assert_int_equal(mount("none", mounted, "none", MS_REMOUNT, NULL), 0);
         /* The second time without a lock file, as on a disc that was burnt. */
         if (round == 0)
             assert_int_equal(unlink(lock), 0);
@@ -177,7 +177,7 @@ int main(void)
     };
 
     /* In a namespace of its own, so that the mounts go with the process. */
-    if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0) {
         (void)fprintf(stderr, "test_store_full: not run: only root may mount the small filesystems it needs\n");
         return 77;
     }

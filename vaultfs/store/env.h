@@ -100,7 +100,9 @@ void vf_gate_leave(struct vf_txn *txn);
 /* Make the map anew, unless somebody did since `maps`: bigger, or as big as another process made the database. */
 VF_MUST_USE enum vf_err vf_gate_grow(struct vf_env *env, unsigned maps, struct vf_why *why);
 VF_MUST_USE enum vf_err vf_gate_follow(struct vf_env *env, unsigned maps, struct vf_why *why);
-/* How long the two wait for readers before VF_E_BUSY; for tests. Returns the old value. */
+/* After a commit: if half of the map is in use and nobody is inside, take the next size now, and save a body its second run. */
+void vf_gate_grow_early(struct vf_env *env);
+/* How long the first two wait for readers before VF_E_BUSY; for tests. Returns the old value. */
 unsigned vf_gate_patience_ms(unsigned ms);
 
 /* ------------------------------------------------------------------------------------------------------------------- txn.c */

@@ -194,6 +194,18 @@ enum vf_err vf_gate_grow(struct vf_env *env, unsigned maps, struct vf_why *why)
     return make_anew(env, maps, true, why);
 }
 
+void vf_gate_grow_early(struct vf_env *env)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+
+    (void)pthread_mutex_lock(&env->lock);
+    if (env->inside == NULL && env->remappers == 0 && !env->dead && mdb_env_info(env->mdb, &info) == 0 &&
+        mdb_env_stat(env->mdb, &stat) == 0 && info.me_last_pgno > env->map_size / 2 / stat.ms_psize)
+        (void)remap(env, next_size(env->map_size), NULL);
+    (void)pthread_mutex_unlock(&env->lock);
+}
+
 enum vf_err vf_gate_follow(struct vf_env *env, unsigned maps, struct vf_why *why)
 {
     return make_anew(env, maps, false, why);

@@ -58,6 +58,8 @@ static enum vf_err update(struct vf_env *env, enum vf_err (*body)(struct vf_txn 
         unsigned maps = 0;
         VF_TRY(vf_txn_begin(&txn, &maps, why));
         enum vf_err err = attempt(&txn, body, user, why);
+        if (err == VF_OK)
+            vf_gate_grow_early(env);
         if (!txn.map_full)
             return err;
         /* Pages that only killed readers hold on to can be used again. */
