@@ -88,6 +88,7 @@ value_ad = frame("vaultfs v1 value", VAULT, REF, FIELD, GENERATION)
 show("V_VALUE", NONCE + seal(field_key, NONCE, value_ad, u32(9) + b"Sergeant!" + bytes(40 - 9)))
 # Sealed with the right key, but not as a writer of values would.
 show("V_VALUE_LENGTH", NONCE + seal(field_key, NONCE, value_ad, u32(41) + b"Sergeant!" + bytes(40 - 9)))
+show("V_VALUE_LENGTH_MOST", NONCE + seal(field_key, NONCE, value_ad, u32(1048576) + b"Sergeant!" + bytes(40 - 9)))
 show("V_VALUE_PADDING", NONCE + seal(field_key, NONCE, value_ad, u32(9) + b"Sergeant!" + bytes(40 - 10) + b"x"))
 show("V_VALUE_NO_LENGTH", NONCE + seal(field_key, NONCE, value_ad, b"\0\0\0"))
 show("V_WRAPPED", NONCE + seal(wrap_key, NONCE, frame("vaultfs v1 wrapped record key", VAULT, REF), RK))

@@ -275,6 +275,32 @@ static void from_the_empty_tree(void **state)
     assert_false(vf_tree_check_consistency(0, &empty, 9, &root, &empty, 1));
 }
 
+/* A proof that leads to the root from the wrong height is none: an inner node is no leaf, and nothing lies above the root. */
+static void from_the_wrong_height(void **state)
+{
+    struct vf_hash node;
+    struct vf_hash root;
+    struct vf_hash proof[2];
+
+    (void)state;
+    for (unsigned n = 2; n <= MOST; n++) {
+        mth(leaves, n, &root);
+        assert_false(vf_tree_check_inclusion(&root, 0, n, NULL, 0, &root));
+        assert_false(vf_tree_check_inclusion(&root, n - 1, n, NULL, 0, &root));
+    }
+    mth(leaves, 2, &node);
+    mth(leaves + 2, 2, &proof[0]);
+    mth(leaves + 4, 4, &proof[1]);
+    mth(leaves, 8, &root);
+    assert_false(vf_tree_check_inclusion(&node, 0, 8, proof, 2, &root));
+    assert_true(vf_tree_check_inclusion(&node, 0, 4, proof, 2, &root)); /* which is why the size is part of what is signed */
+    vf_node_hash(&leaves[1], &leaves[0], &root);
+    assert_false(vf_tree_check_inclusion(&leaves[0], 0, 1, &leaves[1], 1, &root));
+    vf_node_hash(&leaves[0], &leaves[1], &root);
+    assert_false(vf_tree_check_inclusion(&leaves[0], 0, 1, &leaves[1], 1, &root));
+    assert_false(vf_tree_check_consistency(1, &leaves[0], 4, &root, &leaves[1], 1));
+}
+
 /* Sizes near the top of 64 bits: no shift is undefined, nothing loops. */
 static void huge_sizes(void **state)
 {
@@ -299,6 +325,7 @@ int main(void)
         cmocka_unit_test(every_inclusion_proof),
         cmocka_unit_test(every_consistency_proof),
         cmocka_unit_test(from_the_empty_tree),
+        cmocka_unit_test(from_the_wrong_height),
         cmocka_unit_test(huge_sizes),
     };
 

@@ -176,10 +176,8 @@ static size_t arena_find(size_t n)
         size_t in_word = WORD_BITS - g % WORD_BITS;
         uint64_t used = arena.used[g / WORD_BITS] >> (g % WORD_BITS);
         uint64_t other = (used & 1) != 0 ? ~used : used;
-        /* Length of the run of equal bits that begins at g, within its word. */
+        /* Length of the run of equal bits that begins at g; the zeroes shifted in above end it with its word. */
         size_t run = other != 0 ? (size_t)__builtin_ctzll(other) : in_word;
-        if (run > in_word)
-            run = in_word;
         g += run;
         if ((used & 1) != 0)
             start = g;
