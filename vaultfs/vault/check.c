@@ -21,7 +21,7 @@ struct check {
     void *user;
     uint64_t done, total;
     struct vf_vault_check_report report;
-    struct vf_buf value;
+    struct vf_buf text, image; /* apart: wiping a small one costs little */
     enum vf_err err; /* what ends the check: no memory, the database cannot be read */
     struct vf_why *why;
 };
@@ -196,24 +196,24 @@ static void check_records(struct check *c)
 /* -------------------------------------------------------------------------------------------------------- records, with a key */
 
 /* The value that the head names against what the head says of it. */
-static void compare_head(struct check *c, const struct vf_head_row *head, unsigned field)
+static void compare_head(struct check *c, const struct vf_head_row *head, unsigned field, const struct vf_buf *value)
 {
     const struct vf_field_state *f = &head->head.f[field];
-    const char *text = c->value.len > 0 ? (const char *)c->value.data : "";
+    const char *text = value->len > 0 ? (const char *)value->data : "";
     struct vf_head_row again = *head;
     struct vf_slice row;
     struct vf_hash blind;
 
-    if (c->value.len != f->len || vf_value_quoted(field, text, c->value.len) != f->quoted_len)
+    if (value->len != f->len || vf_value_quoted(field, text, value->len) != f->quoted_len)
         tell(c, "record %.8s: the head tells another length of %s than it has", head->head.ref.c,
              vf_field_info(field)->name);
-    if (!vf_head_take(&again, field, text, c->value.len) || again.head.protect != head->head.protect ||
+    if (!vf_head_take(&again, field, text, value->len) || again.head.protect != head->head.protect ||
         again.head.status != head->head.status)
         tell(c, "record %.8s: head and %s do not agree", head->head.ref.c, vf_field_info(field)->name);
     vf_wipe(&again, sizeof(again));
     if (field != VF_FIELD_WARRANT_NO)
         return;
-    vf_index_of(&c->view->keys->index, text, c->value.len, &blind);
+    vf_index_of(&c->view->keys->index, text, value->len, &blind);
     if (!vf_txn_get(c->txn, VF_VT_INDEX, blind.b, VF_HASH_LEN, &row) || row.len != VF_REF_LEN ||
         memcmp(row.data, head->head.ref.c, VF_REF_LEN) != 0)
         tell(c, "record %.8s: the index does not lead to it", head->head.ref.c);
@@ -224,21 +224,21 @@ static void open_value(struct check *c, const struct vf_ref *ref, unsigned field
 {
     const struct vf_record_keys *keys = NULL;
     const struct vf_head_row *head = NULL;
+    struct vf_buf *value = vf_field_is_image(field) ? &c->image : &c->text;
 
     /* What is wrong with the keys or the head is told once, by each_secret. */
     if (vf_view_head_row(c->view, ref, &head, NULL) != VF_OK || vf_view_record(c->view, ref, &keys, NULL) != VF_OK)
         return;
-    enum vf_err err = vf_value_row_open(keys, &c->v->id, field, generation, row, &c->value);
+    enum vf_err err = vf_value_row_open(keys, &c->v->id, field, generation, row, value);
     if (err == VF_E_NOMEM) {
         c->err = vf_fail(c->why, err, "%s: out of memory", c->v->path);
     } else if (err != VF_OK) {
         tell(c, "record %.8s: generation %u of %s does not open", ref->c, (unsigned)generation, vf_field_info(field)->name);
     } else if (head->head.f[field].generation == generation) {
-        compare_head(c, head, field);
+        compare_head(c, head, field, value);
     } else if (!vf_pins_value(&c->pins, ref, field, generation)) {
         c->report.orphans++;
     }
-    vf_buf_reset(&c->value);
 }
 
 static bool each_value(struct vf_cursor *cur, struct vf_slice key, struct vf_slice val, void *user)
@@ -332,9 +332,11 @@ enum vf_err vf_vault_check_as(const char *path, const struct vf_identity *id, bo
     c.v = v;
     c.view = view;
     c.txn = view->txn;
-    vf_buf_init(&c.value, VF_VALUE_ROW_MAX);
+    vf_buf_init(&c.text, VF_VALUE_ROW_MAX);
+    vf_buf_init(&c.image, VF_VALUE_ROW_MAX);
     enum vf_err err = run(&c);
-    vf_buf_done(&c.value);
+    vf_buf_done(&c.text);
+    vf_buf_done(&c.image);
     vf_pins_done(&c.pins);
     if (err == VF_OK)
         *ret = c.report;

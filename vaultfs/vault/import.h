@@ -187,6 +187,8 @@ VF_MUST_USE enum vf_err vf_import_work(struct vf_import_worker *w, const struct 
 VF_MUST_USE enum vf_err vf_import_run(struct vf_import_job *job, struct vf_why *why);
 /* Take a block into the batch; stages the batch when it is full. */
 VF_MUST_USE enum vf_err vf_import_stage(struct vf_import_job *job, struct vf_import_block *block, struct vf_why *why);
+/* Bytes in one staging transaction; for tests, before an import begins. Returns the old value. */
+size_t vf_import_stage_max(size_t bytes);
 /* The last transaction: what is left of the batch, and all that names the new values. */
 VF_MUST_USE enum vf_err vf_import_publish(struct vf_import_job *job, struct vf_why *why);
 void vf_import_blocks_free(struct vf_import_block *first);

@@ -9,6 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+static size_t stage_max = VF_STAGE_BYTES_MAX;
+
+size_t vf_import_stage_max(size_t bytes)
+{
+    size_t old = stage_max;
+
+    stage_max = bytes;
+    return old;
+}
+
 void vf_import_blocks_free(struct vf_import_block *first)
 {
     while (first != NULL) {
@@ -55,7 +65,7 @@ enum vf_err vf_import_stage(struct vf_import_job *job, struct vf_import_block *b
     if (!room)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", job->v->path);
     job->pubs[job->npubs++] = block->pub;
-    if (job->batch_bytes < VF_STAGE_BYTES_MAX)
+    if (job->batch_bytes < stage_max)
         return VF_OK;
     VF_TRY(vf_store_update(job->v->store, stage_body, job, why));
     job->staged = true;

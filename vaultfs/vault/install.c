@@ -64,6 +64,7 @@ static enum vf_err decide(struct installation *in, bool *ret_same, struct vf_why
     if (mine->has_pending && other->has_pending && cmp == 0 &&
         memcmp(mine->pending.text_hash.b, other->pending.text_hash.b, VF_HASH_LEN) == 0)
         VF_TRY(merge_pending(mine, other, why));
+    VF_TRY(vf_policy_chain_compare(mine, other, &cmp, why)); /* together they may be enough */
     /* A file without what waits here does not take it back. */
     *ret_same =
         (cmp == 0 && !other->has_pending) || (mine->len == other->len && memcmp(mine->bytes, other->bytes, mine->len) == 0);
