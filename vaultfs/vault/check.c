@@ -22,7 +22,7 @@ struct check {
     uint64_t done, total;
     struct vf_vault_check_report report;
     struct vf_buf text, image; /* apart: wiping a small one costs little */
-    enum vf_err err; /* what ends the check: no memory, the database cannot be read */
+    enum vf_err err;           /* what ends the check: no memory, the database cannot be read */
     struct vf_why *why;
 };
 

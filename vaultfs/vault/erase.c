@@ -169,13 +169,14 @@ static enum vf_err run(struct erasure *e, struct vf_why *why)
 {
     struct vf_vault *v = e->v;
 
+    VF_TRY(vf_w_settle(v, why));
     *e->next = *v->keys;
     VF_TRY(vf_w_next(v->w_path, v->keys->w_seq, &e->next->w, &e->next->w_seq, why));
     vf_keys_derive(e->next);
     enum vf_err err = vf_store_update(v->store, erase_body, e, why);
     if (err != VF_OK) {
-        /* The new W was never used. If this fails too, the next one who opens the vault for writing does it. */
-        enum vf_err ignored = vf_w_wipe_other(v->w_path, v->keys->w_seq, NULL);
+        /* As a rule the new W was not used and goes. If this fails too, the next one who opens the vault for writing does it. */
+        enum vf_err ignored = vf_w_settle(v, NULL);
         (void)ignored;
         return err;
     }

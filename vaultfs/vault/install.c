@@ -143,11 +143,12 @@ static enum vf_err rule(struct installation *in, struct vf_why *why)
         return vf_store_update(v->store, put_ruling, in, why);
     entry.event = VF_EVENT_REKEY;
     VF_TRY(vf_vault_log(v, &entry, why));
+    VF_TRY(vf_w_settle(v, why));
     VF_TRY(vf_w_next(v->w_path, v->keys->w_seq, &in->next->w, &in->next->w_seq, why));
     vf_keys_derive(in->next);
     enum vf_err err = vf_store_update(v->store, put_ruling, in, why);
     if (err != VF_OK) {
-        enum vf_err ignored = vf_w_wipe_other(v->w_path, v->keys->w_seq, NULL);
+        enum vf_err ignored = vf_w_settle(v, NULL); /* as an erase does */
         (void)ignored;
         return err;
     }

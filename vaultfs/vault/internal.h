@@ -100,6 +100,11 @@ VF_MUST_USE enum vf_err vf_w_next(const char *path, uint64_t live, struct vf_wra
                                   struct vf_why *why);
 /* Overwrite the slot that is not `live` with zeroes, durably, unless it is zeroes already. */
 VF_MUST_USE enum vf_err vf_w_wipe_other(const char *path, uint64_t live, struct vf_why *why);
+/*
+ * Before the other slot is used, and when a vault is opened for writing: if both slots hold something, find out durably which one the
+ * database names, take that W into v->keys, and wipe the other.
+ */
+VF_MUST_USE enum vf_err vf_w_settle(struct vf_vault *v, struct vf_why *why);
 
 /* -------------------------------------------------------------------------------------------------------------------- keys */
 

@@ -179,6 +179,14 @@ static enum vf_err open_keys(struct vf_vault *v, struct vf_txn *txn, const struc
     return vf_keys_open(v, txn, id, v->keys, why);
 }
 
+static enum vf_err nothing(struct vf_txn *txn, void *user, struct vf_why *why)
+{
+    (void)txn;
+    (void)user;
+    (void)why;
+    return VF_OK;
+}
+
 static enum vf_err load(struct vf_vault *v, const struct vf_identity *id, bool unsigned_ok, struct vf_why *why)
 {
     VF_TXN txn = NULL;
@@ -187,6 +195,9 @@ static enum vf_err load(struct vf_vault *v, const struct vf_identity *id, bool u
     (void)snprintf(what, sizeof(what), "the vault %.200s", v->path);
     VF_TRY(vf_store_open(v->db_dir, v->mode == VF_VAULT_WRITE ? VF_STORE_WRITE : VF_STORE_READ, vf_vault_tables, VF_VT_COUNT,
                          what, &v->store, why));
+    /* After a kill inside a commit, readers are shown the state before it until there was a writer: let there be one first. */
+    if (v->mode == VF_VAULT_WRITE)
+        VF_TRY(vf_store_update(v->store, nothing, NULL, why));
     VF_TRY(vf_txn_read(v->store, &txn, why));
     VF_TRY(vf_vault_read_state(v, txn, why));
     return v->mode != VF_VAULT_PUBLIC ? open_keys(v, txn, id, unsigned_ok, why) : VF_OK;
@@ -206,7 +217,7 @@ enum vf_err vf_vault_open_as(const char *path, enum vf_vault_mode mode, const st
     VF_TRY(load(v, id, unsigned_ok, why));
     if (mode == VF_VAULT_WRITE) {
         /* What a crash may have left: a W that was made and never used, or one that was replaced; values that nothing names. */
-        VF_TRY(vf_w_wipe_other(v->w_path, v->keys->w_seq, why));
+        VF_TRY(vf_w_settle(v, why));
         VF_TRY(vf_sweep(v, false, why));
     }
     *ret = v;

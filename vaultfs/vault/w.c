@@ -86,16 +86,68 @@ static enum vf_err is_zero(const char *path, unsigned which, bool *ret, struct v
     return err;
 }
 
-enum vf_err vf_w_wipe_other(const char *path, uint64_t live, struct vf_why *why)
+static enum vf_err other_slot(const char *path, uint64_t live, unsigned *ret, bool *ret_zero, struct vf_why *why)
 {
     VF_SECRET struct vf_slot *slots = NULL;
-    bool zero = false;
 
     VF_TRY(read_slots(path, &slots, why));
     int i = find_slot(slots, live);
     if (i < 0)
         return no_slot(path, live, why);
-    unsigned other = 1u - (unsigned)i;
-    VF_TRY(is_zero(path, other, &zero, why));
+    *ret = 1u - (unsigned)i;
+    return is_zero(path, *ret, ret_zero, why);
+}
+
+enum vf_err vf_w_wipe_other(const char *path, uint64_t live, struct vf_why *why)
+{
+    unsigned other = 0;
+    bool zero = false;
+
+    VF_TRY(other_slot(path, live, &other, &zero, why));
     return zero ? VF_OK : vf_slots_write(path, VF_W_TYPE, other, 0, NULL, 0, why);
+}
+
+/* -------------------------------------------------------------------------------------------------------------------- settling */
+
+static enum vf_err settle_body(struct vf_txn *txn, void *user, struct vf_why *why)
+{
+    uint64_t *seq = user;
+
+    (void)why;
+    if (!vf_meta_u64(txn, VF_META_W_SEQ, seq))
+        return vf_txn_error(txn) != VF_OK ? vf_txn_error(txn) : VF_E_DAMAGED;
+    vf_meta_put_u64(txn, VF_META_W_SEQ, *seq);
+    return VF_OK;
+}
+
+/*
+ * Both slots are in use after a crash or an error, and the one that the database names must not be wiped. Which one that is, a reader may
+ * not see (after a kill inside a commit LMDB shows readers the state before, until the next writer), and a failed write may have left on
+ * the disk what memory does not show. So: a transaction of our own reads the number and writes it again. What it says once it is durable
+ * is so, now and after any power cut.
+ */
+enum vf_err vf_w_settle(struct vf_vault *v, struct vf_why *why)
+{
+    unsigned other = 0;
+    bool zero = false;
+    uint64_t seq = 0;
+
+    enum vf_err err = other_slot(v->w_path, v->keys->w_seq, &other, &zero, why);
+    if (err == VF_OK && zero)
+        return VF_OK;
+    if (err != VF_OK && err != VF_E_NOT_FOUND)
+        return err;
+    err = vf_store_update(v->store, settle_body, &seq, why);
+    if (err == VF_E_DAMAGED)
+        return vf_vault_damaged(v, NULL, "a row of its table meta is missing", why);
+    VF_TRY(err);
+    if (seq != v->keys->w_seq) {
+        err = vf_w_load(v->w_path, seq, &v->keys->w, why);
+        if (err == VF_E_NOT_FOUND)
+            return vf_vault_damaged(v, NULL, "its file w does not hold the secret that the database names", why);
+        VF_TRY(err);
+        v->keys->w_seq = seq;
+        vf_keys_derive(v->keys);
+    }
+    return vf_w_wipe_other(v->w_path, seq, why);
 }
