@@ -16,10 +16,10 @@ class Clock:
         self.write()
 
     def write(self):
-        tmp = f'{self.path}.new'
-        with open(tmp, 'wb') as f:
-            f.write(struct.pack('=qqq', int(self.wall * 1e6), int(self.boot * 1e6), self.boot_id))
-        os.rename(tmp, self.path)
+        # In place, in one write: the daemon keeps the file open.
+        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.pwrite(fd, struct.pack('=qqq', int(self.wall * 1e6), int(self.boot * 1e6), self.boot_id), 0)
+        os.close(fd)
 
     def passes(self, seconds):
         self.wall += seconds
