@@ -262,6 +262,17 @@ enum vf_err kt_grant_renew(const struct kt_args *a, struct vf_why *why)
 
 /* --------------------------------------------------------------------------------------------------------------- revoke */
 
+/* A renewal is a grant of its own: who takes the old one back should know that the new one goes on. */
+static enum vf_err tell_renewal(void *user, const struct vf_grant_item *item, struct vf_why *why)
+{
+    const struct vf_grant_id *revoked = user;
+    (void)why;
+    if (item->grant.renews && !item->revoked && item->grant.until_us > vf_clock_wall_us() &&
+        memcmp(&item->grant.renewed, revoked, sizeof(*revoked)) == 0)
+        kt_say("Its renewal %.16s goes on: revoke that too if the job is to stop.", item->grant.id.c);
+    return VF_OK;
+}
+
 enum vf_err kt_grant_revoke(const struct kt_args *a, struct vf_why *why)
 {
     struct vf_grant_id grant;
@@ -275,6 +286,8 @@ enum vf_err kt_grant_revoke(const struct kt_args *a, struct vf_why *why)
     enum vf_err err = vf_grant_revoke(v, id, &grant, kt_get(a, KT_REASON), vf_clock_wall_us(), &out, why);
     if (!err)
         err = kt_output_write(a, kt_get(a, KT_OUTPUT), &out, 0644, why);
+    if (!err)
+        err = vf_grant_each(v, tell_renewal, &grant, why);
     err = kt_vault_close(v, err, why);
     v = NULL;
     if (!err)

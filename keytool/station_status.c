@@ -16,6 +16,8 @@ static const char *state_of(const struct vf_station_grant_item *item, int64_t no
         return "revoked";
     if (now_us >= item->grant.until_us)
         return "ended";
+    if (!item->verified)
+        return "unsigned";
     if (item->superseded)
         return "renewed";
     return now_us < item->grant.from_us ? "not-yet" : "live";
@@ -26,6 +28,7 @@ static enum vf_err one_grant(void *user, const struct vf_station_grant_item *ite
     struct status *s = user;
     const struct vf_grant *g = &item->grant;
     const char *state = state_of(item, s->now_us);
+    bool useful = strcmp(state, "live") == 0 || strcmp(state, "not-yet") == 0;
     (void)why;
     if (s->grants) {
         (void)json_array_append_new(s->grants, json_pack("{s:s#,s:s,s:s,s:o,s:o,s:i,s:o,s:s,s:I,s:I}", "id", g->id.c, VF_GRANT_ID_LEN, "job",
@@ -41,7 +44,7 @@ static enum vf_err one_grant(void *user, const struct vf_station_grant_item *ite
         (void)printf("\n%-16s  %-20s %-8s %-20s %8s  %s\n", "grant", "job", "state", "until", "records", "values here");
     (void)printf("%.16s  %-20s %-8s %s %8u  %llu of %llu%s\n", g->id.c, g->job, state, until, g->records,
                  (unsigned long long)item->values_present, (unsigned long long)item->values_named,
-                 item->values_present < item->values_named ? ": receive the bundle" : "");
+                 item->values_present < item->values_named && useful ? ": receive the bundle" : "");
     return VF_OK;
 }
 

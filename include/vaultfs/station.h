@@ -97,6 +97,7 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_station_sweep(struct vf_station *st, uint64
 struct vf_station_grant_item {
     struct vf_grant grant;
     bool revoked, superseded;
+    bool verified; /* enough admins of the policy that rules now have signed it; else a mount does not show it */
     uint64_t values_present, values_named;
 };
 VF_PUBLIC VF_MUST_USE enum vf_err vf_station_grant_each(struct vf_station *st,

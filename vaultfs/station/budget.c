@@ -13,13 +13,13 @@ static bool get_bit(const uint8_t *bits, uint32_t i)
     return bits[i / 8] >> (i % 8) & 1;
 }
 
-static void take_bit(struct vf_job *job, enum vf_part part, uint32_t i)
+static void take_bit(struct vf_budget *b, enum vf_part part, uint32_t i)
 {
-    if (get_bit(job->opened[part], i))
+    if (get_bit(b->opened[part], i))
         return;
-    job->opened[part][i / 8] |= (uint8_t)(1u << (i % 8));
-    if (job->left[part] > 0)
-        job->left[part]--;
+    b->opened[part][i / 8] |= (uint8_t)(1u << (i % 8));
+    if (b->left[part] > 0)
+        b->left[part]--;
 }
 
 static bool part_of(const struct vf_entry_view *e, enum vf_part *ret)
@@ -41,7 +41,7 @@ static enum vf_err take_entry(void *user, const struct vf_entry_view *e, bool se
         return VF_OK;
     if (e->all) {
         for (uint32_t i = 0; i < vf_catalogue_count(job->catalogue); i++)
-            take_bit(job, part, i);
+            take_bit(job->budget, part, i);
         return VF_OK;
     }
     /* "REF","REF": an opened file names one, but any number is read. */
@@ -49,24 +49,31 @@ static enum vf_err take_entry(void *user, const struct vf_entry_view *e, bool se
         struct vf_ref ref;
         uint32_t index;
         if (vf_ref_parse(e->refs.p + at, VF_REF_LEN, &ref) && vf_catalogue_find(job->catalogue, &ref, &index))
-            take_bit(job, part, index);
+            take_bit(job->budget, part, index);
     }
     return VF_OK;
 }
 
-enum vf_err vf_job_budget_load(struct vf_station *st, struct vf_job *job, struct vf_why *why)
+static struct vf_budget *budget_new(const struct vf_grant *g)
 {
-    if (job->grant.budget == 0)
-        return VF_OK;
+    struct vf_budget *b = calloc(1, sizeof(*b));
+    if (!b)
+        return NULL;
+    b->refs = 1;
+    pthread_mutex_init(&b->lock, NULL);
     for (int part = 0; part < VF_PART_COUNT; part++) {
-        job->left[part] = job->grant.budget;
-        job->opened[part] = calloc((size_t)job->grant.records / 8 + 1, 1);
-        if (!job->opened[part])
-            return vf_fail(why, VF_E_NOMEM, "job %s: out of memory", job->grant.job);
+        b->left[part] = g->budget;
+        b->opened[part] = calloc((size_t)g->records / 8 + 1, 1);
     }
+    return b;
+}
+
+static enum vf_err load_from_log(struct vf_station *st, struct vf_job *job, struct vf_why *why)
+{
     VF_FREE char *dir = vf_path_join(st->path, "log");
     VF_FREE struct vf_verdict *verdict = calloc(1, sizeof(*verdict));
-    if (!dir || !verdict)
+    job->budget = budget_new(&job->grant);
+    if (!dir || !verdict || !job->budget || !job->budget->opened[VF_PART_TEXT] || !job->budget->opened[VF_PART_IMAGE])
         return vf_fail(why, VF_E_NOMEM, "job %s: out of memory", job->grant.job);
     const struct vf_verify_options opt = {.each = take_entry, .user = job};
     VF_TRY(vf_log_verify(dir, &opt, verdict, why));
@@ -76,10 +83,27 @@ enum vf_err vf_job_budget_load(struct vf_station *st, struct vf_job *job, struct
     return VF_OK;
 }
 
+enum vf_err vf_job_budget_load(struct vf_station *st, struct vf_job *job, const struct vf_job *before, struct vf_why *why)
+{
+    if (job->grant.budget == 0)
+        return VF_OK;
+    if (!before || !before->budget)
+        return load_from_log(st, job, why);
+    job->budget = before->budget; /* an open that is under way beside us is counted once, in one place */
+    atomic_fetch_add(&job->budget->refs, 1);
+    return VF_OK;
+}
+
 void vf_job_budget_free(struct vf_job *job)
 {
+    struct vf_budget *b = job->budget;
+    job->budget = NULL;
+    if (!b || atomic_fetch_sub(&b->refs, 1) != 1)
+        return;
     for (int part = 0; part < VF_PART_COUNT; part++)
-        free(job->opened[part]);
+        free(b->opened[part]);
+    pthread_mutex_destroy(&b->lock);
+    free(b);
 }
 
 static enum vf_err used_up(const struct vf_job *job, struct vf_why *why)
@@ -91,37 +115,39 @@ static enum vf_err used_up(const struct vf_job *job, struct vf_why *why)
 enum vf_err vf_job_budget_take(struct vf_station *st, struct vf_job *job, uint32_t index, enum vf_part part, struct vf_why *why)
 {
     (void)st;
-    if (job->grant.budget == 0)
+    struct vf_budget *b = job->budget;
+    if (!b)
         return VF_OK;
-    pthread_mutex_lock(&job->budget_lock);
-    bool allowed = get_bit(job->opened[part], index) || job->left[part] > 0;
+    pthread_mutex_lock(&b->lock);
+    bool allowed = get_bit(b->opened[part], index) || b->left[part] > 0;
     if (allowed)
-        take_bit(job, part, index);
-    pthread_mutex_unlock(&job->budget_lock);
+        take_bit(b, part, index);
+    pthread_mutex_unlock(&b->lock);
     return allowed ? VF_OK : used_up(job, why);
 }
 
 enum vf_err vf_job_budget_take_all(struct vf_station *st, struct vf_job *job, enum vf_part part, struct vf_why *why)
 {
     (void)st;
-    if (job->grant.budget == 0)
+    struct vf_budget *b = job->budget;
+    if (!b)
         return VF_OK;
-    pthread_mutex_lock(&job->budget_lock);
+    pthread_mutex_lock(&b->lock);
     bool allowed = job->grant.budget >= job->grant.records;
     for (uint32_t i = 0; allowed && i < job->grant.records; i++)
-        take_bit(job, part, i);
-    pthread_mutex_unlock(&job->budget_lock);
+        take_bit(b, part, i);
+    pthread_mutex_unlock(&b->lock);
     return allowed ? VF_OK : used_up(job, why);
 }
 
 uint64_t vf_job_budget_left(struct vf_station *st, const struct vf_job *job, enum vf_part part)
 {
     (void)st;
-    if (job->grant.budget == 0)
+    struct vf_budget *b = job->budget;
+    if (!b)
         return UINT64_MAX;
-    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&job->budget_lock;
-    pthread_mutex_lock(lock);
-    uint64_t left = job->left[part];
-    pthread_mutex_unlock(lock);
+    pthread_mutex_lock(&b->lock);
+    uint64_t left = b->left[part];
+    pthread_mutex_unlock(&b->lock);
     return left;
 }

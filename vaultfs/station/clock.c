@@ -5,22 +5,26 @@
  * known, so one wrong step of years neither destroys anything nor locks the station out for longer than its grants last. A clock that is
  * set back is seen as wall < T - 300 s. The state lies in a two-slot file, MACed under a key of the device.
  *
- * Slot payload: i64 H, i64 boottime of H, boot id 16, i64 last clock-reset taken, MAC 32 over all that.
+ * The ten minutes go on from mount to mount within one boot: the moment since when both clocks agree is kept too.
+ *
+ * Slot payload: i64 H, i64 boottime of H, boot id 16, i64 last clock-reset taken, i64 wall and i64 boottime of the moment since when they
+ * agree, MAC 32 over all that.
  */
 #include "station_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CLOCK_TYPE "VFCLOCK1"
-#define PAYLOAD_LEN (8 + 8 + VF_BOOT_ID_LEN + 8)
+#define PAYLOAD_LEN (8 + 8 + VF_BOOT_ID_LEN + 8 + 8 + 8)
 #define AGREE_US (600 * VF_SECOND_US)
 #define AGREE_SLACK_US (2 * VF_SECOND_US)
 #define BACK_US (300 * VF_SECOND_US)
 #define SAVE_EVERY_US (60 * VF_SECOND_US)
 
 struct clock_state {
-    int64_t h, h_boot, reset_taken_us;
+    int64_t h, h_boot, reset_taken_us, anchor_wall, anchor_boot;
     uint8_t boot_id[VF_BOOT_ID_LEN];
 };
 
@@ -30,6 +34,8 @@ static void encode(const struct clock_state *c, const struct vf_station_key *key
     vf_buf_u64(out, (uint64_t)c->h_boot);
     vf_buf_put(out, c->boot_id, sizeof(c->boot_id));
     vf_buf_u64(out, (uint64_t)c->reset_taken_us);
+    vf_buf_u64(out, (uint64_t)c->anchor_wall);
+    vf_buf_u64(out, (uint64_t)c->anchor_boot);
     struct vf_hash mac;
     vf_station_mac(key, out->data, out->len, &mac);
     vf_buf_put(out, mac.b, sizeof(mac.b));
@@ -48,6 +54,8 @@ static bool decode(const struct vf_slot *slot, const struct vf_station_key *key,
     ret->h_boot = (int64_t)vf_reader_u64(&r);
     vf_reader_copy(&r, ret->boot_id, sizeof(ret->boot_id));
     ret->reset_taken_us = (int64_t)vf_reader_u64(&r);
+    ret->anchor_wall = (int64_t)vf_reader_u64(&r);
+    ret->anchor_boot = (int64_t)vf_reader_u64(&r);
     return vf_reader_done(&r) && ret->h >= 0;
 }
 
@@ -58,7 +66,7 @@ enum vf_err vf_station_clock_create(const char *path, const struct vf_identity *
     if (!key || !file)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", path);
     vf_station_key_of(device, key);
-    struct clock_state c = {0};
+    struct clock_state c = {.anchor_wall = vf_clock_wall_us(), .anchor_boot = vf_clock_boot_us()};
     vf_clock_boot_id(c.boot_id);
     VF_BUF payload;
     vf_buf_init(&payload, 256);
@@ -67,15 +75,19 @@ enum vf_err vf_station_clock_create(const char *path, const struct vf_identity *
     return vf_slots_create(file, CLOCK_TYPE, payload.data, payload.len, why);
 }
 
-/* Both slots unreadable or not MACed by this device: go by the log, which only ever moves forward. */
-static void lost_clock(struct vf_station *st, struct clock_state *ret)
+static int64_t log_time(struct vf_station *st)
 {
     struct vf_log_state log = {0};
     if (st->log)
         vf_log_state_get(st->log, &log);
-    *ret = (struct clock_state){.h = log.last_time_us, .reset_taken_us = log.last_time_us};
+    return log.last_time_us;
+}
+
+/* Both slots unreadable or not MACed by this device: go by the log, which only ever moves forward. */
+static void lost_clock(struct vf_station *st, struct clock_state *ret)
+{
+    *ret = (struct clock_state){.h = log_time(st), .h_boot = vf_clock_boot_us()};
     vf_clock_boot_id(ret->boot_id);
-    ret->h_boot = vf_clock_boot_us();
 }
 
 enum vf_err vf_station_clock_load(struct vf_station *st, struct vf_why *why)
@@ -90,7 +102,7 @@ enum vf_err vf_station_clock_load(struct vf_station *st, struct vf_why *why)
     if (!file || !slots)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", st->path);
     enum vf_err err = vf_slots_read(file, CLOCK_TYPE, slots, why);
-    if (err && err != VF_E_DAMAGED)
+    if (err && err != VF_E_DAMAGED && err != VF_E_VERSION && err != VF_E_NOT_FOUND)
         return err;
     for (int i = 0; i < 2 && !err; i++) {
         if (slots[i].present && slots[i].seq > c->slot_seq)
@@ -112,8 +124,10 @@ enum vf_err vf_station_clock_load(struct vf_station *st, struct vf_why *why)
     c->h = c->saved_h = best.h;
     c->h_boot = same_boot ? best.h_boot : boot;
     c->reset_taken_us = best.reset_taken_us;
-    c->anchor_wall = vf_clock_wall_us();
-    c->anchor_boot = boot;
+    bool agreed = same_boot && best.anchor_wall > 0 && best.anchor_boot <= boot;
+    c->anchor_wall = agreed ? best.anchor_wall : vf_clock_wall_us(); /* the next tick sees whether they still agree */
+    c->anchor_boot = agreed ? best.anchor_boot : boot;
+    c->lost = !found;
     c->loaded = true;
     pthread_mutex_unlock(&c->lock);
     return VF_OK;
@@ -153,24 +167,65 @@ enum vf_err vf_station_time(struct vf_station *st, int64_t *ret_t, struct vf_why
                    text);
 }
 
+/* The state as it is saved. Under the lock. */
+static void put_state(struct vf_station *st, int64_t boot, struct vf_buf *out)
+{
+    const struct vf_station_clock *c = &st->clock;
+    struct clock_state state = {.h = highest(c, boot),
+                                .h_boot = boot,
+                                .reset_taken_us = c->reset_taken_us,
+                                .anchor_wall = c->anchor_wall,
+                                .anchor_boot = c->anchor_boot};
+    vf_clock_boot_id(state.boot_id);
+    encode(&state, st->key, out);
+}
+
 static enum vf_err save_locked(struct vf_station *st, int64_t boot, struct vf_why *why)
 {
     struct vf_station_clock *c = &st->clock;
-    struct clock_state state = {.h = highest(c, boot), .h_boot = boot, .reset_taken_us = c->reset_taken_us};
+    int64_t h = highest(c, boot);
     VF_FREE char *file = vf_station_file(st->path, "clock");
     VF_BUF payload;
 
     if (!file)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", st->path);
-    vf_clock_boot_id(state.boot_id);
     vf_buf_init(&payload, 256);
-    encode(&state, st->key, &payload);
+    put_state(st, boot, &payload);
     VF_TRY(vf_buf_check(&payload, file, why));
     uint64_t seq = c->slot_seq + 1;
     VF_TRY(vf_slots_write(file, CLOCK_TYPE, (unsigned)((seq - 1) % 2), seq, payload.data, payload.len, why));
     c->slot_seq = seq;
-    c->saved_h = state.h;
+    c->saved_h = h;
     return VF_OK;
+}
+
+/*
+ * A wrong step of years is in the log too: H is held to the latest `until` known, as always. Clock-resets that are stored count as taken,
+ * and so do those issued before the log's last time, unless that is beyond all ends and so cannot be right: a new one must be possible.
+ */
+enum vf_err vf_station_clock_settle(struct vf_station *st, struct vf_why *why)
+{
+    struct vf_station_clock *c = &st->clock;
+    if (!c->lost)
+        return VF_OK;
+    VF_FREE char *file = vf_station_file(st->path, "clock");
+    VF_BUF payload;
+    if (!file)
+        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", st->path);
+    pthread_mutex_lock(&c->lock);
+    int64_t last = log_time(st);
+    c->lost = false;
+    if (last <= c->cap && last > c->reset_taken_us)
+        c->reset_taken_us = last;
+    if (c->h > c->cap)
+        c->h = c->cap;
+    vf_buf_init(&payload, 256);
+    put_state(st, vf_clock_boot_us(), &payload);
+    c->slot_seq = 1;
+    pthread_mutex_unlock(&c->lock);
+    VF_TRY(vf_buf_check(&payload, file, why));
+    (void)unlink(file);
+    return vf_slots_create(file, CLOCK_TYPE, payload.data, payload.len, why);
 }
 
 enum vf_err vf_station_clock_tick(struct vf_station *st, struct vf_why *why)
@@ -214,10 +269,14 @@ void vf_station_clock_grant(struct vf_station *st, const struct vf_grant *g)
     pthread_mutex_lock(&c->lock);
     if (g->until_us > c->cap)
         c->cap = g->until_us;
-    if (c->loaded && g->clock_reset && g->issued_us > c->reset_taken_us) {
+    if (c->lost && g->clock_reset && g->issued_us > c->reset_taken_us) {
+        c->reset_taken_us = g->issued_us;
+    } else if (c->loaded && g->clock_reset && g->issued_us > c->reset_taken_us) {
         c->h = g->issued_us;
         c->h_boot = vf_clock_boot_us();
         c->reset_taken_us = g->issued_us;
+        c->anchor_wall = vf_clock_wall_us(); /* ten minutes to set the clock right, if it is not */
+        c->anchor_boot = c->h_boot;
         enum vf_err ignored = save_locked(st, c->h_boot, NULL);
         (void)ignored; /* taken again at the next start if it was not saved: the same grant, the same time */
     }

@@ -198,7 +198,11 @@ enum vf_err vf_station_create(const char *path, const char *name, const void *po
     struct vf_ref random;
     vf_random(suffix, sizeof(suffix));
     vf_ref_from_bytes(suffix, &random);
-    vf_buf_fmt(&tmp, "%s.tmp-%.8s", path, random.c);
+    size_t len = strlen(path); /* "STATION/" is STATION */
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    vf_buf_put(&tmp, path, len);
+    vf_buf_fmt(&tmp, ".tmp-%.8s", random.c);
     const char *folder = vf_buf_cstr(&tmp);
     if (!folder)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", path);
@@ -214,9 +218,6 @@ enum vf_err vf_station_create(const char *path, const char *name, const void *po
         remove_tree(folder);
         return err;
     }
-    VF_FREE char *copy = strdup(path);
-    char *slash = copy ? strrchr(copy, '/') : NULL;
-    if (slash)
-        *slash = '\0';
-    return vf_dir_sync(!slash ? "." : *copy ? copy : "/", why);
+    VF_FREE char *parent = vf_path_parent(path);
+    return parent ? vf_dir_sync(parent, why) : vf_fail(why, VF_E_NOMEM, "%s: out of memory", path);
 }

@@ -134,7 +134,7 @@ static enum vf_err hash_rows(struct vf_job *job, const struct vf_grant_file *fil
 }
 
 static enum vf_err fill_job(struct vf_station *st, struct vf_txn *txn, struct vf_job *job, struct vf_slice row,
-                            const struct vf_grant_file *file, struct vf_why *why)
+                            const struct vf_grant_file *file, const struct vf_job *before, struct vf_why *why)
 {
     uint32_t n = file->manifest.nrecords;
     vf_grant_layout_of(job->grant.fields, &job->layout);
@@ -154,10 +154,11 @@ static enum vf_err fill_job(struct vf_station *st, struct vf_txn *txn, struct vf
         all_present(file, job->items);
     else
         (void)vf_station_present(st, txn, file, job->items, &named);
-    return vf_job_budget_load(st, job, why);
+    return vf_job_budget_load(st, job, before, why);
 }
 
-struct vf_job *vf_job_load(struct vf_station *st, struct vf_txn *txn, struct vf_slice row, struct vf_why *why)
+struct vf_job *vf_job_load(struct vf_station *st, struct vf_txn *txn, struct vf_slice row, const struct vf_job *before,
+                           struct vf_why *why)
 {
     VF_FREE struct vf_grant_file *file = calloc(1, sizeof(*file));
     struct vf_job *job = calloc(1, sizeof(*job));
@@ -169,7 +170,6 @@ struct vf_job *vf_job_load(struct vf_station *st, struct vf_txn *txn, struct vf_
     }
     job->refs = 1;
     job->station = st;
-    pthread_mutex_init(&job->budget_lock, NULL);
     pthread_rwlock_init(&job->share_lock, NULL);
     enum vf_err err = VF_OK;
     if (row.len <= VF_GRANT_ROW_PREFIX)
@@ -180,7 +180,7 @@ struct vf_job *vf_job_load(struct vf_station *st, struct vf_txn *txn, struct vf_
         err = vf_grant_verify(file, &st->policy, why);
     if (!err) {
         job->grant = file->grant;
-        err = fill_job(st, txn, job, row, file, why);
+        err = fill_job(st, txn, job, row, file, before, why);
     }
     if (err) {
         vf_job_unref(job);
@@ -205,7 +205,6 @@ void vf_job_unref(struct vf_job *job)
     vf_job_budget_free(job);
     free(job->rows);
     free(job->items);
-    pthread_mutex_destroy(&job->budget_lock);
     pthread_rwlock_destroy(&job->share_lock);
     free(job);
 }
@@ -286,32 +285,34 @@ struct loading {
     struct vf_why *why;
 };
 
-static struct vf_job *loaded_before(struct vf_station *st, struct vf_slice key, uint8_t complete)
+static struct vf_job *loaded_before(struct vf_station *st, struct vf_slice key)
 {
-    for (size_t i = 0; i < st->njobs; i++) {
-        struct vf_job *job = st->jobs[i];
-        if (key.len != sizeof(job->grant.id) || memcmp(job->grant.id.c, key.data, key.len) != 0)
-            continue;
-        /* Immutable: one whose values have all arrived stays; others are looked at anew. */
-        bool missing = false;
-        for (uint32_t r = 0; r < vf_job_count(job) && !missing; r++)
-            missing = (job->items[r] & VF_ITEM_MISSING) != 0;
-        return complete && !missing && !job->forgotten ? job : NULL;
-    }
+    for (size_t i = 0; i < st->njobs; i++)
+        if (key.len == sizeof(st->jobs[i]->grant.id) && memcmp(st->jobs[i]->grant.id.c, key.data, key.len) == 0)
+            return st->jobs[i];
     return NULL;
+}
+
+/* Immutable: a job whose values have all arrived stays as it is; others are looked at anew. */
+static bool still_right(const struct vf_job *job, uint8_t complete)
+{
+    bool missing = false;
+    for (uint32_t r = 0; r < vf_job_count(job) && !missing; r++)
+        missing = (job->items[r] & VF_ITEM_MISSING) != 0;
+    return complete && !missing && !job->forgotten;
 }
 
 static bool load_one(struct vf_cursor *cur, struct vf_slice key, struct vf_slice val, void *user)
 {
     struct loading *l = user;
     (void)cur;
-    struct vf_job *job = val.len > 0 ? loaded_before(l->st, key, val.data[0]) : NULL;
-    if (job) {
-        vf_job_ref(job);
+    struct vf_job *before = loaded_before(l->st, key), *job;
+    if (before && val.len > 0 && still_right(before, val.data[0])) {
+        job = vf_job_ref(before);
         if (vf_station_is_revoked(l->st, l->txn, &job->grant.id))
             atomic_store(&job->revoked, true);
     } else {
-        job = vf_job_load(l->st, l->txn, val, l->why);
+        job = vf_job_load(l->st, l->txn, val, before, l->why);
     }
     /* A grant that no longer verifies (its signers left, the policy moved on, the row is damaged) is not shown; the others are. */
     if (!job)

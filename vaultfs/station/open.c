@@ -64,6 +64,14 @@ static enum vf_err read_enrol(struct vf_station *st, struct vf_why *why)
     return vf_enrol_parse(data.data, data.len, file, &st->enrol, why);
 }
 
+static bool is_mounted(const char *path)
+{
+    struct vf_control *control = NULL;
+    bool mounted = vf_control_connect(path, &control, NULL, 0, NULL) == VF_OK;
+    vf_control_close(control);
+    return mounted;
+}
+
 static enum vf_err open_store(struct vf_station *st, struct vf_why *why)
 {
     VF_FREE char *db = vf_path_join(st->path, "db");
@@ -72,7 +80,8 @@ static enum vf_err open_store(struct vf_station *st, struct vf_why *why)
     vf_buf_fmt(&what, "the station %s", st->path);
     if (!db || !vf_buf_cstr(&what))
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", st->path);
-    if (st->mode != VF_STATION_STATUS && !was_closed_cleanly(st->path)) {
+    /* A running mount has walked it. */
+    if (!was_closed_cleanly(st->path) && !(st->mode == VF_STATION_STATUS && is_mounted(st->path))) {
         enum vf_err err = vf_store_walk(db, vf_station_tables, VF_ST_COUNT, WALK_SECONDS, vf_buf_cstr(&what), why);
         if (err == VF_E_DAMAGED)
             return vf_fail(why, VF_E_DAMAGED,
@@ -162,7 +171,8 @@ static enum vf_err open_all(struct vf_station *st, const struct vf_passphrase *p
     mark_clean(st->path, false);
     if (st->mode == VF_STATION_MOUNT)
         VF_TRY(vf_station_clock_load(st, why));
-    return vf_station_reload(st, why);
+    VF_TRY(vf_station_reload(st, why));
+    return vf_station_clock_settle(st, why);
 }
 
 enum vf_err vf_station_open(const char *path, enum vf_station_mode mode, const struct vf_passphrase *pass, struct vf_station **ret,

@@ -109,6 +109,8 @@ static enum vf_err get_keys(struct vf_value_reader *r, const struct vf_job *job,
                                                           r->keys);
     pthread_rwlock_unlock((pthread_rwlock_t *)(uintptr_t)&job->share_lock);
     vf_wipe(&rs, sizeof(rs));
+    if (err == VF_E_EXPIRED)
+        return vf_fail(why, err, "job %s: the grant has ended", job->grant.job);
     if (err)
         return vf_fail(why, err, "%.8s: the envelope of its keys does not open", ref->c);
     return VF_OK;
@@ -187,9 +189,8 @@ enum vf_err vf_value_reader_get(struct vf_value_reader *r, const struct vf_job *
         err = get_keys(r, job, index, (enum vf_part)vf_field_part(field), &rows, why);
     if (!err)
         err = open_one(r, job, index, column, &r->keys[key], &rows, r->scratch, SCRATCH_LEN - 1, ret_plain, ret_len, why);
-    /* The padded plaintext, and the byte that the caller may add. */
-    if (!err)
-        note_used(r, 4 + vf_field_padded(field, *ret_len) + 1);
+    /* The padded plaintext, and the byte that the caller may add; after a failure, whatever lies there. */
+    note_used(r, err ? SCRATCH_LEN : 4 + vf_field_padded(field, *ret_len) + 1);
     vf_txn_reset(r->txn);
     vf_wipe(r->keys, VF_FIELD_COUNT * sizeof(*r->keys));
     return err;

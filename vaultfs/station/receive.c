@@ -311,6 +311,7 @@ enum vf_err vf_station_receive(struct vf_station *st, const struct vf_receive_fi
 {
     VF_FREE enum vf_artefact *kinds = calloc(n ? n : 1, sizeof(*kinds));
     size_t failed = 0;
+    bool revoked = false;
     enum vf_err last = VF_OK;
 
     if (!kinds)
@@ -335,6 +336,7 @@ enum vf_err vf_station_receive(struct vf_station *st, const struct vf_receive_fi
                 if (why)
                     *why = one;
             }
+            revoked |= told.err == VF_OK && kinds[i] == VF_ARTEFACT_REVOCATION;
             if (told_fn)
                 told_fn(user, &told);
         }
@@ -343,6 +345,11 @@ enum vf_err vf_station_receive(struct vf_station *st, const struct vf_receive_fi
     enum vf_err err = vf_station_mark_complete(st, &reload);
     if (!err)
         err = vf_station_reload(st, &reload);
+    if (!err && revoked) {
+        uint64_t dropped;
+        enum vf_err ignored = vf_station_sweep_locked(st, &dropped, NULL);
+        (void)ignored; /* the grant is revoked all the same; the next sweep tries again */
+    }
     pthread_mutex_unlock(&st->receive_lock);
     if (err) {
         if (why)

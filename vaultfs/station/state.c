@@ -57,6 +57,7 @@ static bool list_one(struct vf_cursor *cur, struct vf_slice key, struct vf_slice
     if (!file)
         return true; /* a damaged row: vf_station_check names it */
     item.grant = file->grant;
+    item.verified = vf_grant_verify(file, &l->st->policy, NULL) == VF_OK;
     item.revoked = vf_station_is_revoked(l->st, l->txn, &item.grant.id);
     for (size_t i = 0; i < l->nrenewed; i++)
         item.superseded = item.superseded || vf_equal(&l->renewed[i], &item.grant.id, sizeof(item.grant.id));

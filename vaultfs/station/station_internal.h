@@ -35,6 +35,7 @@ struct vf_station_clock {
     int64_t cap;      /* latest `until` known: H never passes it (but never goes back for it either) */
     int64_t anchor_wall, anchor_boot; /* since when wall and boottime agree */
     int64_t saved_h;
+    bool lost; /* the file could not be read: H is the log's last time until the grants are known (vf_station_clock_settle) */
     int64_t reset_taken_us; /* issue time of the last clock-reset that was taken */
     uint64_t slot_seq;
     bool loaded;
@@ -59,6 +60,14 @@ struct vf_station {
     atomic_uint_fast64_t version;
 };
 
+/* What of a grant's budget is used. When more values arrive a job is loaded anew beside the old one: both count here. */
+struct vf_budget {
+    atomic_uint refs;
+    pthread_mutex_t lock;
+    uint8_t *opened[VF_PART_COUNT]; /* bit sets of records */
+    uint64_t left[VF_PART_COUNT];
+};
+
 struct vf_job {
     atomic_uint refs;
     struct vf_station *station; /* outlives its jobs */
@@ -72,10 +81,7 @@ struct vf_job {
     struct vf_hash *rows;  /* SHA-256 of each record's manifest row and envelopes, from verified bytes */
     uint8_t *items;        /* VF_ITEM_* of each record */
     size_t manifest_rows_at, envelopes_at; /* in the stored row */
-    /* budget: bit sets of records already opened, by part; NULL without budget */
-    pthread_mutex_t budget_lock;
-    uint8_t *opened[VF_PART_COUNT];
-    uint64_t left[VF_PART_COUNT];
+    struct vf_budget *budget; /* NULL without one; shared by all loads of one grant */
 };
 #define VF_ITEM_PHOTO 1
 #define VF_ITEM_SIGNATURE 2
@@ -88,6 +94,8 @@ enum vf_err vf_station_clock_load(struct vf_station *st, struct vf_why *why);
 enum vf_err vf_station_clock_save(struct vf_station *st, struct vf_why *why);
 /* A grant that was verified: raises the cap, and takes its clock-reset when it is newer than the last one taken. */
 void vf_station_clock_grant(struct vf_station *st, const struct vf_grant *g);
+/* Once, when the grants have been loaded: nothing to do unless the clock's file was lost. */
+enum vf_err vf_station_clock_settle(struct vf_station *st, struct vf_why *why);
 int64_t vf_station_highest(struct vf_station *st); /* H now: what destroys goes by this */
 
 /* open.c */
@@ -98,14 +106,16 @@ enum vf_err vf_station_identity_read(const char *path, struct vf_buf *ret, unsig
 enum vf_err vf_station_reload(struct vf_station *st, struct vf_why *why); /* jobs and batches from the store; version up */
 void vf_station_jobs_free(struct vf_station *st);
 bool vf_station_batch_committed(struct vf_station *st, uint64_t batch);
-struct vf_job *vf_job_load(struct vf_station *st, struct vf_txn *txn, struct vf_slice row, struct vf_why *why);
+struct vf_job *vf_job_load(struct vf_station *st, struct vf_txn *txn, struct vf_slice row, const struct vf_job *before,
+                           struct vf_why *why);
 bool vf_station_is_revoked(struct vf_station *st, struct vf_txn *txn, const struct vf_grant_id *id);
 /* Values of the grant that are here; sets each record's items when not NULL. */
 uint64_t vf_station_present(struct vf_station *st, struct vf_txn *txn, const struct vf_grant_file *file, uint8_t *items,
                             uint64_t *ret_named);
 
 /* budget.c */
-enum vf_err vf_job_budget_load(struct vf_station *st, struct vf_job *job, struct vf_why *why);
+/* From the log; from `before` (may be NULL), an earlier load of the same grant, when there is one. */
+enum vf_err vf_job_budget_load(struct vf_station *st, struct vf_job *job, const struct vf_job *before, struct vf_why *why);
 void vf_job_budget_free(struct vf_job *job);
 
 /* bundle.c */
@@ -114,5 +124,9 @@ enum vf_err vf_station_take_bundle(struct vf_station *st, int fd, const char *na
                                    struct vf_why *why);
 /* Mark grants whose every value is here. */
 enum vf_err vf_station_mark_complete(struct vf_station *st, struct vf_why *why);
+
+/* sweep.c */
+/* vf_station_sweep with receive_lock held; in RECEIVE mode, where H is not known, only what was revoked goes. */
+enum vf_err vf_station_sweep_locked(struct vf_station *st, uint64_t *ret_dropped, struct vf_why *why);
 
 #endif

@@ -148,32 +148,34 @@ static bool any_unneeded(struct vf_cursor *cur, struct vf_slice key, struct vf_s
     return s->dropped == 0;
 }
 
+enum vf_err vf_station_sweep_locked(struct vf_station *st, uint64_t *ret_dropped, struct vf_why *why)
+{
+    VF_CLEANUP(sweep_done) struct sweep s = {.st = st, .h = st->mode == VF_STATION_MOUNT ? vf_station_highest(st) : 0};
+    VF_TXN txn = NULL;
+
+    VF_TRY(vf_txn_read(st->store, &txn, why));
+    s.txn = txn;
+    vf_txn_foreach(txn, VF_ST_GRANT, "", 0, sort_grant, &s);
+    if (s.err)
+        return vf_fail(why, s.err, "%s: a stored grant cannot be read; nothing was dropped", st->path);
+    vf_txn_foreach(txn, VF_ST_VALUE, "", 0, any_unneeded, &s);
+    VF_TRY(vf_txn_check(txn, why));
+    vf_txn_reset(txn);
+    if (s.dropped || s.ngone)
+        VF_TRY(vf_store_update(st->store, drop, &s, why));
+    if (s.dropped) {
+        const struct vf_entry e = {.event = VF_EVENT_ERASE, .part = -1, .object = "values that no grant needs", .has_count = true,
+                                   .count = s.dropped, .result = "ok"};
+        VF_TRY(vf_log_commit(st->log, &e, why));
+    }
+    *ret_dropped = s.dropped;
+    return VF_OK;
+}
+
 enum vf_err vf_station_sweep(struct vf_station *st, uint64_t *ret_dropped, struct vf_why *why)
 {
-    VF_CLEANUP(sweep_done) struct sweep s = {.st = st, .h = vf_station_highest(st)};
-    VF_TXN txn = NULL;
-    enum vf_err err = VF_OK;
-
     pthread_mutex_lock(&st->receive_lock);
-    err = vf_txn_read(st->store, &txn, why);
-    if (!err) {
-        s.txn = txn;
-        vf_txn_foreach(txn, VF_ST_GRANT, "", 0, sort_grant, &s);
-        err = s.err ? vf_fail(why, s.err, "%s: a stored grant cannot be read; nothing was dropped", st->path) : vf_txn_check(txn, why);
-    }
-    if (!err)
-        vf_txn_foreach(txn, VF_ST_VALUE, "", 0, any_unneeded, &s);
-    if (txn)
-        vf_txn_reset(txn);
-    if (!err && (s.dropped || s.ngone)) {
-        err = vf_store_update(st->store, drop, &s, why);
-        struct vf_entry e = {.event = VF_EVENT_ERASE, .part = -1, .object = "values that no grant needs", .has_count = true,
-                             .count = s.dropped, .result = "ok"};
-        if (!err && s.dropped)
-            err = vf_log_commit(st->log, &e, why);
-    }
+    enum vf_err err = vf_station_sweep_locked(st, ret_dropped, why);
     pthread_mutex_unlock(&st->receive_lock);
-    if (!err)
-        *ret_dropped = s.dropped;
     return err;
 }
