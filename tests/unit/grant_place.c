@@ -14,7 +14,7 @@
         }                                                                                    \
     } while (0)
 
-void officers_make(const struct place *p, struct vf_vault *v, unsigned n)
+static void make_officers(const struct place *p, struct vf_vault *v, unsigned n, bool photos)
 {
     VF_BUF csv = {0};
 
@@ -27,10 +27,21 @@ void officers_make(const struct place *p, struct vf_vault *v, unsigned n)
         vf_buf_fmt(&csv, "%u,\"Officer \"\"No\"\" %u\",%s,WARRANT,S%06u,1,2026-12-01,2031-12-01,Surname%u,CTC,,\n",
                    10001 + i, i, i % 2 == 0 ? "Constable" : "Sergeant", i, i);
         (void)snprintf(photo, sizeof(photo), "photos/%u.jpg", 10001 + i);
-        put_photo(p, photo, i);
+        if (photos)
+            put_photo(p, photo, i);
     }
     MUST(vf_buf_cstr(&csv) != NULL);
-    import_csv(v, p, vf_buf_cstr(&csv), "photos", VF_OK, NULL);
+    import_csv(v, p, vf_buf_cstr(&csv), photos ? "photos" : NULL, VF_OK, NULL);
+}
+
+void officers_make(const struct place *p, struct vf_vault *v, unsigned n)
+{
+    make_officers(p, v, n, true);
+}
+
+void officers_without_photos(const struct place *p, struct vf_vault *v, unsigned n)
+{
+    make_officers(p, v, n, false);
 }
 
 struct vf_ref officer(struct vf_vault *v, unsigned i)

@@ -2,6 +2,8 @@
 /* Issuing: who may get what of whom, and that the device then has exactly that. */
 #include "grant_place.h"
 
+#include "fakeclock.h"
+
 #define CARD vf_field_set_card_print()
 
 static struct place p;
@@ -426,6 +428,75 @@ static void incomplete_records(void **state)
     close_vault(v);
 }
 
+static void count_progress(void *user, uint64_t done, uint64_t total)
+{
+    uint64_t *last = user;
+
+    if (done < last[0] || done > total)
+        abort();
+    last[0] = done;
+    last[1] = total;
+}
+
+/* Two of the granted values are gone: the first in the order of refs is named, whichever thread met its own first. */
+static void first_failure(struct vf_vault *v, const struct issued *i)
+{
+    struct vf_renew_options opt = {.no_handin = true};
+    struct vf_ref early, late;
+    struct vf_grant_id id;
+    VF_BUF out = {0};
+    char says[32];
+
+    fake_clock_pass(40 * VF_DAY_US); /* nothing keeps old values any more */
+    vf_manifest_ref(&i->f.manifest, 333, &early);
+    vf_manifest_ref(&i->f.manifest, 900, &late);
+    set_text(v, &late, VF_FIELD_RANK, "Inspector");
+    set_text(v, &early, VF_FIELD_RANK, "Inspector");
+    opt.now_us = vf_clock_wall_us();
+    opt.until_us = opt.now_us + VF_DAY_US;
+    vf_buf_init(&out, VF_GRANT_FILE_MAX);
+    assert_int_equal(vf_grant_renew(v, admin[ALICE], &i->f.grant.id, &opt, &id, &out, why), VF_E_REFUSED);
+    (void)snprintf(says, sizeof(says), "%.8s, rank", early.c);
+    assert_non_null(strstr(why->text, says));
+    assert_int_equal(out.len, 0);
+}
+
+/* Enough for several threads. What they make together does not depend on who made what. */
+static void several_threads(void **state)
+{
+    struct place many;
+    struct bureau far;
+    struct issued i;
+    struct vf_export_report sent = {0};
+    char path[400];
+    uint64_t last[2] = {0};
+
+    (void)state;
+    place_make(&many, 1, 1);
+    const char *paths[] = {place_path(&many, "many.bundle", path)};
+    struct vf_vault *v = open_as(&many, VF_VAULT_WRITE, ALICE);
+    officers_without_photos(&many, v, 1000);
+    bureau_make(&many, vf_vault_id_get(v), "bureau-7", &far);
+    struct vf_issue_options opt = options_for(&far, "many", CARD);
+    opt.allow_incomplete = true;
+    opt.progress = count_progress;
+    opt.user = last;
+    issue(v, ALICE, &opt, &i);
+    assert_int_equal(i.report.missing_photos, 1000);
+    assert_int_equal(i.report.incomplete, 1000);
+    assert_int_equal(last[0], 1000);
+    assert_int_equal(last[1], 1000);
+    OK(vf_grant_rederive(v, &i.f, why));
+    OK(try_export(v, &i, false, path, &sent));
+    assert_int_equal(sent.values, 8000);
+    bureau_reads(&far, v, &i, paths, 1);
+    first_failure(v, &i);
+    issued_done(&i);
+    bureau_done(&far);
+    close_vault(v);
+    place_done(&many);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -441,6 +512,7 @@ int main(void)
         cmocka_unit_test(protects),
         cmocka_unit_test(leavers),
         cmocka_unit_test(incomplete_records),
+        cmocka_unit_test(several_threads),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
