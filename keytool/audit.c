@@ -125,11 +125,12 @@ static json_t *verdict_json(const struct vf_verdict *d)
         (void)json_array_append_new(findings, json_string(d->findings[i]));
     for (size_t i = 0; i < d->nnotes; i++)
         (void)json_array_append_new(notes, json_string(d->notes[i]));
-    json_t *doc = json_pack("{s:b,s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "good", (int)d->good, "kind",
-                            kind_text(d->origin.kind), "owner", d->origin.owner, "log_id", id, "origin_checked", (int)d->origin_checked,
-                            "entries", (json_int_t)d->entries, "sealed", (json_int_t)d->sealed, "checkpoints", (json_int_t)d->checkpoints,
-                            "recoveries", (json_int_t)d->recoveries, "gaps", (json_int_t)d->gaps, "lost", (json_int_t)d->lost,
-                            "clock_steps", (json_int_t)d->clock_steps, "torn_bytes", (json_int_t)d->torn_bytes);
+    json_t *doc =
+        json_pack("{s:b,s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "good", (int)d->good, "kind",
+                  kind_text(d->origin.kind), "owner", d->origin.owner, "log_id", id, "origin_checked",
+                  (int)d->origin_checked, "entries", (json_int_t)d->entries, "sealed", (json_int_t)d->sealed, "checkpoints",
+                  (json_int_t)d->checkpoints, "recoveries", (json_int_t)d->recoveries, "gaps", (json_int_t)d->gaps, "lost",
+                  (json_int_t)d->lost, "clock_steps", (json_int_t)d->clock_steps, "torn_bytes", (json_int_t)d->torn_bytes);
     (void)json_object_set_new(doc, "first", d->entries ? kt_json_time(d->first_us) : json_null());
     (void)json_object_set_new(doc, "last", d->entries ? kt_json_time(d->last_us) : json_null());
     (void)json_object_set_new(doc, "sealed_until", d->sealed ? kt_json_time(d->sealed_until_us) : json_null());
@@ -146,7 +147,7 @@ static void print_verdict(const struct vf_verdict *d, const struct against *g)
     vf_time_format_person(d->sealed_until_us, sealed, sizeof(sealed));
     (void)printf("log          of the %s %s\n", kind_text(d->origin.kind), d->origin.owner[0] ? d->origin.owner : "?");
     (void)printf("origin       %s\n", d->origin_checked ? "signed by its owner, as known to the force"
-                                                       : "its signer was NOT checked (--enrol or --vault does that)");
+                                                        : "its signer was NOT checked (--enrol or --vault does that)");
     (void)printf("entries      %llu", (unsigned long long)d->entries);
     if (d->entries)
         (void)printf(", from %s to %s", first, last);
@@ -157,14 +158,16 @@ static void print_verdict(const struct vf_verdict *d, const struct against *g)
     if (g->n && d->good)
         (void)printf("held         %zu checkpoint%s from elsewhere: contained in it\n", g->n, g->n == 1 ? "" : "s");
     if (d->recoveries || d->gaps || d->clock_steps)
-        (void)printf("worth a look %llu recoveries after a crash, %llu gaps (%llu entries lost or refused), %llu clock steps\n",
-                     (unsigned long long)d->recoveries, (unsigned long long)d->gaps, (unsigned long long)d->lost,
-                     (unsigned long long)d->clock_steps);
+        (void)printf(
+            "worth a look %llu recoveries after a crash, %llu gaps (%llu entries lost or refused), %llu clock steps\n",
+            (unsigned long long)d->recoveries, (unsigned long long)d->gaps, (unsigned long long)d->lost,
+            (unsigned long long)d->clock_steps);
     for (size_t i = 0; i < d->nnotes; i++)
         (void)printf("note         %s\n", d->notes[i]);
     for (size_t i = 0; i < d->nfindings; i++)
         (void)printf("FOUND        %s\n", d->findings[i]);
-    (void)printf("%s\n", !d->good ? "NOT GOOD: this log was damaged or changed" : "Good: nothing was changed, removed or put in");
+    (void)printf("%s\n",
+                 !d->good ? "NOT GOOD: this log was damaged or changed" : "Good: nothing was changed, removed or put in");
 }
 
 static enum vf_err verify_against(const struct kt_args *a, struct against *g, struct vf_why *why)

@@ -8,8 +8,8 @@
 
 /* --------------------------------------------------------------------------------------------------------------- export */
 
-static enum vf_err export_to(const struct kt_args *a, struct vf_vault *v, const struct vf_grant_file *file, struct vf_newfile *out,
-                             struct vf_export_report *r, struct vf_why *why)
+static enum vf_err export_to(const struct kt_args *a, struct vf_vault *v, const struct vf_grant_file *file,
+                             struct vf_newfile *out, struct vf_export_report *r, struct vf_why *why)
 {
     struct kt_progress p = {.what = "Writing", .unit = "bytes"};
     enum vf_err err = vf_bundle_export(v, file, kt_has(a, KT_ALL), out->fd, kt_progress_show, &p, r, why);
@@ -36,12 +36,13 @@ static enum vf_err bundle_export(const struct kt_args *a, struct vf_why *why)
     if (err)
         return err;
     if (kt_has(a, KT_JSON))
-        return kt_print_json(json_pack("{s:s,s:I,s:I,s:I}", "file", path, "values", (json_int_t)r.values, "bytes", (json_int_t)r.bytes,
-                                       "already_sent", (json_int_t)r.already_sent),
+        return kt_print_json(json_pack("{s:s,s:I,s:I,s:I}", "file", path, "values", (json_int_t)r.values, "bytes",
+                                       (json_int_t)r.bytes, "already_sent", (json_int_t)r.already_sent),
                              why);
     (void)printf("%s: %llu values, %.1f MB", path, (unsigned long long)r.values, (double)r.bytes / 1e6);
     if (r.already_sent)
-        (void)printf("; %llu were sent to %s before (--all sends them again)", (unsigned long long)r.already_sent, file.grant.recipient);
+        (void)printf("; %llu were sent to %s before (--all sends them again)", (unsigned long long)r.already_sent,
+                     file.grant.recipient);
     (void)printf("\n");
     kt_say("Send it with %s: it holds ciphertext only.", kt_get(a, KT_GRANT));
     return VF_OK;
@@ -75,11 +76,11 @@ static enum vf_err bundle_verify(const struct kt_args *a, struct vf_why *why)
     VF_TRY(vf_bundle_verify(&file, fd, path, &values, why));
     uint64_t named = values_named(&file.manifest);
     if (kt_has(a, KT_JSON))
-        return kt_print_json(json_pack("{s:s#,s:I,s:I}", "grant", file.grant.id.c, VF_GRANT_ID_LEN, "values", (json_int_t)values,
-                                       "named_by_grant", (json_int_t)named),
+        return kt_print_json(json_pack("{s:s#,s:I,s:I}", "grant", file.grant.id.c, VF_GRANT_ID_LEN, "values",
+                                       (json_int_t)values, "named_by_grant", (json_int_t)named),
                              why);
-    (void)printf("%s: %llu values, each as grant %.16s says; the grant names %llu\n", path, (unsigned long long)values, file.grant.id.c,
-                 (unsigned long long)named);
+    (void)printf("%s: %llu values, each as grant %.16s says; the grant names %llu\n", path, (unsigned long long)values,
+                 file.grant.id.c, (unsigned long long)named);
     kt_say("The grant's own signatures: grant verify --policy.");
     return VF_OK;
 }
@@ -117,11 +118,12 @@ static enum vf_err counts_json(const struct vf_bundle_reader *reader, struct cou
     json_t *fields = json_object();
     for (unsigned f = 1; f < VF_FIELD_COUNT; f++)
         if (c->values[f])
-            (void)json_object_set_new(fields, vf_field_info(f)->name,
-                                      json_pack("{s:I,s:I}", "values", (json_int_t)c->values[f], "bytes", (json_int_t)c->bytes[f]));
+            (void)json_object_set_new(
+                fields, vf_field_info(f)->name,
+                json_pack("{s:I,s:I}", "values", (json_int_t)c->values[f], "bytes", (json_int_t)c->bytes[f]));
     return kt_print_json(json_pack("{s:o,s:I,s:I,s:I,s:o,s:o}", "vault", kt_json_hex(vault->b, sizeof(vault->b)), "values",
-                                   (json_int_t)vf_bundle_count(reader), "bytes", (json_int_t)vf_bundle_bytes(reader), "records",
-                                   (json_int_t)c->records, "fields", fields, "refs", c->refs),
+                                   (json_int_t)vf_bundle_count(reader), "bytes", (json_int_t)vf_bundle_bytes(reader),
+                                   "records", (json_int_t)c->records, "fields", fields, "refs", c->refs),
                          why);
 }
 
@@ -153,7 +155,8 @@ static enum vf_err bundle_show(const struct kt_args *a, struct vf_why *why)
 const struct kt_verb kt_bundle_verbs[] = {
     {"bundle", "export", "VAULT", 1, 1,
      KT_BIT(GRANT) | KT_BIT(ALL) | KT_BIT(OUTPUT) | KT_BIT(FORCE) | KT_BIT(JSON) | KT_BIT(KEY) | PASS,
-     KT_BIT(GRANT) | KT_BIT(OUTPUT) | KT_BIT(KEY), true, "Write the ciphertext that a grant's device was not yet sent", bundle_export},
+     KT_BIT(GRANT) | KT_BIT(OUTPUT) | KT_BIT(KEY), true, "Write the ciphertext that a grant's device was not yet sent",
+     bundle_export},
     {"bundle", "verify", "OUT.bundle", 1, 1, KT_BIT(GRANT) | KT_BIT(JSON), KT_BIT(GRANT), false,
      "Check that every value of a bundle is what a grant names", bundle_verify},
     {"bundle", "show", "FILE", 1, 1, KT_BIT(JSON), 0, false, "Show how much of what a bundle holds", bundle_show},

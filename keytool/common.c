@@ -120,9 +120,9 @@ enum vf_err kt_new_passphrase(const struct kt_args *a, const char *what, struct 
     *ret = NULL;
     if (kt_has(a, KT_NO_PASSPHRASE))
         return VF_OK;
-    const struct vf_passphrase_source source = {
-        .file = kt_has(a, KT_NEW_PASSPHRASE_FILE) ? kt_get(a, KT_NEW_PASSPHRASE_FILE) : kt_get(a, KT_PASSPHRASE_FILE),
-        .command = kt_get(a, KT_PASSPHRASE_COMMAND)};
+    const struct vf_passphrase_source source = {.file = kt_has(a, KT_NEW_PASSPHRASE_FILE) ? kt_get(a, KT_NEW_PASSPHRASE_FILE)
+                                                                                          : kt_get(a, KT_PASSPHRASE_FILE),
+                                                .command = kt_get(a, KT_PASSPHRASE_COMMAND)};
     struct vf_passphrase *pass = vf_secret_new(sizeof(*pass));
     if (!pass)
         return vf_fail(why, VF_E_LOCKED_MEMORY, "no locked memory left for a passphrase");
@@ -155,7 +155,8 @@ enum vf_err kt_vault_close(struct vf_vault *v, enum vf_err err, struct vf_why *w
 
 /* ------------------------------------------------------------------------------------------------------------ arguments */
 
-enum vf_err kt_output_write(const struct kt_args *a, const char *path, const struct vf_buf *data, mode_t mode, struct vf_why *why)
+enum vf_err kt_output_write(const struct kt_args *a, const char *path, const struct vf_buf *data, mode_t mode,
+                            struct vf_why *why)
 {
     VF_TRY(vf_buf_check(data, path, why));
     return vf_file_write(path, data->data, data->len, mode, kt_has(a, KT_FORCE), why);
@@ -190,7 +191,10 @@ enum vf_err kt_selection(const struct kt_args *a, bool for_grant, struct vf_sele
                          struct vf_why *why)
 {
     const struct kt_value *w = &a->opt[KT_WHERE];
-    *ret = (struct vf_selection){.list_path = kt_get(a, KT_LIST), .where = where, .nwhere = w->n, .for_grant = for_grant,
+    *ret = (struct vf_selection){.list_path = kt_get(a, KT_LIST),
+                                 .where = where,
+                                 .nwhere = w->n,
+                                 .for_grant = for_grant,
                                  .include_protected = kt_has(a, KT_INCLUDE_PROTECTED)};
     for (size_t i = 0; i < w->n; i++) {
         const char *equals = strchr(w->v[i], '=');

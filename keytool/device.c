@@ -24,11 +24,11 @@ static enum vf_err list_one(void *user, const struct vf_device_item *item, struc
     vf_fingerprint_text(&hash, words);
     vf_hex(item->enrol.id.b, VF_HASH_LEN, hex);
     if (l->list) {
-        (void)json_array_append_new(
-            l->list, json_pack("{s:s,s:s,s:s,s:b,s:o,s:o,s:I}", "name", item->enrol.name, "fingerprint", words, "enrolment", hex, "revoked",
-                               (int)item->revoked, "enrolled", kt_json_time(item->enrol.created_us), "handed_in",
-                               item->handin_us ? kt_json_time(item->handin_us) : json_null(), "handed_in_entries",
-                               (json_int_t)item->handin_size));
+        (void)json_array_append_new(l->list, json_pack("{s:s,s:s,s:s,s:b,s:o,s:o,s:I}", "name", item->enrol.name,
+                                                       "fingerprint", words, "enrolment", hex, "revoked", (int)item->revoked,
+                                                       "enrolled", kt_json_time(item->enrol.created_us), "handed_in",
+                                                       item->handin_us ? kt_json_time(item->handin_us) : json_null(),
+                                                       "handed_in_entries", (json_int_t)item->handin_size));
         return VF_OK;
     }
     if (item->handin_us)
@@ -77,7 +77,8 @@ static enum vf_err device_revoke(const struct kt_args *a, struct vf_why *why)
     err = kt_vault_close(v, err, why);
     v = NULL;
     if (!err)
-        kt_say("%s gets no further grant. The station learns of it from %s (station receive): send it now. What it has of offline "
+        kt_say("%s gets no further grant. The station learns of it from %s (station receive): send it now. What it has of "
+               "offline "
                "grants stays readable for whoever keeps the station from receiving it, until they end.",
                name, path);
     return err;
@@ -90,16 +91,18 @@ static enum vf_err print_handin(const struct kt_args *a, const struct vf_verdict
     if (kt_has(a, KT_JSON))
         return kt_print_json(json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:s?}", "device", d->origin.owner, "entries",
                                        (json_int_t)d->sealed, "checkpoints", (json_int_t)d->checkpoints, "recoveries",
-                                       (json_int_t)d->recoveries, "gaps", (json_int_t)d->gaps, "lost", (json_int_t)d->lost, "clock_steps",
-                                       (json_int_t)d->clock_steps, "until", kt_json_time(d->sealed_until_us), "receipt", receipt),
+                                       (json_int_t)d->recoveries, "gaps", (json_int_t)d->gaps, "lost", (json_int_t)d->lost,
+                                       "clock_steps", (json_int_t)d->clock_steps, "until", kt_json_time(d->sealed_until_us),
+                                       "receipt", receipt),
                              why);
     char until[64];
     vf_time_format_person(d->sealed_until_us, until, sizeof(until));
-    (void)printf("log of %s: %llu entries until %s, genuine and whole; kept in the vault\n", d->origin.owner, (unsigned long long)d->sealed,
-                 until);
+    (void)printf("log of %s: %llu entries until %s, genuine and whole; kept in the vault\n", d->origin.owner,
+                 (unsigned long long)d->sealed, until);
     if (d->recoveries || d->gaps || d->clock_steps)
-        (void)printf("worth a look: %llu recoveries, %llu gaps (%llu entries lost), %llu clock steps\n", (unsigned long long)d->recoveries,
-                     (unsigned long long)d->gaps, (unsigned long long)d->lost, (unsigned long long)d->clock_steps);
+        (void)printf("worth a look: %llu recoveries, %llu gaps (%llu entries lost), %llu clock steps\n",
+                     (unsigned long long)d->recoveries, (unsigned long long)d->gaps, (unsigned long long)d->lost,
+                     (unsigned long long)d->clock_steps);
     if (receipt)
         kt_say("Wrote the receipt %s: send it to the station (station receive).", receipt);
     return VF_OK;
@@ -129,8 +132,9 @@ static enum vf_err device_handin(const struct kt_args *a, struct vf_why *why)
 const struct kt_verb kt_device_verbs[] = {
     {"device", "list", "VAULT", 1, 1, KT_BIT(JSON), 0, false, "List the devices that grants were issued to", device_list},
     {"device", "revoke", "NAME VAULT", 2, 2, KT_BIT(REASON) | KT_BIT(OUTPUT) | KT_BIT(FORCE) | KT_BIT(KEY) | PASS,
-     KT_BIT(REASON) | KT_BIT(OUTPUT) | KT_BIT(KEY), true, "Take back all that a device was granted, for good", device_revoke},
-    {"device", "handin", "FILE.log VAULT", 2, 2, KT_BIT(OUTPUT) | KT_BIT(FORCE) | KT_BIT(JSON) | KT_BIT(KEY) | PASS, KT_BIT(KEY), true,
-     "Take in the log that a device handed in, and write a receipt", device_handin},
+     KT_BIT(REASON) | KT_BIT(OUTPUT) | KT_BIT(KEY), true, "Take back all that a device was granted, for good",
+     device_revoke},
+    {"device", "handin", "FILE.log VAULT", 2, 2, KT_BIT(OUTPUT) | KT_BIT(FORCE) | KT_BIT(JSON) | KT_BIT(KEY) | PASS,
+     KT_BIT(KEY), true, "Take in the log that a device handed in, and write a receipt", device_handin},
     {0},
 };

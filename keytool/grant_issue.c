@@ -37,10 +37,11 @@ enum vf_err kt_grant_next(const struct kt_args *a, const struct vf_buf *bytes, c
     else
         kt_say("%s has all its signatures (%zu of %u).", path, count, policy->threshold);
     if (renewal || file.grant.renews)
-        kt_say("%s %s to the station (station receive); no values have to be sent again.", count < policy->threshold ? "Then send" : "Send",
-               path);
+        kt_say("%s %s to the station (station receive); no values have to be sent again.",
+               count < policy->threshold ? "Then send" : "Send", path);
     else
-        kt_say("%s:\n  %s bundle export --grant %s --key YOURS.key -o %.16s.bundle %s\nand send both files to the station (station receive).",
+        kt_say("%s:\n  %s bundle export --grant %s --key YOURS.key -o %.16s.bundle %s\nand send both files to the station "
+               "(station receive).",
                count < policy->threshold ? "Then" : "Next", a->program, path, file.grant.id.c, vault ? vault : "VAULT");
     return VF_OK;
 }
@@ -132,9 +133,10 @@ static void print_report(const struct vf_issue_options *opt, const struct vf_iss
         (void)printf("grant      %.16s\n", id->c);
     else
         (void)printf("Would grant:\n");
-    (void)printf("job        %s\nto         %s\ndevice     %s\nrecords    %llu\nfields     %s\nfrom       %s\nuntil      %s\nends       %s\n",
-                 opt->job, opt->to->name, device, (unsigned long long)r->records, vf_buf_cstr(&fields) ? vf_buf_cstr(&fields) : "?", from,
-                 until, vf_grant_ends_text(&shown));
+    (void)printf("job        %s\nto         %s\ndevice     %s\nrecords    %llu\nfields     %s\nfrom       %s\nuntil      "
+                 "%s\nends       %s\n",
+                 opt->job, opt->to->name, device, (unsigned long long)r->records,
+                 vf_buf_cstr(&fields) ? vf_buf_cstr(&fields) : "?", from, until, vf_grant_ends_text(&shown));
     if (opt->budget)
         (void)printf("budget     %llu different records\n", (unsigned long long)opt->budget);
     print_missing(r);
@@ -142,7 +144,8 @@ static void print_report(const struct vf_issue_options *opt, const struct vf_iss
         (void)printf("left out   %llu protected, %llu leavers\n", (unsigned long long)r->left_protected,
                      (unsigned long long)r->left_leavers);
     if (r->protected_in || r->leavers)
-        (void)printf("in by list %llu protected, %llu leavers\n", (unsigned long long)r->protected_in, (unsigned long long)r->leavers);
+        (void)printf("in by list %llu protected, %llu leavers\n", (unsigned long long)r->protected_in,
+                     (unsigned long long)r->leavers);
     (void)printf("to send    %.1f MB\n", (double)r->bytes_to_send / 1e6);
 }
 
@@ -157,12 +160,13 @@ static json_t *report_json(const struct vf_issue_options *opt, const struct vf_i
     vf_identity_fingerprint(&opt->to->device, &hash);
     vf_fingerprint_text(&hash, device);
     return json_pack("{s:o,s:s,s:s,s:s,s:I,s:o,s:o,s:o,s:s,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "id",
-                     id ? json_stringn(id->c, VF_GRANT_ID_LEN) : json_null(), "job", opt->job, "recipient", opt->to->name, "device", device,
-                     "records", (json_int_t)r->records, "fields", kt_json_fields(opt->fields), "from", kt_json_time(opt->from_us), "until",
-                     kt_json_time(opt->until_us), "ends", vf_grant_ends_text(&shown), "incomplete", refs, "missing_photos",
-                     (json_int_t)r->missing_photos, "left_out_protected", (json_int_t)r->left_protected, "left_out_leavers",
-                     (json_int_t)r->left_leavers, "protected", (json_int_t)r->protected_in, "leavers", (json_int_t)r->leavers,
-                     "bytes_to_send", (json_int_t)r->bytes_to_send);
+                     id ? json_stringn(id->c, VF_GRANT_ID_LEN) : json_null(), "job", opt->job, "recipient", opt->to->name,
+                     "device", device, "records", (json_int_t)r->records, "fields", kt_json_fields(opt->fields), "from",
+                     kt_json_time(opt->from_us), "until", kt_json_time(opt->until_us), "ends", vf_grant_ends_text(&shown),
+                     "incomplete", refs, "missing_photos", (json_int_t)r->missing_photos, "left_out_protected",
+                     (json_int_t)r->left_protected, "left_out_leavers", (json_int_t)r->left_leavers, "protected",
+                     (json_int_t)r->protected_in, "leavers", (json_int_t)r->leavers, "bytes_to_send",
+                     (json_int_t)r->bytes_to_send);
 }
 
 static enum vf_err issue_with(const struct kt_args *a, struct issuing *is, struct vf_vault *v, const struct vf_identity *id,
@@ -222,8 +226,8 @@ static enum vf_err grant_id_arg(const struct kt_args *a, struct vf_grant_id *ret
     return VF_OK;
 }
 
-static enum vf_err renew_with(const struct kt_args *a, struct vf_vault *v, const struct vf_identity *id, const struct vf_grant_id *old,
-                              int64_t until_us, struct vf_why *why)
+static enum vf_err renew_with(const struct kt_args *a, struct vf_vault *v, const struct vf_identity *id,
+                              const struct vf_grant_id *old, int64_t until_us, struct vf_why *why)
 {
     const struct vf_renew_options opt = {.now_us = vf_clock_wall_us(),
                                          .until_us = until_us,
@@ -291,7 +295,8 @@ enum vf_err kt_grant_revoke(const struct kt_args *a, struct vf_why *why)
     err = kt_vault_close(v, err, why);
     v = NULL;
     if (!err)
-        kt_say("Grant %.16s is revoked in the vault. The station learns of it from %s (station receive): send it now. An offline grant "
+        kt_say("Grant %.16s is revoked in the vault. The station learns of it from %s (station receive): send it now. An "
+               "offline grant "
                "stays readable for whoever keeps the station from receiving it, until its end.",
                grant.c, kt_get(a, KT_OUTPUT));
     return err;

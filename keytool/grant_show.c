@@ -21,7 +21,8 @@ void kt_grant_print(const struct vf_grant *g)
     (void)printf("grant      %.16s%s\n", g->id.c, g->clock_reset ? " (lets the station's clock go back, once)" : "");
     if (g->renews)
         (void)printf("renews     %.16s\n", g->renewed.c);
-    (void)printf("force      %s\njob        %s\nto         %s\npurpose    %s\n", g->force_name, g->job, g->recipient, g->purpose);
+    (void)printf("force      %s\njob        %s\nto         %s\npurpose    %s\n", g->force_name, g->job, g->recipient,
+                 g->purpose);
     (void)printf("records    %u\nfields     %s\n", g->records, vf_buf_cstr(&fields) ? vf_buf_cstr(&fields) : "?");
     person_time("issued", g->issued_us);
     person_time("from", g->from_us);
@@ -34,10 +35,11 @@ void kt_grant_print(const struct vf_grant *g)
 
 json_t *kt_grant_json(const struct vf_grant *g)
 {
-    json_t *doc = json_pack("{s:s#,s:s,s:o,s:i,s:s,s:s,s:o,s:s,s:s,s:i,s:o}", "id", g->id.c, VF_GRANT_ID_LEN, "force", g->force_name,
-                            "vault", kt_json_hex(g->vault.b, sizeof(g->vault.b)), "policy_version", (int)g->policy_version, "job", g->job,
-                            "recipient", g->recipient, "enrolment", kt_json_hex(g->enrolment.b, VF_HASH_LEN), "purpose", g->purpose,
-                            "issuer", g->issuer, "records", (int)g->records, "fields", kt_json_fields(g->fields));
+    json_t *doc =
+        json_pack("{s:s#,s:s,s:o,s:i,s:s,s:s,s:o,s:s,s:s,s:i,s:o}", "id", g->id.c, VF_GRANT_ID_LEN, "force", g->force_name,
+                  "vault", kt_json_hex(g->vault.b, sizeof(g->vault.b)), "policy_version", (int)g->policy_version, "job",
+                  g->job, "recipient", g->recipient, "enrolment", kt_json_hex(g->enrolment.b, VF_HASH_LEN), "purpose",
+                  g->purpose, "issuer", g->issuer, "records", (int)g->records, "fields", kt_json_fields(g->fields));
     if (!doc)
         return NULL;
     (void)json_object_set_new(doc, "renews", g->renews ? json_stringn(g->renewed.c, VF_GRANT_ID_LEN) : json_null());
@@ -52,8 +54,8 @@ json_t *kt_grant_json(const struct vf_grant *g)
     return doc;
 }
 
-enum vf_err kt_grant_signatures(const struct vf_note *note, const struct vf_policy *policy, size_t *ret_count, char *names, size_t size,
-                                struct vf_why *why)
+enum vf_err kt_grant_signatures(const struct vf_note *note, const struct vf_policy *policy, size_t *ret_count, char *names,
+                                size_t size, struct vf_why *why)
 {
     struct vf_note_key keys[VF_ADMINS_MAX];
     bool signed_by[VF_ADMINS_MAX] = {false};
@@ -87,8 +89,7 @@ static void print_signers(const struct vf_note *note)
     size_t i;
     json_t *name;
     (void)printf("signed by ");
-    json_array_foreach(names, i, name)
-        (void)printf("%s %s", i ? "," : "", json_string_value(name));
+    json_array_foreach(names, i, name)(void) printf("%s %s", i ? "," : "", json_string_value(name));
     (void)printf("%s (not checked)\n", json_array_size(names) ? "" : " nobody");
     json_decref(names);
 }
@@ -172,7 +173,8 @@ enum vf_err kt_grant_verify(const struct kt_args *a, struct vf_why *why)
     if (kt_has(a, KT_JSON)) {
         VF_TRY(kt_print_json(judged_json(&file, &j), why));
     } else {
-        (void)printf("%s: grant %.16s, %u records; its parts are what its text says\n", a->argv[0], file.grant.id.c, file.grant.records);
+        (void)printf("%s: grant %.16s, %u records; its parts are what its text says\n", a->argv[0], file.grant.id.c,
+                     file.grant.records);
         if (!j.with_policy)
             (void)printf("Signatures were NOT checked: --policy force.policy does that\n");
         else if (!j.signed_err)
@@ -223,7 +225,8 @@ static enum vf_err list_one(void *user, const struct vf_grant_item *item, struct
     char until[VF_TIME_LEN + 1];
     vf_time_format(item->grant.until_us, until);
     if (l->n++ == 0)
-        (void)printf("%-16s  %-20s %-20s %7s  %-20s  %-8s %s\n", "grant", "job", "device", "records", "until", "state", "signatures");
+        (void)printf("%-16s  %-20s %-20s %7s  %-20s  %-8s %s\n", "grant", "job", "device", "records", "until", "state",
+                     "signatures");
     (void)printf("%.16s  %-20s %-20s %7u  %s  %-8s %zu of %u\n", item->grant.id.c, item->grant.job, item->device_name,
                  item->grant.records, until, state_of(item, l), item->signatures, l->threshold);
     return VF_OK;

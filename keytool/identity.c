@@ -25,13 +25,14 @@ static enum vf_err print_identity_json(const struct vf_identity_pub *pub, const 
     vf_identity_fingerprint(pub, &hash);
     vf_fingerprint_text(&hash, text);
     const char *public_line = vf_buf_cstr(&line);
-    return kt_print_json(json_pack("{s:s,s:s,s:s,s:s,s:b,s:s}", "role", vf_role_text(pub->role), "name", pub->name, "fingerprint", text,
-                                   "file", kind, "passphrase", locked, "public", public_line ? public_line : ""),
+    return kt_print_json(json_pack("{s:s,s:s,s:s,s:s,s:b,s:s}", "role", vf_role_text(pub->role), "name", pub->name,
+                                   "fingerprint", text, "file", kind, "passphrase", locked, "public",
+                                   public_line ? public_line : ""),
                          why);
 }
 
-static enum vf_err write_pair(const struct kt_args *a, const char *path, const struct vf_identity *id, const struct vf_passphrase *pass,
-                              struct vf_why *why)
+static enum vf_err write_pair(const struct kt_args *a, const char *path, const struct vf_identity *id,
+                              const struct vf_passphrase *pass, struct vf_why *why)
 {
     VF_BUF secret, line, pub_path;
     vf_buf_init(&secret, VF_IDENTITY_FILE_MAX);
@@ -73,7 +74,8 @@ static enum vf_err identity_new(const struct kt_args *a, struct vf_why *why)
 }
 
 /* A .pub file is one line of text; anything else is a secret file. */
-static enum vf_err read_either(const char *path, struct vf_identity_pub *ret, bool *ret_secret, bool *ret_locked, struct vf_why *why)
+static enum vf_err read_either(const char *path, struct vf_identity_pub *ret, bool *ret_secret, bool *ret_locked,
+                               struct vf_why *why)
 {
     VF_BUF data = {0};
     VF_TRY(vf_file_read(path, VF_IDENTITY_FILE_MAX, &data, why));
@@ -93,7 +95,9 @@ static enum vf_err identity_show(const struct kt_args *a, struct vf_why *why)
     if (kt_has(a, KT_JSON))
         return print_identity_json(&pub, secret ? "secret" : "public", locked, why);
     print_identity(&pub);
-    (void)printf("%s\n", !secret ? "public file" : locked ? "secret file, with a passphrase" : "secret file, WITHOUT a passphrase");
+    (void)printf("%s\n", !secret  ? "public file"
+                         : locked ? "secret file, with a passphrase"
+                                  : "secret file, WITHOUT a passphrase");
     return VF_OK;
 }
 
@@ -124,8 +128,8 @@ static enum vf_err identity_passphrase(const struct kt_args *a, struct vf_why *w
 const struct kt_verb kt_identity_verbs[] = {
     {"identity", "new", "FILE", 1, 1, KT_BIT(ROLE) | KT_BIT(NAME) | KT_BIT(NO_PASSPHRASE) | KT_BIT(FORCE) | PASS,
      KT_BIT(ROLE) | KT_BIT(NAME), true, "Make the keys of an admin or a desk: FILE, secret, and FILE.pub", identity_new},
-    {"identity", "show", "FILE|FILE.pub", 1, 1, KT_BIT(JSON), 0, false, "Show whose keys a file holds, and their fingerprint",
-     identity_show},
+    {"identity", "show", "FILE|FILE.pub", 1, 1, KT_BIT(JSON), 0, false,
+     "Show whose keys a file holds, and their fingerprint", identity_show},
     {"identity", "passphrase", "FILE", 1, 1, KT_BIT(NO_PASSPHRASE) | KT_BIT(NEW_PASSPHRASE_FILE) | PASS, 0, true,
      "Change the passphrase of a secret file", identity_passphrase},
     {0},

@@ -13,67 +13,67 @@
 /* ------------------------------------------------------------------------------------------------------------- options */
 
 /* Every option of every verb: enumerator, name, argument as help shows it (NULL: a switch), repeatable, one line of help. */
-#define KT_OPTIONS(X)                                                                                                         \
-    X(ADD_ADMIN, "add-admin", "F.pub", true, "public file of an admin to add")                                                \
-    X(ADMIN, "admin", "A.pub", true, "public file of an admin; repeat for each")                                              \
-    X(ALL, "all", NULL, false, "everything the grant names, sent before or not")                                              \
-    X(ALLOW_INCOMPLETE, "allow-incomplete", NULL, false, "grant records that lack something a card needs")                    \
-    X(BUDGET, "budget", "N", false, "at most N different records may be opened")                                              \
-    X(CHECK, "check", NULL, false, "only say what would be done")                                                             \
-    X(CHECKPOINT, "checkpoint", "FILE", true, "a checkpoint or receipt that the log must contain")                            \
-    X(CLOCK_RESET, "clock-reset", NULL, false, "lets the station's clock go back to the time of issue, once")                 \
-    X(CSV, "csv", "FILE", false, "the table of records")                                                                      \
-    X(DATE_FORMAT, "date-format", "F", false, "how dates are written in the table, such as DD/MM/YYYY")                       \
-    X(DESK, "desk", "DESK.pub", false, "public file of the key desk")                                                         \
-    X(DESK_URL, "desk-url", "URL", false, "where suppliers reach the key desk")                                               \
-    X(ENROL, "enrol", "D.enrol", false, "the enrolment of the device whose log it is")                                        \
-    X(FIELDS, "fields", "LIST", false, "fields, separated by commas")                                                         \
-    X(FORCE, "force", NULL, false, "overwrite an existing output, or do what was refused as unlikely")                        \
-    X(FORCE_NAME, "force-name", "TEXT", false, "the name of the force")                                                       \
-    X(FROM, "from", "TIME", false, "when it starts; for record verbs: exposed.csv")                                           \
-    X(FULL_SNAPSHOT, "full-snapshot", NULL, false, "whoever is not in the table has left")                                    \
-    X(GRANT, "grant", "FILE", false, "the grant the bundle is for")                                                           \
-    X(HELP, "help", NULL, false, "show this help")                                                                            \
-    X(INCLUDE_PROTECTED, "include-protected", NULL, false, "protected records too, where they are named by ref")              \
-    X(JOB, "job", "JOB", false, "name of the folder the supplier will see")                                                   \
-    X(JSON, "json", NULL, false, "print one JSON document")                                                                   \
-    X(KEY, "key", "FILE", false, "your identity")                                                                             \
-    X(LIST, "list", "FILE", false, "refs or warrant numbers, one a line")                                                     \
-    X(MAP, "map", "FILE", false, "lines \"column = field\" or \"column = ignore\"")                                           \
-    X(MAX_GRANT, "max-grant", "DURATION", false, "the longest a grant may last, such as 31d")                                 \
-    X(NAME, "name", "NAME", false, "its name")                                                                                \
-    X(NO_HANDIN, "no-handin", NULL, false, "renew without a recent log from the device")                                      \
-    X(NO_PASSPHRASE, "no-passphrase", NULL, false, "store the key without a passphrase")                                      \
-    X(OUTPUT, "output", "FILE", false, "where the result goes (also -o)")                                                     \
-    X(PASSPHRASE_COMMAND, "passphrase-command", "CMD", false, "the passphrase is what CMD prints")                            \
-    X(PASSPHRASE_FILE, "passphrase-file", "F", false, "the passphrase is the first line of F")                                \
-    X(NEW_PASSPHRASE_FILE, "new-passphrase-file", "F", false, "the new passphrase is the first line of F")                    \
-    X(PHOTO_FIT, "photo-fit", NULL, false, "scale down photos that are too large")                                            \
-    X(PHOTO_KEY, "photo-key", "FIELD", false, "the field whose value names the photo files (warrant_no)")                     \
-    X(PHOTOS, "photos", "DIR", false, "the folder of photos")                                                                 \
-    X(POLICY, "policy", "P", false, "a policy file of the force")                                                             \
-    X(PREKEYS, "prekeys", "FILE", false, "a batch of the desk's prekeys")                                                     \
-    X(PROFILE, "profile", "PROFILE", false, "card-print: what a card needs")                                                  \
-    X(PURPOSE, "purpose", "TEXT", false, "what the supplier needs them for")                                                  \
-    X(QUIET, "quiet", NULL, false, "no messages, only errors (also -q)")                                                      \
-    X(RANKS, "ranks", "FILE", false, "the force's ranks, one a line")                                                         \
-    X(REASON, "reason", "TEXT", false, "why")                                                                                 \
-    X(REASON_CODE, "reason-code", "CODE", false, "leaver, duplicate, court or other")                                         \
-    X(RECORDS, "records", "all", false, "all records (that are not protected)")                                               \
-    X(REF, "ref", "REF", false, "a record by its ref")                                                                        \
-    X(REFS_OUT, "refs-out", "FILE", false, "write row and ref of what was imported")                                          \
-    X(REJECTS, "rejects", "FILE", false, "write the bad rows, to be mended and imported again")                               \
-    X(RELEASE, "release", "offline|online", false, "how it ends: by software, or by cryptography through the desk")           \
-    X(REMOVE_ADMIN, "remove-admin", "NAME", true, "name of an admin to remove")                                               \
-    X(ROLE, "role", "admin|desk", false, "what the identity is for")                                                          \
-    X(THRESHOLD, "threshold", "K", false, "how many admins must sign")                                                        \
-    X(TO, "to", "D.enrol", false, "the enrolment of the device")                                                              \
-    X(UNTIL, "until", "TIME", false, "when it ends")                                                                          \
-    X(VAULT, "vault", "VAULT", false, "the vault whose log it is")                                                            \
-    X(VERSION, "version", NULL, false, "show the version")                                                                    \
-    X(WARRANT_NO, "warrant-no", "N", false, "a record by its warrant number")                                                 \
-    X(WARRANT_PATTERN, "warrant-pattern", "ERE", false, "what the force's warrant numbers look like")                         \
-    X(WHERE, "where", "FIELD=VALUE", true, "only records with this value; repeat to narrow")                                  \
+#define KT_OPTIONS(X)                                                                                               \
+    X(ADD_ADMIN, "add-admin", "F.pub", true, "public file of an admin to add")                                      \
+    X(ADMIN, "admin", "A.pub", true, "public file of an admin; repeat for each")                                    \
+    X(ALL, "all", NULL, false, "everything the grant names, sent before or not")                                    \
+    X(ALLOW_INCOMPLETE, "allow-incomplete", NULL, false, "grant records that lack something a card needs")          \
+    X(BUDGET, "budget", "N", false, "at most N different records may be opened")                                    \
+    X(CHECK, "check", NULL, false, "only say what would be done")                                                   \
+    X(CHECKPOINT, "checkpoint", "FILE", true, "a checkpoint or receipt that the log must contain")                  \
+    X(CLOCK_RESET, "clock-reset", NULL, false, "lets the station's clock go back to the time of issue, once")       \
+    X(CSV, "csv", "FILE", false, "the table of records")                                                            \
+    X(DATE_FORMAT, "date-format", "F", false, "how dates are written in the table, such as DD/MM/YYYY")             \
+    X(DESK, "desk", "DESK.pub", false, "public file of the key desk")                                               \
+    X(DESK_URL, "desk-url", "URL", false, "where suppliers reach the key desk")                                     \
+    X(ENROL, "enrol", "D.enrol", false, "the enrolment of the device whose log it is")                              \
+    X(FIELDS, "fields", "LIST", false, "fields, separated by commas")                                               \
+    X(FORCE, "force", NULL, false, "overwrite an existing output, or do what was refused as unlikely")              \
+    X(FORCE_NAME, "force-name", "TEXT", false, "the name of the force")                                             \
+    X(FROM, "from", "TIME", false, "when it starts; for record verbs: exposed.csv")                                 \
+    X(FULL_SNAPSHOT, "full-snapshot", NULL, false, "whoever is not in the table has left")                          \
+    X(GRANT, "grant", "FILE", false, "the grant the bundle is for")                                                 \
+    X(HELP, "help", NULL, false, "show this help")                                                                  \
+    X(INCLUDE_PROTECTED, "include-protected", NULL, false, "protected records too, where they are named by ref")    \
+    X(JOB, "job", "JOB", false, "name of the folder the supplier will see")                                         \
+    X(JSON, "json", NULL, false, "print one JSON document")                                                         \
+    X(KEY, "key", "FILE", false, "your identity")                                                                   \
+    X(LIST, "list", "FILE", false, "refs or warrant numbers, one a line")                                           \
+    X(MAP, "map", "FILE", false, "lines \"column = field\" or \"column = ignore\"")                                 \
+    X(MAX_GRANT, "max-grant", "DURATION", false, "the longest a grant may last, such as 31d")                       \
+    X(NAME, "name", "NAME", false, "its name")                                                                      \
+    X(NO_HANDIN, "no-handin", NULL, false, "renew without a recent log from the device")                            \
+    X(NO_PASSPHRASE, "no-passphrase", NULL, false, "store the key without a passphrase")                            \
+    X(OUTPUT, "output", "FILE", false, "where the result goes (also -o)")                                           \
+    X(PASSPHRASE_COMMAND, "passphrase-command", "CMD", false, "the passphrase is what CMD prints")                  \
+    X(PASSPHRASE_FILE, "passphrase-file", "F", false, "the passphrase is the first line of F")                      \
+    X(NEW_PASSPHRASE_FILE, "new-passphrase-file", "F", false, "the new passphrase is the first line of F")          \
+    X(PHOTO_FIT, "photo-fit", NULL, false, "scale down photos that are too large")                                  \
+    X(PHOTO_KEY, "photo-key", "FIELD", false, "the field whose value names the photo files (warrant_no)")           \
+    X(PHOTOS, "photos", "DIR", false, "the folder of photos")                                                       \
+    X(POLICY, "policy", "P", false, "a policy file of the force")                                                   \
+    X(PREKEYS, "prekeys", "FILE", false, "a batch of the desk's prekeys")                                           \
+    X(PROFILE, "profile", "PROFILE", false, "card-print: what a card needs")                                        \
+    X(PURPOSE, "purpose", "TEXT", false, "what the supplier needs them for")                                        \
+    X(QUIET, "quiet", NULL, false, "no messages, only errors (also -q)")                                            \
+    X(RANKS, "ranks", "FILE", false, "the force's ranks, one a line")                                               \
+    X(REASON, "reason", "TEXT", false, "why")                                                                       \
+    X(REASON_CODE, "reason-code", "CODE", false, "leaver, duplicate, court or other")                               \
+    X(RECORDS, "records", "all", false, "all records (that are not protected)")                                     \
+    X(REF, "ref", "REF", false, "a record by its ref")                                                              \
+    X(REFS_OUT, "refs-out", "FILE", false, "write row and ref of what was imported")                                \
+    X(REJECTS, "rejects", "FILE", false, "write the bad rows, to be mended and imported again")                     \
+    X(RELEASE, "release", "offline|online", false, "how it ends: by software, or by cryptography through the desk") \
+    X(REMOVE_ADMIN, "remove-admin", "NAME", true, "name of an admin to remove")                                     \
+    X(ROLE, "role", "admin|desk", false, "what the identity is for")                                                \
+    X(THRESHOLD, "threshold", "K", false, "how many admins must sign")                                              \
+    X(TO, "to", "D.enrol", false, "the enrolment of the device")                                                    \
+    X(UNTIL, "until", "TIME", false, "when it ends")                                                                \
+    X(VAULT, "vault", "VAULT", false, "the vault whose log it is")                                                  \
+    X(VERSION, "version", NULL, false, "show the version")                                                          \
+    X(WARRANT_NO, "warrant-no", "N", false, "a record by its warrant number")                                       \
+    X(WARRANT_PATTERN, "warrant-pattern", "ERE", false, "what the force's warrant numbers look like")               \
+    X(WHERE, "where", "FIELD=VALUE", true, "only records with this value; repeat to narrow")                        \
     X(YES, "yes", NULL, false, "do not ask")
 
 enum kt_option_id {
@@ -94,7 +94,7 @@ struct kt_value {
 struct kt_args { /* borrowed from argv */
     struct kt_value opt[KT_OPTION_COUNT];
     int argc;
-    char **argv; /* what is left after the options */
+    char **argv;         /* what is left after the options */
     const char *program; /* what it was called by */
 };
 static inline bool kt_has(const struct kt_args *a, enum kt_option_id id)
@@ -111,12 +111,12 @@ static inline const char *kt_get(const struct kt_args *a, enum kt_option_id id)
 struct kt_verb {
     const char *noun;
     const char *verb;
-    const char *args;     /* as help shows them: "VAULT", "FILE|FILE.pub" */
+    const char *args;       /* as help shows them: "VAULT", "FILE|FILE.pub" */
     int min_args, max_args; /* -1: any number */
-    uint64_t options;     /* taken; help, version and quiet always are */
+    uint64_t options;       /* taken; help, version and quiet always are */
     uint64_t required;
-    bool secrets;         /* the arena is wanted */
-    const char *summary;  /* one line */
+    bool secrets;        /* the arena is wanted */
+    const char *summary; /* one line */
     enum vf_err (*run)(const struct kt_args *a, struct vf_why *why);
 };
 /* Each noun's table, ended by a zeroed entry. */
@@ -139,9 +139,9 @@ extern bool kt_quiet; /* -q */
 void kt_say(const char *fmt, ...) VF_PRINTF(1, 2);
 /* Print a JSON document (stolen) on stdout. */
 enum vf_err kt_print_json(json_t *doc, struct vf_why *why);
-json_t *kt_json_time(int64_t us);               /* RFC 3339 string */
+json_t *kt_json_time(int64_t us); /* RFC 3339 string */
 json_t *kt_json_hex(const void *data, size_t len);
-json_t *kt_json_fields(vf_field_set fields);    /* array of names */
+json_t *kt_json_fields(vf_field_set fields); /* array of names */
 /* Results were written to stdout: flushed without error? */
 enum vf_err kt_stdout_done(struct vf_why *why);
 
@@ -166,7 +166,8 @@ enum vf_err kt_vault_open(const struct kt_args *a, const char *path, enum vf_vau
 /* Close, and let a failure to seal the log be the verb's failure if there was none before. */
 enum vf_err kt_vault_close(struct vf_vault *v, enum vf_err err, struct vf_why *why);
 /* -o with 0600 or 0644; refuses to overwrite without --force. */
-enum vf_err kt_output_write(const struct kt_args *a, const char *path, const struct vf_buf *data, mode_t mode, struct vf_why *why);
+enum vf_err kt_output_write(const struct kt_args *a, const char *path, const struct vf_buf *data, mode_t mode,
+                            struct vf_why *why);
 enum vf_err kt_time_arg(const char *option, const char *text, int64_t *ret, struct vf_why *why);
 enum vf_err kt_number_arg(const char *option, const char *text, uint64_t max, uint64_t *ret, struct vf_why *why);
 /* Asks on the terminal; false when there is none. */

@@ -75,8 +75,8 @@ static int print_tables(void)
             for (unsigned i = 0; i < KT_OPTION_COUNT; i++)
                 if ((v->options | KT_BIT(HELP) | KT_BIT(VERSION) | KT_BIT(QUIET)) >> i & 1)
                     (void)json_array_append_new(options, json_string(kt_option_name((enum kt_option_id)i)));
-            (void)json_array_append_new(doc, json_pack("{s:s,s:s,s:s,s:s,s:o}", "noun", v->noun, "verb", v->verb, "args", v->args,
-                                                       "summary", v->summary, "options", options));
+            (void)json_array_append_new(doc, json_pack("{s:s,s:s,s:s,s:s,s:o}", "noun", v->noun, "verb", v->verb, "args",
+                                                       v->args, "summary", v->summary, "options", options));
         }
     }
     (void)json_dumpf(doc, stdout, JSON_INDENT(1));

@@ -8,7 +8,7 @@ static const struct {
     const char *name, *arg, *help;
     bool repeats;
 } table[KT_OPTION_COUNT] = {
-#define KT_ROW_(id, option_name, option_arg, rep, text)                                                                       \
+#define KT_ROW_(id, option_name, option_arg, rep, text) \
     [KT_##id] = {.name = option_name, .arg = option_arg, .help = text, .repeats = rep},
     KT_OPTIONS(KT_ROW_)
 #undef KT_ROW_
@@ -87,7 +87,8 @@ static enum vf_err one(const struct kt_verb *verb, int argc, char **argv, int *a
     const char *arg = argv[*at], *value = NULL;
     enum kt_option_id id = KT_HELP;
     const char *equals = strchr(arg, '=');
-    bool known = arg[1] == '-' ? find(arg + 2, equals ? (size_t)(equals - arg - 2) : strlen(arg + 2), &id) : find_short(arg, &id);
+    bool known =
+        arg[1] == '-' ? find(arg + 2, equals ? (size_t)(equals - arg - 2) : strlen(arg + 2), &id) : find_short(arg, &id);
 
     if (!known)
         return kt_usage(why, "unknown option %s", arg);
@@ -124,7 +125,8 @@ enum vf_err kt_options_parse(const struct kt_verb *verb, int argc, char **argv, 
         return VF_OK;
     for (unsigned i = 0; i < KT_OPTION_COUNT; i++)
         if (verb->required >> i & 1 && !ret->opt[i].n)
-            return kt_usage(why, "%s %s needs --%s %s", verb->noun, verb->verb, table[i].name, table[i].arg ? table[i].arg : "");
+            return kt_usage(why, "%s %s needs --%s %s", verb->noun, verb->verb, table[i].name,
+                            table[i].arg ? table[i].arg : "");
     if (left < verb->min_args || (verb->max_args >= 0 && left > verb->max_args))
         return kt_usage(why, "%s %s takes %s", verb->noun, verb->verb, *verb->args ? verb->args : "no arguments");
     return VF_OK;

@@ -23,8 +23,8 @@ static json_t *version_json(const struct vf_policy *p)
         (void)json_array_append_new(admins, identity_json(&p->admins[i]));
     vf_fingerprint_text(&p->text_hash, text);
     json_t *doc = json_pack("{s:i,s:s,s:o,s:i,s:s,s:o,s:o}", "version", (int)p->version, "force", p->force_name, "vault",
-                            kt_json_hex(p->vault.b, sizeof(p->vault.b)), "threshold", (int)p->threshold, "fingerprint", text, "created",
-                            kt_json_time(p->created_us), "admins", admins);
+                            kt_json_hex(p->vault.b, sizeof(p->vault.b)), "threshold", (int)p->threshold, "fingerprint", text,
+                            "created", kt_json_time(p->created_us), "admins", admins);
     if (doc && p->has_desk) {
         (void)json_object_set_new(doc, "desk", identity_json(&p->desk));
         (void)json_object_set_new(doc, "desk_url", json_string(p->desk_url));
@@ -37,8 +37,8 @@ static void print_version(const struct vf_policy *p)
     char text[VF_FINGERPRINT_TEXT_LEN + 1], created[64];
     vf_fingerprint_text(&p->text_hash, text);
     vf_time_format_person(p->created_us, created, sizeof(created));
-    (void)printf("version      %u, made on %s\nforce        %s\nfingerprint  %s\nsignatures   %u of %zu admins\n", p->version, created,
-                 p->force_name, text, p->threshold, p->nadmins);
+    (void)printf("version      %u, made on %s\nforce        %s\nfingerprint  %s\nsignatures   %u of %zu admins\n",
+                 p->version, created, p->force_name, text, p->threshold, p->nadmins);
     for (size_t i = 0; i < p->nadmins; i++) {
         struct vf_hash hash;
         vf_identity_fingerprint(&p->admins[i], &hash);
@@ -68,8 +68,8 @@ static enum vf_err policy_show(const struct kt_args *a, struct vf_why *why)
         print_version(&chain.policy);
     }
     if (chain.has_pending) {
-        (void)printf("%sPending (%zu of %u signatures%s):\n", chain.ruling ? "\n" : "", chain.pending_new_sigs, chain.pending.threshold,
-                     chain.ruling ? " of its own admins" : "");
+        (void)printf("%sPending (%zu of %u signatures%s):\n", chain.ruling ? "\n" : "", chain.pending_new_sigs,
+                     chain.pending.threshold, chain.ruling ? " of its own admins" : "");
         print_version(&chain.pending);
     }
     return VF_OK;
@@ -84,8 +84,9 @@ static enum vf_err policy_verify(const struct kt_args *a, struct vf_why *why)
     else if (chain.ruling)
         (void)printf("%s: version %zu is in force; it and all before it are signed\n", a->argv[0], chain.ruling);
     if (chain.has_pending)
-        return vf_fail(why, VF_E_UNSIGNED, "%s: version %u has %zu of %u signatures of its admins%s", a->argv[0], chain.pending.version,
-                       chain.pending_new_sigs, chain.pending.threshold, chain.ruling ? " (and needs those of the version before)" : "");
+        return vf_fail(why, VF_E_UNSIGNED, "%s: version %u has %zu of %u signatures of its admins%s", a->argv[0],
+                       chain.pending.version, chain.pending_new_sigs, chain.pending.threshold,
+                       chain.ruling ? " (and needs those of the version before)" : "");
     return VF_OK;
 }
 
@@ -135,7 +136,8 @@ static enum vf_err policy_change(const struct kt_args *a, struct vf_why *why)
     err = kt_vault_close(v, err, why);
     v = NULL;
     if (!err)
-        kt_say("Wrote %s, signed by you. When enough admins have signed it (policy sign): policy install.%s", kt_get(a, KT_OUTPUT),
+        kt_say("Wrote %s, signed by you. When enough admins have signed it (policy sign): policy install.%s",
+               kt_get(a, KT_OUTPUT),
                change.nremove ? " Who is removed still knows the old keys: follow with vault rekey." : "");
     return err;
 }
@@ -176,14 +178,17 @@ static enum vf_err policy_install(const struct kt_args *a, struct vf_why *why)
 
 const struct kt_verb kt_policy_verbs[] = {
     {"policy", "show", "FILE", 1, 1, KT_BIT(JSON), 0, false, "Show a policy: who may sign, and how many must", policy_show},
-    {"policy", "verify", "FILE", 1, 1, KT_BIT(JSON), 0, false, "Check the signatures of a policy and all its versions", policy_verify},
+    {"policy", "verify", "FILE", 1, 1, KT_BIT(JSON), 0, false, "Check the signatures of a policy and all its versions",
+     policy_verify},
     {"policy", "export", "VAULT", 1, 1, KT_BIT(OUTPUT) | KT_BIT(FORCE), KT_BIT(OUTPUT), false,
      "Write the vault's policy to a file, for stations or to be signed", policy_export},
     {"policy", "change", "VAULT", 1, 1,
-     KT_BIT(ADD_ADMIN) | KT_BIT(REMOVE_ADMIN) | KT_BIT(THRESHOLD) | KT_BIT(DESK) | KT_BIT(DESK_URL) | KT_BIT(KEY) | KT_BIT(OUTPUT) |
-         KT_BIT(FORCE) | PASS,
-     KT_BIT(KEY) | KT_BIT(OUTPUT), true, "Write a next version with other admins, threshold or desk, signed by you", policy_change},
-    {"policy", "sign", "FILE", 1, 1, KT_BIT(KEY) | PASS, KT_BIT(KEY), true, "Add your signature to a policy's last version", policy_sign},
+     KT_BIT(ADD_ADMIN) | KT_BIT(REMOVE_ADMIN) | KT_BIT(THRESHOLD) | KT_BIT(DESK) | KT_BIT(DESK_URL) | KT_BIT(KEY) |
+         KT_BIT(OUTPUT) | KT_BIT(FORCE) | PASS,
+     KT_BIT(KEY) | KT_BIT(OUTPUT), true, "Write a next version with other admins, threshold or desk, signed by you",
+     policy_change},
+    {"policy", "sign", "FILE", 1, 1, KT_BIT(KEY) | PASS, KT_BIT(KEY), true, "Add your signature to a policy's last version",
+     policy_sign},
     {"policy", "install", "FILE VAULT", 2, 2, KT_BIT(KEY) | PASS, KT_BIT(KEY), true, "Put a policy in force in a vault",
      policy_install},
     {0},

@@ -27,7 +27,8 @@ static enum vf_err parse_assignment(const char *text, struct assignments *as, st
     const char *equals = strchr(text, '=');
     enum vf_field field = equals ? vf_field_by_name(text, (size_t)(equals - text)) : VF_FIELD_NONE;
     if (field == VF_FIELD_NONE)
-        return kt_usage(why, "\"%.*s\" is not FIELD=VALUE, FIELD=@FILE or FIELD=-", equals ? (int)(equals - text) : 40, text);
+        return kt_usage(why, "\"%.*s\" is not FIELD=VALUE, FIELD=@FILE or FIELD=-", equals ? (int)(equals - text) : 40,
+                        text);
     for (size_t i = 0; i < as->n; i++)
         if (as->values[i].field == field)
             return kt_usage(why, "%s is set twice", vf_field_info((unsigned)field)->name);
@@ -125,7 +126,8 @@ static enum vf_err erase_with(const struct kt_args *a, struct vf_vault *v, enum 
     (void)printf("%zu record%s erased\n", chosen.n, chosen.n == 1 ? "" : "s");
     for (size_t i = 0; i < nlive; i++)
         (void)printf("grant %.16s still reads what it was issued for: %s grant revoke ends that\n", live[i].c, a->program);
-    kt_say("Backups made before, and deliveries that suppliers have, still hold what was erased: backups until they are destroyed, "
+    kt_say("Backups made before, and deliveries that suppliers have, still hold what was erased: backups until they are "
+           "destroyed, "
            "deliveries until their grants have ended.");
     return VF_OK;
 }
@@ -145,15 +147,17 @@ enum vf_err kt_record_erase(const struct kt_args *a, struct vf_why *why)
 
 const struct kt_verb kt_record_verbs[] = {
     {"record", "import", "VAULT", 1, 1,
-     KT_BIT(CSV) | KT_BIT(PHOTOS) | KT_BIT(PHOTO_KEY) | KT_BIT(MAP) | KT_BIT(CHECK) | KT_BIT(FULL_SNAPSHOT) | KT_BIT(PHOTO_FIT) |
-         KT_BIT(DATE_FORMAT) | KT_BIT(REJECTS) | KT_BIT(REFS_OUT) | KT_BIT(FORCE) | KT_BIT(JSON) | KT_BIT(KEY) | PASS,
+     KT_BIT(CSV) | KT_BIT(PHOTOS) | KT_BIT(PHOTO_KEY) | KT_BIT(MAP) | KT_BIT(CHECK) | KT_BIT(FULL_SNAPSHOT) |
+         KT_BIT(PHOTO_FIT) | KT_BIT(DATE_FORMAT) | KT_BIT(REJECTS) | KT_BIT(REFS_OUT) | KT_BIT(FORCE) | KT_BIT(JSON) |
+         KT_BIT(KEY) | PASS,
      KT_BIT(CSV) | KT_BIT(KEY), true, "Import a table of records and a folder of photos", kt_record_import},
-    {"record", "list", "VAULT", 1, 1, KT_BIT(WHERE) | KT_BIT(LIST) | KT_BIT(FIELDS) | KT_BIT(JSON) | KT_BIT(KEY) | PASS, KT_BIT(KEY), true,
-     "List records by ref, with the fields you name", kt_record_list},
-    {"record", "show", "VAULT", 1, 1, KT_BIT(REF) | KT_BIT(WARRANT_NO) | KT_BIT(JSON) | KT_BIT(KEY) | PASS, KT_BIT(KEY), true,
-     "Show one record", kt_record_show},
-    {"record", "set", "FIELD=VALUE|FIELD=@FILE|FIELD=-... VAULT", 2, -1, KT_BIT(REF) | KT_BIT(KEY) | PASS, KT_BIT(REF) | KT_BIT(KEY), true,
-     "Change fields of one record; @FILE takes a file's content, - empties the field", kt_record_set},
+    {"record", "list", "VAULT", 1, 1, KT_BIT(WHERE) | KT_BIT(LIST) | KT_BIT(FIELDS) | KT_BIT(JSON) | KT_BIT(KEY) | PASS,
+     KT_BIT(KEY), true, "List records by ref, with the fields you name", kt_record_list},
+    {"record", "show", "VAULT", 1, 1, KT_BIT(REF) | KT_BIT(WARRANT_NO) | KT_BIT(JSON) | KT_BIT(KEY) | PASS, KT_BIT(KEY),
+     true, "Show one record", kt_record_show},
+    {"record", "set", "FIELD=VALUE|FIELD=@FILE|FIELD=-... VAULT", 2, -1, KT_BIT(REF) | KT_BIT(KEY) | PASS,
+     KT_BIT(REF) | KT_BIT(KEY), true, "Change fields of one record; @FILE takes a file's content, - empties the field",
+     kt_record_set},
     {"record", "erase", "VAULT", 1, 1, KT_BIT(REF) | KT_BIT(LIST) | KT_BIT(REASON_CODE) | KT_BIT(YES) | KT_BIT(KEY) | PASS,
      KT_BIT(REASON_CODE) | KT_BIT(KEY), true, "Erase records for good", kt_record_erase},
     {0},

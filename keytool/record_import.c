@@ -14,8 +14,8 @@ static void print_problem(void *user, uint32_t row, const char *column, const ch
     struct importing *im = user;
     kt_progress_done(&im->progress);
     if (im->problems) {
-        (void)json_array_append_new(im->problems, json_pack("{s:i,s:s?,s:s,s:b}", "row", (int)row, "column", column, "reason", reason,
-                                                            "warning", (int)warning));
+        (void)json_array_append_new(im->problems, json_pack("{s:i,s:s?,s:s,s:b}", "row", (int)row, "column", column,
+                                                            "reason", reason, "warning", (int)warning));
         return;
     }
     if (row)
@@ -24,37 +24,40 @@ static void print_problem(void *user, uint32_t row, const char *column, const ch
         (void)fprintf(stderr, "%s%s%s%s\n", warning ? "warning: " : "", column ? column : "", column ? ": " : "", reason);
 }
 
-#define N(field) (json_int_t)r->field
+#define N(field) (json_int_t) r->field
 static json_t *report_json(const struct vf_import_report *r, bool check, json_t *problems)
 {
-    json_t *photos = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "taken", N(photos), "bad", N(bad_photos), "missing", N(photos_missing),
-                               "orphan", N(photos_orphan), "duplicate", N(photos_duplicate), "turned", N(turned), "reencoded",
-                               N(reencoded), "scaled", N(scaled));
-    json_t *removed = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "exif", N(exif), "gps", N(gps), "thumbnails", N(thumbnails), "xmp",
-                                N(xmp), "iptc", N(iptc), "comments", N(comments), "mpf", N(mpf), "trailing", N(trailing));
-    return json_pack("{s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o}", "check", (int)check, "rows", N(rows), "new", N(added), "changed",
-                     N(changed), "unchanged", N(unchanged), "leavers", N(leavers), "bad_rows", N(bad_rows), "warnings", N(warnings),
-                     "photos", photos, "metadata_removed", removed, "problems", problems);
+    json_t *photos = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "taken", N(photos), "bad", N(bad_photos), "missing",
+                               N(photos_missing), "orphan", N(photos_orphan), "duplicate", N(photos_duplicate), "turned",
+                               N(turned), "reencoded", N(reencoded), "scaled", N(scaled));
+    json_t *removed =
+        json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "exif", N(exif), "gps", N(gps), "thumbnails", N(thumbnails), "xmp",
+                  N(xmp), "iptc", N(iptc), "comments", N(comments), "mpf", N(mpf), "trailing", N(trailing));
+    return json_pack("{s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o}", "check", (int)check, "rows", N(rows), "new", N(added),
+                     "changed", N(changed), "unchanged", N(unchanged), "leavers", N(leavers), "bad_rows", N(bad_rows),
+                     "warnings", N(warnings), "photos", photos, "metadata_removed", removed, "problems", problems);
 }
 #undef N
 
 #define N(field) (unsigned long long)r->field
 static void print_report(const struct vf_import_report *r, bool check)
 {
-    (void)printf("%s%llu rows: %llu new, %llu changed, %llu unchanged, %llu bad", check ? "Would import " : "", N(rows), N(added),
-                 N(changed), N(unchanged), N(bad_rows));
+    (void)printf("%s%llu rows: %llu new, %llu changed, %llu unchanged, %llu bad", check ? "Would import " : "", N(rows),
+                 N(added), N(changed), N(unchanged), N(bad_rows));
     if (r->leavers)
         (void)printf(", %llu marked as leavers", N(leavers));
     (void)printf("\n");
     if (r->photos || r->bad_photos || r->photos_orphan)
-        (void)printf("Photos: %llu taken, %llu bad, %llu records without one, %llu files that no row names, %llu pictures on two records\n",
+        (void)printf("Photos: %llu taken, %llu bad, %llu records without one, %llu files that no row names, %llu pictures "
+                     "on two records\n",
                      N(photos), N(bad_photos), N(photos_missing), N(photos_orphan), N(photos_duplicate));
     if (r->turned || r->scaled || r->reencoded)
         (void)printf("Turned upright: %llu (%llu re-encoded); scaled down: %llu\n", N(turned), N(reencoded), N(scaled));
     if (r->exif || r->xmp || r->iptc || r->comments || r->mpf || r->trailing)
-        (void)printf("Removed from photos: EXIF %llu, places (GPS) %llu, thumbnails %llu, XMP %llu, IPTC %llu, comments %llu, "
-                     "further pictures %llu, trailing bytes %llu\n",
-                     N(exif), N(gps), N(thumbnails), N(xmp), N(iptc), N(comments), N(mpf), N(trailing));
+        (void)printf(
+            "Removed from photos: EXIF %llu, places (GPS) %llu, thumbnails %llu, XMP %llu, IPTC %llu, comments %llu, "
+            "further pictures %llu, trailing bytes %llu\n",
+            N(exif), N(gps), N(thumbnails), N(xmp), N(iptc), N(comments), N(mpf), N(trailing));
 }
 #undef N
 
@@ -63,7 +66,8 @@ enum vf_err kt_record_import(const struct kt_args *a, struct vf_why *why)
     VF_IDENTITY id = NULL;
     VF_VAULT v = NULL;
     struct vf_import_report r = {0};
-    struct importing im = {.progress = {.what = "Importing", .unit = "rows"}, .problems = kt_has(a, KT_JSON) ? json_array() : NULL};
+    struct importing im = {.progress = {.what = "Importing", .unit = "rows"},
+                           .problems = kt_has(a, KT_JSON) ? json_array() : NULL};
     struct vf_import_options opt = {
         .csv_path = kt_get(a, KT_CSV),
         .photos_dir = kt_get(a, KT_PHOTOS),

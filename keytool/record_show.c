@@ -7,8 +7,13 @@
 
 static enum vf_err log_view(struct vf_vault *v, const struct vf_ref *refs, size_t n, vf_field_set fields, struct vf_why *why)
 {
-    struct vf_entry e = {.event = VF_EVENT_VIEW, .part = -1, .recipient = vf_vault_admin(v), .fields = fields, .has_count = true,
-                         .count = n, .result = "ok"};
+    struct vf_entry e = {.event = VF_EVENT_VIEW,
+                         .part = -1,
+                         .recipient = vf_vault_admin(v),
+                         .fields = fields,
+                         .has_count = true,
+                         .count = n,
+                         .result = "ok"};
     if (n <= VF_ENTRY_REFS_MAX) {
         e.refs = refs;
         e.nrefs = n;
@@ -25,7 +30,8 @@ static enum vf_err log_view(struct vf_vault *v, const struct vf_ref *refs, size_
 
 /* ---------------------------------------------------------------------------------------------------------------- list */
 
-static enum vf_err print_row(struct vf_view *view, const struct vf_ref *ref, vf_field_set fields, json_t *list, struct vf_why *why)
+static enum vf_err print_row(struct vf_view *view, const struct vf_ref *ref, vf_field_set fields, json_t *list,
+                             struct vf_why *why)
 {
     json_t *row = list ? json_pack("{s:s#}", "ref", ref->c, VF_REF_LEN) : NULL;
     VF_BUF value;
@@ -125,10 +131,12 @@ static enum vf_err show_field(struct vf_view *view, const struct vf_head *head, 
     char changed[VF_TIME_LEN + 1];
     vf_time_format(s->changed_us, changed);
     if (doc) {
-        json_t *shown = info->kind == VF_KIND_TEXT ? json_stringn((const char *)value.data, value.len) : json_integer((json_int_t)s->len);
+        json_t *shown = info->kind == VF_KIND_TEXT ? json_stringn((const char *)value.data, value.len)
+                                                   : json_integer((json_int_t)s->len);
         char class[2] = {(char)info->class, '\0'};
-        (void)json_object_set_new(doc, info->name, json_pack("{s:o,s:i,s:s,s:s}", info->kind == VF_KIND_TEXT ? "value" : "bytes", shown,
-                                                             "generation", (int)s->generation, "changed", changed, "class", class));
+        (void)json_object_set_new(doc, info->name,
+                                  json_pack("{s:o,s:i,s:s,s:s}", info->kind == VF_KIND_TEXT ? "value" : "bytes", shown,
+                                            "generation", (int)s->generation, "changed", changed, "class", class));
         return VF_OK;
     }
     if (info->kind != VF_KIND_TEXT && s->generation == 0)
@@ -136,7 +144,8 @@ static enum vf_err show_field(struct vf_view *view, const struct vf_head *head, 
     else if (info->kind != VF_KIND_TEXT)
         (void)printf("%-16s %c  picture of %u bytes, changed %s\n", info->name, (char)info->class, s->len, changed);
     else
-        (void)printf("%-16s %c  %.*s\n", info->name, (char)info->class, (int)value.len, value.len ? (const char *)value.data : "");
+        (void)printf("%-16s %c  %.*s\n", info->name, (char)info->class, (int)value.len,
+                     value.len ? (const char *)value.data : "");
     return VF_OK;
 }
 

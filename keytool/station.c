@@ -8,8 +8,8 @@
 
 /* --------------------------------------------------------------------------------------------------------------- create */
 
-static enum vf_err print_created(const struct kt_args *a, const struct vf_buf *enrol, const struct vf_policy *policy, bool locked,
-                                 struct vf_why *why)
+static enum vf_err print_created(const struct kt_args *a, const struct vf_buf *enrol, const struct vf_policy *policy,
+                                 bool locked, struct vf_why *why)
 {
     const char *path = kt_get(a, KT_OUTPUT);
     char device[VF_FINGERPRINT_TEXT_LEN + 1], force[VF_FINGERPRINT_TEXT_LEN + 1];
@@ -21,12 +21,14 @@ static enum vf_err print_created(const struct kt_args *a, const struct vf_buf *e
     vf_fingerprint_text(&hash, device);
     vf_fingerprint_text(&policy->text_hash, force);
     if (kt_has(a, KT_JSON))
-        return kt_print_json(json_pack("{s:s,s:s,s:s,s:s,s:i,s:s}", "name", e.name, "device", device, "force", policy->force_name, "policy",
-                                       force, "policy_version", (int)policy->version, "enrolment", path),
+        return kt_print_json(json_pack("{s:s,s:s,s:s,s:s,s:i,s:s}", "name", e.name, "device", device, "force",
+                                       policy->force_name, "policy", force, "policy_version", (int)policy->version,
+                                       "enrolment", path),
                              why);
-    (void)printf("station    %s, for %s\ndevice     %s\npolicy     %s (version %u)\n", e.name, policy->force_name, device, force,
-                 policy->version);
-    kt_say("Send %s to the force. Then telephone, at a number that you know already: you read them the device's words, they read you the "
+    (void)printf("station    %s, for %s\ndevice     %s\npolicy     %s (version %u)\n", e.name, policy->force_name, device,
+                 force, policy->version);
+    kt_say("Send %s to the force. Then telephone, at a number that you know already: you read them the device's words, they "
+           "read you the "
            "policy's (from policy show). If one differs, stop.%s",
            path, locked ? "" : " The station has no passphrase: whoever has its folder can open what is granted to it.");
     return VF_OK;
@@ -82,8 +84,8 @@ static enum vf_err station_check(const struct kt_args *a, struct vf_why *why)
     else if (findings == 0)
         (void)printf("%s: grants, values and log are whole and genuine\n", a->argv[0]);
     if (findings)
-        return vf_fail(why, VF_E_DAMAGED, "%s: %llu finding%s; receive the deliveries again", a->argv[0], (unsigned long long)findings,
-                       findings == 1 ? "" : "s");
+        return vf_fail(why, VF_E_DAMAGED, "%s: %llu finding%s; receive the deliveries again", a->argv[0],
+                       (unsigned long long)findings, findings == 1 ? "" : "s");
     return VF_OK;
 }
 
@@ -91,7 +93,8 @@ static enum vf_err station_check(const struct kt_args *a, struct vf_why *why)
 
 static enum vf_err old_passphrase(const struct kt_args *a, struct vf_passphrase **ret, struct vf_why *why)
 {
-    const struct vf_passphrase_source source = {.file = kt_get(a, KT_PASSPHRASE_FILE), .command = kt_get(a, KT_PASSPHRASE_COMMAND)};
+    const struct vf_passphrase_source source = {.file = kt_get(a, KT_PASSPHRASE_FILE),
+                                                .command = kt_get(a, KT_PASSPHRASE_COMMAND)};
     bool locked;
     VF_TRY(vf_station_locked(a->argv[0], &locked, why));
     if (!locked)
@@ -122,13 +125,16 @@ static enum vf_err station_passphrase(const struct kt_args *a, struct vf_why *wh
 const struct kt_verb kt_station_verbs[] = {
     {"station", "create", "STATION", 1, 1,
      KT_BIT(NAME) | KT_BIT(POLICY) | KT_BIT(NO_PASSPHRASE) | KT_BIT(OUTPUT) | KT_BIT(FORCE) | KT_BIT(JSON) | PASS,
-     KT_BIT(NAME) | KT_BIT(POLICY) | KT_BIT(OUTPUT), true, "Make a station for one force, and the enrolment to send to it", station_create},
+     KT_BIT(NAME) | KT_BIT(POLICY) | KT_BIT(OUTPUT), true, "Make a station for one force, and the enrolment to send to it",
+     station_create},
     {"station", "receive", "STATION FILE...", 2, -1, KT_BIT(JSON), 0, false,
      "Take what the force sent: policies, grants, bundles, revocations, receipts", kt_station_receive},
-    {"station", "status", "STATION", 1, 1, KT_BIT(JSON), 0, false, "Show grants, values and log of a station", kt_station_status},
+    {"station", "status", "STATION", 1, 1, KT_BIT(JSON), 0, false, "Show grants, values and log of a station",
+     kt_station_status},
     {"station", "handin", "STATION", 1, 1, KT_BIT(OUTPUT) | KT_BIT(FORCE) | KT_BIT(JSON), KT_BIT(OUTPUT), true,
      "Seal the log and write it to a file for the force", kt_station_handin},
-    {"station", "check", "STATION", 1, 1, KT_BIT(JSON), 0, false, "Check the station's database, grants, values and log", station_check},
+    {"station", "check", "STATION", 1, 1, KT_BIT(JSON), 0, false, "Check the station's database, grants, values and log",
+     station_check},
     {"station", "passphrase", "STATION", 1, 1, KT_BIT(NO_PASSPHRASE) | KT_BIT(NEW_PASSPHRASE_FILE) | PASS, 0, true,
      "Change the passphrase of a station", station_passphrase},
     {0},

@@ -34,10 +34,11 @@ static void told(void *user, const struct vf_received *one)
         r->taken++;
     }
     if (r->list)
-        (void)json_array_append_new(r->list, json_pack("{s:s,s:s,s:b,s:b,s:s,s:I,s:I,s:I}", "file", one->name, "kind",
-                                                       vf_artefact_text(one->kind), "taken", one->err == VF_OK, "already",
-                                                       (int)one->already, "text", one->text, "values", (json_int_t)one->values, "bytes",
-                                                       (json_int_t)one->bytes, "not_needed", (json_int_t)one->not_needed));
+        (void)json_array_append_new(r->list,
+                                    json_pack("{s:s,s:s,s:b,s:b,s:s,s:I,s:I,s:I}", "file", one->name, "kind",
+                                              vf_artefact_text(one->kind), "taken", one->err == VF_OK, "already",
+                                              (int)one->already, "text", one->text, "values", (json_int_t)one->values,
+                                              "bytes", (json_int_t)one->bytes, "not_needed", (json_int_t)one->not_needed));
     else if (!one->err)
         (void)printf("%s: %s\n", one->name, one->text);
     else if (r->n > 1) /* a single one is told by the error of the command */
@@ -54,8 +55,8 @@ static void show_progress(void *user, const char *name, uint64_t done, uint64_t 
 /* Order of taking (policies first), so that requests of a few files each do what one request of all would. */
 static int rank_of(int fd)
 {
-    static const enum vf_artefact order[] = {VF_ARTEFACT_POLICY, VF_ARTEFACT_REVOCATION, VF_ARTEFACT_GRANT, VF_ARTEFACT_BUNDLE,
-                                             VF_ARTEFACT_RECEIPT};
+    static const enum vf_artefact order[] = {VF_ARTEFACT_POLICY, VF_ARTEFACT_REVOCATION, VF_ARTEFACT_GRANT,
+                                             VF_ARTEFACT_BUNDLE, VF_ARTEFACT_RECEIPT};
     uint8_t head[64];
     ssize_t got = pread(fd, head, sizeof(head), 0);
     enum vf_artefact kind = vf_artefact_of(head, got > 0 ? (size_t)got : 0);
@@ -89,7 +90,8 @@ static size_t open_files(const struct kt_args *a, struct vf_receive_file *files,
 }
 
 /* An error that told no file: the station or the mount failed, not a file. */
-static enum vf_err judge(enum vf_err err, const struct receiving *r, size_t told_before, const struct vf_why *one, struct vf_why *why)
+static enum vf_err judge(enum vf_err err, const struct receiving *r, size_t told_before, const struct vf_why *one,
+                         struct vf_why *why)
 {
     if (!err || r->taken + r->refused > told_before)
         return VF_OK;
@@ -125,7 +127,8 @@ static enum vf_err by_ourselves(const char *station, const struct vf_receive_fil
     return err ? err : closed;
 }
 
-static enum vf_err receive(const char *station, const struct vf_receive_file *files, size_t n, struct receiving *r, struct vf_why *why)
+static enum vf_err receive(const char *station, const struct vf_receive_file *files, size_t n, struct receiving *r,
+                           struct vf_why *why)
 {
     char mountpoint[4096];
     struct vf_control *c = NULL;
@@ -210,7 +213,8 @@ enum vf_err kt_station_handin(const struct kt_args *a, struct vf_why *why)
     VF_TRY(vf_handin_write(dir, out.fd, &size, why));
     VF_TRY(vf_newfile_commit(&out, why));
     if (kt_has(a, KT_JSON))
-        VF_TRY(kt_print_json(json_pack("{s:s,s:I,s:b}", "file", path, "entries", (json_int_t)size, "sealed", (int)sealed), why));
+        VF_TRY(kt_print_json(json_pack("{s:s,s:I,s:b}", "file", path, "entries", (json_int_t)size, "sealed", (int)sealed),
+                             why));
     else
         (void)printf("%s: %llu entries\n", path, (unsigned long long)size);
     kt_say("Send it to the force (device handin); their receipt goes to station receive.");

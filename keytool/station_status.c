@@ -31,11 +31,12 @@ static enum vf_err one_grant(void *user, const struct vf_station_grant_item *ite
     bool useful = strcmp(state, "live") == 0 || strcmp(state, "not-yet") == 0;
     (void)why;
     if (s->grants) {
-        (void)json_array_append_new(s->grants, json_pack("{s:s#,s:s,s:s,s:o,s:o,s:i,s:o,s:s,s:I,s:I}", "id", g->id.c, VF_GRANT_ID_LEN, "job",
-                                                         g->job, "state", state, "from", kt_json_time(g->from_us), "until",
-                                                         kt_json_time(g->until_us), "records", (int)g->records, "fields",
-                                                         kt_json_fields(g->fields), "ends", vf_grant_ends_text(g), "values_present",
-                                                         (json_int_t)item->values_present, "values_named", (json_int_t)item->values_named));
+        (void)json_array_append_new(
+            s->grants,
+            json_pack("{s:s#,s:s,s:s,s:o,s:o,s:i,s:o,s:s,s:I,s:I}", "id", g->id.c, VF_GRANT_ID_LEN, "job", g->job, "state",
+                      state, "from", kt_json_time(g->from_us), "until", kt_json_time(g->until_us), "records",
+                      (int)g->records, "fields", kt_json_fields(g->fields), "ends", vf_grant_ends_text(g), "values_present",
+                      (json_int_t)item->values_present, "values_named", (json_int_t)item->values_named));
         return VF_OK;
     }
     char until[VF_TIME_LEN + 1];
@@ -50,12 +51,13 @@ static enum vf_err one_grant(void *user, const struct vf_station_grant_item *ite
 
 static json_t *log_json(const struct vf_station_state *state)
 {
-    return json_pack("{s:I,s:I,s:I,s:o}", "entries", (json_int_t)state->log_size, "sealed", (json_int_t)state->log_sealed, "received",
-                     (json_int_t)state->log_received, "receipt", state->receipt_us ? kt_json_time(state->receipt_us) : json_null());
+    return json_pack("{s:I,s:I,s:I,s:o}", "entries", (json_int_t)state->log_size, "sealed", (json_int_t)state->log_sealed,
+                     "received", (json_int_t)state->log_received, "receipt",
+                     state->receipt_us ? kt_json_time(state->receipt_us) : json_null());
 }
 
-static enum vf_err status_json(struct vf_station *st, const struct vf_station_state *state, const char *mountpoint, struct status *s,
-                               struct vf_why *why)
+static enum vf_err status_json(struct vf_station *st, const struct vf_station_state *state, const char *mountpoint,
+                               struct status *s, struct vf_why *why)
 {
     const struct vf_policy *p = &vf_station_policy(st)->policy;
     struct vf_hash hash;
@@ -68,14 +70,15 @@ static enum vf_err status_json(struct vf_station *st, const struct vf_station_st
     }
     vf_identity_fingerprint(&vf_station_enrol(st)->device, &hash);
     vf_fingerprint_text(&hash, device);
-    return kt_print_json(json_pack("{s:s,s:s,s:s,s:i,s:s?,s:I,s:I,s:o,s:o}", "name", vf_station_enrol(st)->name, "device", device, "force",
-                                   p->force_name, "policy_version", (int)p->version, "mounted", mountpoint, "values",
-                                   (json_int_t)state->values, "bytes", (json_int_t)state->bytes, "log", log_json(state), "grants", s->grants),
+    return kt_print_json(json_pack("{s:s,s:s,s:s,s:i,s:s?,s:I,s:I,s:o,s:o}", "name", vf_station_enrol(st)->name, "device",
+                                   device, "force", p->force_name, "policy_version", (int)p->version, "mounted", mountpoint,
+                                   "values", (json_int_t)state->values, "bytes", (json_int_t)state->bytes, "log",
+                                   log_json(state), "grants", s->grants),
                          why);
 }
 
-static enum vf_err status_text(struct vf_station *st, const struct vf_station_state *state, const char *mountpoint, struct status *s,
-                               struct vf_why *why)
+static enum vf_err status_text(struct vf_station *st, const struct vf_station_state *state, const char *mountpoint,
+                               struct status *s, struct vf_why *why)
 {
     const struct vf_policy *p = &vf_station_policy(st)->policy;
     (void)printf("station    %s, for %s (policy version %u)\n", vf_station_enrol(st)->name, p->force_name, p->version);

@@ -86,24 +86,25 @@ static enum vf_err vault_status(const struct kt_args *a, struct vf_why *why)
     const struct vf_policy_chain *chain = vf_vault_policy(v);
     const struct vf_policy *p = chain->ruling ? &chain->policy : &chain->pending;
     if (kt_has(a, KT_JSON))
-        return kt_print_json(json_pack("{s:s,s:o,s:b,s:i,s:b,s:o,s:i,s:I,s:I,s:I,s:I,s:I,s:I}", "force", p->force_name, "vault",
-                                       kt_json_hex(p->vault.b, sizeof(p->vault.b)), "in_force", chain->ruling > 0, "policy_version",
-                                       (int)p->version, "pending", (int)chain->has_pending, "admins", admins_json(p), "threshold",
-                                       (int)p->threshold, "records", (json_int_t)c.records, "values", (json_int_t)c.values, "grants",
-                                       (json_int_t)c.grants, "grants_live", (json_int_t)live, "devices", (json_int_t)c.devices, "bytes",
-                                       (json_int_t)c.map_bytes),
+        return kt_print_json(json_pack("{s:s,s:o,s:b,s:i,s:b,s:o,s:i,s:I,s:I,s:I,s:I,s:I,s:I}", "force", p->force_name,
+                                       "vault", kt_json_hex(p->vault.b, sizeof(p->vault.b)), "in_force", chain->ruling > 0,
+                                       "policy_version", (int)p->version, "pending", (int)chain->has_pending, "admins",
+                                       admins_json(p), "threshold", (int)p->threshold, "records", (json_int_t)c.records,
+                                       "values", (json_int_t)c.values, "grants", (json_int_t)c.grants, "grants_live",
+                                       (json_int_t)live, "devices", (json_int_t)c.devices, "bytes", (json_int_t)c.map_bytes),
                              why);
     (void)printf("%s\n", p->force_name);
-    (void)printf("policy   version %u%s, %u of %zu admins must sign:", p->version, chain->ruling ? "" : " (not in force yet)",
-                 p->threshold, p->nadmins);
+    (void)printf("policy   version %u%s, %u of %zu admins must sign:", p->version,
+                 chain->ruling ? "" : " (not in force yet)", p->threshold, p->nadmins);
     for (size_t i = 0; i < p->nadmins; i++)
         (void)printf(" %s", p->admins[i].name);
     (void)printf("\n");
     if (chain->has_pending)
         (void)printf("pending  version %u has %zu of %u signatures\n", chain->pending.version, chain->pending_new_sigs,
                      chain->pending.threshold);
-    (void)printf("records  %llu\ngrants   %llu, %llu of them live\ndevices  %llu\nsize     %.1f MB\n", (unsigned long long)c.records,
-                 (unsigned long long)c.grants, (unsigned long long)live, (unsigned long long)c.devices, (double)c.map_bytes / 1e6);
+    (void)printf("records  %llu\ngrants   %llu, %llu of them live\ndevices  %llu\nsize     %.1f MB\n",
+                 (unsigned long long)c.records, (unsigned long long)c.grants, (unsigned long long)live,
+                 (unsigned long long)c.devices, (double)c.map_bytes / 1e6);
     return VF_OK;
 }
 
@@ -128,7 +129,8 @@ static enum vf_err vault_check(const struct kt_args *a, struct vf_why *why)
 {
     VF_IDENTITY id = NULL;
     struct vf_vault_check_report r = {0};
-    struct findings f = {.progress = {.what = "Checking", .unit = "values"}, .list = kt_has(a, KT_JSON) ? json_array() : NULL};
+    struct findings f = {.progress = {.what = "Checking", .unit = "values"},
+                         .list = kt_has(a, KT_JSON) ? json_array() : NULL};
 
     if (kt_has(a, KT_KEY))
         VF_TRY(kt_key_open(a, &id, why));
@@ -139,12 +141,14 @@ static enum vf_err vault_check(const struct kt_args *a, struct vf_why *why)
         return err;
     }
     if (f.list)
-        VF_TRY(kt_print_json(json_pack("{s:I,s:I,s:I,s:b,s:o}", "records", (json_int_t)r.records, "values", (json_int_t)r.values,
-                                       "leftovers", (json_int_t)r.orphans, "with_key", id != NULL, "findings", f.list),
+        VF_TRY(kt_print_json(json_pack("{s:I,s:I,s:I,s:b,s:o}", "records", (json_int_t)r.records, "values",
+                                       (json_int_t)r.values, "leftovers", (json_int_t)r.orphans, "with_key", id != NULL,
+                                       "findings", f.list),
                              why));
     else
-        (void)printf("%llu records, %llu values looked at%s: %s\n", (unsigned long long)r.records, (unsigned long long)r.values,
-                     id ? ", each opened" : " (without a key: sealed bytes only)", r.findings ? "DAMAGE FOUND" : "all good");
+        (void)printf("%llu records, %llu values looked at%s: %s\n", (unsigned long long)r.records,
+                     (unsigned long long)r.values, id ? ", each opened" : " (without a key: sealed bytes only)",
+                     r.findings ? "DAMAGE FOUND" : "all good");
     if (r.findings)
         return vf_fail(why, VF_E_DAMAGED, "%s: %llu findings; restore a backup (vault restore) if they matter", a->argv[0],
                        (unsigned long long)r.findings);
@@ -159,7 +163,9 @@ static enum vf_err vault_backup(const struct kt_args *a, struct vf_why *why)
     enum vf_err err = vf_vault_backup(a->argv[0], a->argv[1], kt_has(a, KT_FORCE), kt_progress_show, &p, why);
     kt_progress_done(&p);
     if (!err)
-        kt_say("Wrote %s. It opens with any admin's key of today, for ever: what is erased from the vault later stays in it.", a->argv[1]);
+        kt_say(
+            "Wrote %s. It opens with any admin's key of today, for ever: what is erased from the vault later stays in it.",
+            a->argv[1]);
     return err;
 }
 
@@ -171,7 +177,8 @@ static enum vf_err vault_restore(const struct kt_args *a, struct vf_why *why)
     enum vf_err err = vf_vault_restore(a->argv[0], a->argv[1], id, kt_progress_show, &p, why);
     kt_progress_done(&p);
     if (!err)
-        kt_say("Restored %s. Its log starts anew and names the backup's; what was issued, revoked or erased since that backup is not "
+        kt_say("Restored %s. Its log starts anew and names the backup's; what was issued, revoked or erased since that "
+               "backup is not "
                "known here: erase and revoke again what was.",
                a->argv[1]);
     return err;
@@ -216,7 +223,8 @@ static enum vf_err vault_rekey(const struct kt_args *a, struct vf_why *why)
     err = kt_vault_close(v, err, why);
     v = NULL;
     if (!err)
-        kt_say("Wrote %s with 1 of %u signatures. The new keys come into force at policy install. Grants that are not signed by then have "
+        kt_say("Wrote %s with 1 of %u signatures. The new keys come into force at policy install. Grants that are not "
+               "signed by then have "
                "to be issued again.",
                kt_get(a, KT_OUTPUT), threshold);
     return err;
@@ -229,11 +237,13 @@ const struct kt_verb kt_vault_verbs[] = {
     {"vault", "status", "VAULT", 1, 1, KT_BIT(JSON), 0, false, "Show what a vault holds; needs no key", vault_status},
     {"vault", "check", "VAULT", 1, 1, KT_BIT(KEY) | KT_BIT(JSON) | PASS, 0, true,
      "Look for damage: with a key every value is opened, without one only the sealed bytes are checked", vault_check},
-    {"vault", "backup", "VAULT FILE", 2, 2, KT_BIT(FORCE), 0, false, "Write a backup of a vault, while others work with it", vault_backup},
-    {"vault", "restore", "FILE VAULT", 2, 2, KT_BIT(KEY) | PASS, KT_BIT(KEY), true, "Make a vault from a backup", vault_restore},
-    {"vault", "set", "VAULT", 1, 1, KT_BIT(RANKS) | KT_BIT(WARRANT_PATTERN) | KT_BIT(MAX_GRANT) | KT_BIT(KEY) | PASS, KT_BIT(KEY), true,
-     "Set the force's ranks, its pattern of warrant numbers, the longest grant", vault_set},
-    {"vault", "rekey", "VAULT", 1, 1, KT_BIT(KEY) | KT_BIT(OUTPUT) | KT_BIT(FORCE) | PASS, KT_BIT(KEY) | KT_BIT(OUTPUT), true,
-     "New keys for everything, after an admin has left; in force at policy install", vault_rekey},
+    {"vault", "backup", "VAULT FILE", 2, 2, KT_BIT(FORCE), 0, false, "Write a backup of a vault, while others work with it",
+     vault_backup},
+    {"vault", "restore", "FILE VAULT", 2, 2, KT_BIT(KEY) | PASS, KT_BIT(KEY), true, "Make a vault from a backup",
+     vault_restore},
+    {"vault", "set", "VAULT", 1, 1, KT_BIT(RANKS) | KT_BIT(WARRANT_PATTERN) | KT_BIT(MAX_GRANT) | KT_BIT(KEY) | PASS,
+     KT_BIT(KEY), true, "Set the force's ranks, its pattern of warrant numbers, the longest grant", vault_set},
+    {"vault", "rekey", "VAULT", 1, 1, KT_BIT(KEY) | KT_BIT(OUTPUT) | KT_BIT(FORCE) | PASS, KT_BIT(KEY) | KT_BIT(OUTPUT),
+     true, "New keys for everything, after an admin has left; in force at policy install", vault_rekey},
     {0},
 };

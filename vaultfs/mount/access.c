@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DENY_UIDS 64
+#define DENY_UIDS       64
 #define DENY_PER_MINUTE 10
-#define MINUTE_US (60 * VF_SECOND_US)
+#define MINUTE_US       (60 * VF_SECOND_US)
 
 struct vf_deny_uid {
     bool used;
@@ -129,8 +129,8 @@ static void fill_caller(const struct vf_caller *caller, struct vf_entry *e)
     e->exe = caller->exe;
 }
 
-enum vf_err vf_access_open(struct vf_session *s, const struct vf_node *node, struct vf_job *job, const struct vf_caller *caller,
-                           uint64_t *ret_seq, struct vf_why *why)
+enum vf_err vf_access_open(struct vf_session *s, const struct vf_node *node, struct vf_job *job,
+                           const struct vf_caller *caller, uint64_t *ret_seq, struct vf_why *why)
 {
     struct vf_entry e = {.event = VF_EVENT_OPEN, .result = "ok"};
     fill_entry(node, job, &e);
@@ -162,7 +162,8 @@ static bool deny_admit(struct vf_deny *d, uint32_t uid)
     return admit;
 }
 
-void vf_access_deny(struct vf_session *s, const struct vf_node *node, struct vf_job *job, const struct vf_caller *caller, int err)
+void vf_access_deny(struct vf_session *s, const struct vf_node *node, struct vf_job *job, const struct vf_caller *caller,
+                    int err)
 {
     if (!deny_admit(s->deny, caller->uid))
         return;
@@ -204,7 +205,8 @@ void vf_access_flush(struct vf_session *s)
     }
 }
 
-enum vf_err vf_access_event(struct vf_session *s, enum vf_event event, struct vf_job *job, const char *result, struct vf_why *why)
+enum vf_err vf_access_event(struct vf_session *s, enum vf_event event, struct vf_job *job, const char *result,
+                            struct vf_why *why)
 {
     struct vf_entry e = {.event = event, .result = result, .part = -1};
     if (job) {

@@ -11,7 +11,7 @@
 #include <string.h>
 
 static const char bom[] = "\xEF\xBB\xBF";
-#define BOM_LEN 3
+#define BOM_LEN   3
 #define PHOTO_LEN (sizeof("photos/") - 1 + VF_REF_LEN + sizeof(".JPG") - 1)
 
 /* What photo_path begins with, without a slash at its end. */

@@ -75,8 +75,8 @@ static void put_missing(struct vf_job *job, struct vf_buf *out)
         return;
     }
     if (missing)
-        vf_buf_fmt(out, "\n%u record%s not arrived in full: receive the delivery (the .bundle file) of this grant.\n", missing,
-                   missing == 1 ? " has" : "s have");
+        vf_buf_fmt(out, "\n%u record%s not arrived in full: receive the delivery (the .bundle file) of this grant.\n",
+                   missing, missing == 1 ? " has" : "s have");
     if (no_photo)
         vf_buf_fmt(out, "\n%u record%s no photo at the force: there is nothing to receive for %s.\n", no_photo,
                    no_photo == 1 ? " has" : "s have", no_photo == 1 ? "it" : "them");
@@ -86,7 +86,8 @@ static void put_missing(struct vf_job *job, struct vf_buf *out)
         bool none = photos && vf_catalogue_len(c, i, VF_FIELD_PHOTO) == 0;
         if (!item.missing && !none)
             continue;
-        vf_buf_fmt(out, "  %.8s  %s\n", vf_catalogue_ref(c, i)->c, item.missing ? "not arrived in full" : "no photo at the force");
+        vf_buf_fmt(out, "  %.8s  %s\n", vf_catalogue_ref(c, i)->c,
+                   item.missing ? "not arrived in full" : "no photo at the force");
         listed++;
     }
     if (missing + no_photo > listed && listed == MISSING_LISTED)
@@ -115,6 +116,8 @@ void vf_grant_txt(struct vf_session *s, struct vf_slot_job *slot, struct vf_job 
     vf_buf_fmt(out, "%-11s %s\n", "How it ends", vf_grant_ends_text(g));
     vf_buf_fmt(out, "%-11s %.16s\n", "Grant", g->id.c);
     put_missing(job, out);
-    vf_buf_text(out, "\nEvery opening of a file is written to a log that the force receives. Files here are for the purpose above only:\n"
-                     "do not copy what you do not need, and delete what you copied once the job is done.\n");
+    vf_buf_text(
+        out,
+        "\nEvery opening of a file is written to a log that the force receives. Files here are for the purpose above only:\n"
+        "do not copy what you do not need, and delete what you copied once the job is done.\n");
 }

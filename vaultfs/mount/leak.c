@@ -35,10 +35,11 @@ void vf_leak_warn(FILE *out)
     bool header = true;
     while (swaps && fgets(line, sizeof(line), swaps)) {
         if (!header && sscanf(line, "%255s", device) == 1 && !swap_is_safe(device))
-            (void)fprintf(out,
-                          "vaultfs: warning: swap on %s is not known to be encrypted; what programs read may stay on the disk. "
-                          "Use encrypted swap or none.\n",
-                          device);
+            (void)fprintf(
+                out,
+                "vaultfs: warning: swap on %s is not known to be encrypted; what programs read may stay on the disk. "
+                "Use encrypted swap or none.\n",
+                device);
         header = false;
     }
     if (read_line("/sys/power/state", line, sizeof(line)) && strstr(line, "disk") &&

@@ -113,10 +113,10 @@ struct vf_slot_job {
     struct vf_job *job;
     struct vf_end_gate gate;
     struct vf_files files;
-    int64_t changed_us;    /* newest change of any record: the time of its folders */
+    int64_t changed_us;     /* newest change of any record: the time of its folders */
     struct vf_cards *cards; /* guarded by job_lock, counted; NULL without text */
-    unsigned warned;       /* bit 0: 24 h, bit 1: 1 h, bit 2: 10 min */
-    bool replaced;         /* another slot has this name now: found by number only */
+    unsigned warned;        /* bit 0: 24 h, bit 1: 1 h, bit 2: 10 min */
+    bool replaced;          /* another slot has this name now: found by number only */
 };
 
 struct vf_session {
@@ -160,8 +160,8 @@ enum vf_kind_of_node {
     VF_NODE_RECORD,
     VF_NODE_PHOTO,
     VF_NODE_SIGNATURE,
-    VF_NODE_ROOT,    /* not in a slot */
-    VF_NODE_MARKER,  /* .nomedia and its like; index tells which */
+    VF_NODE_ROOT,     /* not in a slot */
+    VF_NODE_MARKER,   /* .nomedia and its like; index tells which */
     VF_NODE_TEXT = 32 /* + field: records/REF/FIELD */
 };
 struct vf_node {
@@ -219,12 +219,14 @@ struct vf_caller {
 };
 void vf_caller_of(const struct fuse_ctx *ctx, struct vf_caller *ret);
 /* Append the entry of an open; not yet durable. */
-enum vf_err vf_access_open(struct vf_session *s, const struct vf_node *node, struct vf_job *job, const struct vf_caller *caller,
-                           uint64_t *ret_seq, struct vf_why *why);
+enum vf_err vf_access_open(struct vf_session *s, const struct vf_node *node, struct vf_job *job,
+                           const struct vf_caller *caller, uint64_t *ret_seq, struct vf_why *why);
 /* Note a refusal, at most 10 a minute a uid, then one count a minute. */
-void vf_access_deny(struct vf_session *s, const struct vf_node *node, struct vf_job *job, const struct vf_caller *caller, int err);
+void vf_access_deny(struct vf_session *s, const struct vf_node *node, struct vf_job *job, const struct vf_caller *caller,
+                    int err);
 void vf_access_flush(struct vf_session *s); /* counts that are due; from the watcher */
-enum vf_err vf_access_event(struct vf_session *s, enum vf_event event, struct vf_job *job, const char *result, struct vf_why *why);
+enum vf_err vf_access_event(struct vf_session *s, enum vf_event event, struct vf_job *job, const char *result,
+                            struct vf_why *why);
 struct vf_deny *vf_deny_new(void);
 void vf_deny_free(struct vf_deny *d);
 const char *vf_errno_name(int err);

@@ -122,8 +122,8 @@ static bool child_of_job(const char *name, struct vf_node *ret)
         const char *name;
         unsigned kind;
     } children[] = {
-        {"GRANT.txt", VF_NODE_GRANT_TXT}, {"cards.csv", VF_NODE_CARDS},           {"cards-excel.csv", VF_NODE_CARDS_EXCEL},
-        {"photos", VF_NODE_PHOTOS},       {"signatures", VF_NODE_SIGNATURES},     {"records", VF_NODE_RECORDS},
+        {"GRANT.txt", VF_NODE_GRANT_TXT}, {"cards.csv", VF_NODE_CARDS},       {"cards-excel.csv", VF_NODE_CARDS_EXCEL},
+        {"photos", VF_NODE_PHOTOS},       {"signatures", VF_NODE_SIGNATURES}, {"records", VF_NODE_RECORDS},
     };
     for (size_t i = 0; i < sizeof(children) / sizeof(children[0]); i++) {
         if (strcmp(name, children[i].name) == 0) {

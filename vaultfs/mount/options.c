@@ -60,9 +60,17 @@ static int VF_PRINTF(1, 2) wrong(const char *fmt, ...)
 /* What mount(8) and fstab hand to every filesystem; ours is always ro,nosuid,nodev,noexec. */
 static bool generic_option(const char *o)
 {
-    static const char *const known[] = {"rw",     "ro",   "dev",    "nodev",   "suid",     "nosuid", "exec",     "noexec",  "auto",
-                                        "noauto", "user", "nouser", "users",   "nofail",   "defaults", "_netdev", "async",  "noatime",
-                                        "atime",  "relatime", "nodiratime", "default_permissions"};
+    static const char *const known[] = {"rw",         "ro",
+                                        "dev",        "nodev",
+                                        "suid",       "nosuid",
+                                        "exec",       "noexec",
+                                        "auto",       "noauto",
+                                        "user",       "nouser",
+                                        "users",      "nofail",
+                                        "defaults",   "_netdev",
+                                        "async",      "noatime",
+                                        "atime",      "relatime",
+                                        "nodiratime", "default_permissions"};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strcmp(o, known[i]) == 0)
             return true;
@@ -152,7 +160,9 @@ static int take_paths(struct vf_mount_options *ret, int argc, char **argv)
     ret->mountpoint = mountpoint;
     struct stat st;
     if (!mountpoint || stat(mountpoint, &st)) {
-        (void)fprintf(stderr, "vaultfs: %s: there is no such folder to mount on; make it first (or unmount a dead mount with fusermount3 -u)\n",
+        (void)fprintf(stderr,
+                      "vaultfs: %s: there is no such folder to mount on; make it first (or unmount a dead mount with "
+                      "fusermount3 -u)\n",
                       argv[optind + 1]);
         return 1;
     }

@@ -81,15 +81,16 @@ static bool store_content(struct vf_session *s, uint64_t ino, const uint8_t *dat
 }
 
 /* Steps 3 to 7, inside the gate. */
-static int open_value(struct vf_session *s, struct vf_handle *h, struct vf_job *job, const struct vf_caller *caller, uint64_t ino,
-                      bool store, bool *ret_stored)
+static int open_value(struct vf_session *s, struct vf_handle *h, struct vf_job *job, const struct vf_caller *caller,
+                      uint64_t ino, bool store, bool *ret_stored)
 {
     struct vf_value_reader *reader = vf_reader_take(s);
     const uint8_t *data = NULL;
     size_t len = 0;
     uint64_t seq = 0;
 
-    enum vf_err err = vf_job_budget_take(s->station, job, h->node.index, (enum vf_part)vf_field_part(field_of(&h->node)), NULL);
+    enum vf_err err =
+        vf_job_budget_take(s->station, job, h->node.index, (enum vf_part)vf_field_part(field_of(&h->node)), NULL);
     if (!err)
         err = vf_access_open(s, &h->node, job, caller, &seq, NULL);
     if (!err) {
@@ -122,7 +123,8 @@ static int open_cards(struct vf_session *s, struct vf_handle *h, struct vf_job *
 }
 
 /* Everything below a job that has contents of records. */
-static int open_granted(struct vf_session *s, struct vf_handle *h, struct vf_job *job, const struct fuse_ctx *ctx, uint64_t ino)
+static int open_granted(struct vf_session *s, struct vf_handle *h, struct vf_job *job, const struct fuse_ctx *ctx,
+                        uint64_t ino)
 {
     struct vf_slot_job *slot = h->node.slot;
     struct vf_caller caller;
@@ -220,7 +222,8 @@ static void reply_slice(fuse_req_t req, const char *data, size_t len, size_t siz
 }
 
 /* Inside the gate; replies. */
-static int read_value(struct vf_session *s, fuse_req_t req, const struct vf_handle *h, struct vf_job *job, size_t size, off_t off)
+static int read_value(struct vf_session *s, fuse_req_t req, const struct vf_handle *h, struct vf_job *job, size_t size,
+                      off_t off)
 {
     struct vf_value_reader *reader = vf_reader_take(s);
     const uint8_t *data = NULL;
@@ -232,15 +235,16 @@ static int read_value(struct vf_session *s, fuse_req_t req, const struct vf_hand
     return err ? program_errno(err) : 0;
 }
 
-static int read_cards(struct vf_session *s, fuse_req_t req, const struct vf_handle *h, struct vf_job *job, size_t size, off_t off)
+static int read_cards(struct vf_session *s, fuse_req_t req, const struct vf_handle *h, struct vf_job *job, size_t size,
+                      off_t off)
 {
     VF_SECRET uint8_t *out = vf_secret_new(size ? size : 1);
     if (!out)
         return ENOMEM;
     struct vf_value_reader *reader = vf_reader_take(s);
     size_t len = 0;
-    enum vf_err err = vf_cards_read(s, job, h->cards, reader, h->node.kind == VF_NODE_CARDS_EXCEL, (uint64_t)off, out, size, &len,
-                                    NULL);
+    enum vf_err err =
+        vf_cards_read(s, job, h->cards, reader, h->node.kind == VF_NODE_CARDS_EXCEL, (uint64_t)off, out, size, &len, NULL);
     vf_reader_give(s, reader);
     if (err)
         return program_errno(err);

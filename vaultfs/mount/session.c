@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* Readers with their scratch (1 MiB of plaintext and its padding each), rows of cards.csv, keys: within an ordinary user's 8 MiB. */
-#define ARENA_BYTES (7u * 1024 * 1024)
+#define ARENA_BYTES  (7u * 1024 * 1024)
 #define FUSE_THREADS 16
 
 static enum vf_err open_station(struct vf_session *s, struct vf_why *why)
@@ -66,7 +66,8 @@ static enum vf_err make_fuse(struct vf_session *s, struct vf_why *why)
 static enum vf_err check_job(struct vf_session *s, struct vf_why *why)
 {
     if (s->opt->job && s->nslots == 0)
-        return vf_fail(why, VF_E_NOT_FOUND, "%s: no grant for the job \"%s\" has been received; keytool station status lists them",
+        return vf_fail(why, VF_E_NOT_FOUND,
+                       "%s: no grant for the job \"%s\" has been received; keytool station status lists them",
                        s->opt->station, s->opt->job);
     return VF_OK;
 }
@@ -78,7 +79,8 @@ static enum vf_err serve(struct vf_session *s, struct vf_why *why)
         return vf_fail(why, VF_E_SYSTEM, "signal handlers could not be set");
     if (fuse_session_mount(s->fuse, s->mountpoint)) {
         fuse_remove_signal_handlers(s->fuse);
-        return vf_fail(why, VF_E_SYSTEM, "%s: could not be mounted on (is fuse3 installed, and is the folder yours?)", s->mountpoint);
+        return vf_fail(why, VF_E_SYSTEM, "%s: could not be mounted on (is fuse3 installed, and is the folder yours?)",
+                       s->mountpoint);
     }
     enum vf_err err = vf_access_event(s, VF_EVENT_MOUNT, NULL, "ok", why);
     const struct vf_control_ops ops = {.user = s,

@@ -55,8 +55,8 @@ static void put_job(struct vf_session *s, struct vf_slot_job *slot, struct vf_bu
     put_key(out, "ends", vf_grant_ends_text(g));
     vf_buf_fmt(out, ",\"records\":%u,\"incomplete\":%u", g->records, missing);
     if (g->budget)
-        vf_buf_fmt(out, ",\"budget\":%llu,\"budget_left_text\":%llu,\"budget_left_image\":%llu", (unsigned long long)g->budget,
-                   (unsigned long long)vf_job_budget_left(s->station, job, VF_PART_TEXT),
+        vf_buf_fmt(out, ",\"budget\":%llu,\"budget_left_text\":%llu,\"budget_left_image\":%llu",
+                   (unsigned long long)g->budget, (unsigned long long)vf_job_budget_left(s->station, job, VF_PART_TEXT),
                    (unsigned long long)vf_job_budget_left(s->station, job, VF_PART_IMAGE));
     vf_buf_text(out, "}");
     vf_job_unref(job);
@@ -127,7 +127,8 @@ static void print_text(const json_t *doc)
     json_array_foreach(json_object_get(doc, "jobs"), i, job)
     {
         (void)printf("  job     %-20s %s, %lld records, until %s", json_string_value(json_object_get(job, "job")),
-                     json_string_value(json_object_get(job, "state")), (long long)json_integer_value(json_object_get(job, "records")),
+                     json_string_value(json_object_get(job, "state")),
+                     (long long)json_integer_value(json_object_get(job, "records")),
                      json_string_value(json_object_get(job, "until")));
         if (json_integer_value(json_object_get(job, "incomplete")) > 0)
             (void)printf(", %lld not arrived in full", (long long)json_integer_value(json_object_get(job, "incomplete")));
@@ -181,8 +182,10 @@ static int show(char *const *mounts, size_t n, bool json, bool list)
 
 int vf_status_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"all", no_argument, NULL, 'a'}, {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"all", no_argument, NULL, 'a'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     bool all = false, json = false;
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {

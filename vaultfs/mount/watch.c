@@ -14,7 +14,7 @@
 #include <syslog.h>
 #include <time.h>
 
-#define TICK_US (VF_SECOND_US / 4)
+#define TICK_US        (VF_SECOND_US / 4)
 #define SWEEP_EVERY_US (INT64_C(3600) * VF_SECOND_US)
 
 static void drop_pages(struct vf_session *s, struct vf_slot_job *slot)
@@ -33,8 +33,9 @@ static void drop_names(struct vf_session *s, struct vf_slot_job *slot)
         const char *name;
         unsigned kind;
     } children[] = {
-        {"cards.csv", VF_NODE_CARDS},           {"cards-excel.csv", VF_NODE_CARDS_EXCEL}, {"photos", VF_NODE_PHOTOS},
-        {"signatures", VF_NODE_SIGNATURES},     {"records", VF_NODE_RECORDS},
+        {"cards.csv", VF_NODE_CARDS}, {"cards-excel.csv", VF_NODE_CARDS_EXCEL},
+        {"photos", VF_NODE_PHOTOS},   {"signatures", VF_NODE_SIGNATURES},
+        {"records", VF_NODE_RECORDS},
     };
     uint64_t parent = s->opt->job ? FUSE_ROOT_ID : vf_node_ino(slot, VF_NODE_JOB, 0);
     for (size_t i = 0; i < sizeof(children) / sizeof(children[0]); i++) {
@@ -64,15 +65,16 @@ static void warn_before_end(struct vf_slot_job *slot, const struct vf_grant *g, 
     static const struct {
         int64_t us;
         const char *text;
-    } steps[] = {{24 * 3600 * VF_SECOND_US, "24 hours"}, {3600 * VF_SECOND_US, "one hour"}, {600 * VF_SECOND_US, "10 minutes"}};
+    } steps[] = {
+        {24 * 3600 * VF_SECOND_US, "24 hours"}, {3600 * VF_SECOND_US, "one hour"}, {600 * VF_SECOND_US, "10 minutes"}};
     /* Only the nearest step is told: a grant of an hour does not begin with a warning about its last day. */
     int64_t whole = g->until_us - g->from_us;
     for (unsigned i = 3; i-- > 0;) {
         if (left > steps[i].us || whole <= steps[i].us)
             continue;
         if (!(slot->warned & 1u << i))
-            syslog(LOG_WARNING, "job %s ends in less than %s; ask the force for a renewal if the work is not done", slot->name,
-                   steps[i].text);
+            syslog(LOG_WARNING, "job %s ends in less than %s; ask the force for a renewal if the work is not done",
+                   slot->name, steps[i].text);
         slot->warned |= (2u << i) - 1;
         break;
     }

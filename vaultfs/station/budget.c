@@ -78,7 +78,8 @@ static enum vf_err load_from_log(struct vf_station *st, struct vf_job *job, stru
     const struct vf_verify_options opt = {.each = take_entry, .user = job};
     VF_TRY(vf_log_verify(dir, &opt, verdict, why));
     if (!verdict->good)
-        return vf_fail(why, VF_E_FORGED, "the log of this station does not verify (%s): a limited grant cannot be used with it",
+        return vf_fail(why, VF_E_FORGED,
+                       "the log of this station does not verify (%s): a limited grant cannot be used with it",
                        verdict->nfindings ? verdict->findings[0] : "unknown");
     return VF_OK;
 }
@@ -108,11 +109,13 @@ void vf_job_budget_free(struct vf_job *job)
 
 static enum vf_err used_up(const struct vf_job *job, struct vf_why *why)
 {
-    return vf_fail(why, VF_E_BUDGET, "This grant allows %llu different records to be opened, and they have been. Ask the force.",
+    return vf_fail(why, VF_E_BUDGET,
+                   "This grant allows %llu different records to be opened, and they have been. Ask the force.",
                    (unsigned long long)job->grant.budget);
 }
 
-enum vf_err vf_job_budget_take(struct vf_station *st, struct vf_job *job, uint32_t index, enum vf_part part, struct vf_why *why)
+enum vf_err vf_job_budget_take(struct vf_station *st, struct vf_job *job, uint32_t index, enum vf_part part,
+                               struct vf_why *why)
 {
     (void)st;
     struct vf_budget *b = job->budget;

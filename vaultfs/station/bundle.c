@@ -154,7 +154,8 @@ static enum vf_err take_number(struct vf_txn *txn, void *user, struct vf_why *wh
     return VF_OK;
 }
 
-static bool is_here(struct vf_station *st, struct vf_txn *txn, const uint8_t key[VF_VALUE_KEY_LEN], const struct vf_hash *hash)
+static bool is_here(struct vf_station *st, struct vf_txn *txn, const uint8_t key[VF_VALUE_KEY_LEN],
+                    const struct vf_hash *hash)
 {
     struct vf_slice val;
     struct vf_hash stored;
@@ -222,8 +223,14 @@ static enum vf_err take_all(struct taking *t, struct vf_bundle_reader *reader,
         return VF_OK;
     t->chunk.last = true;
     t->chunk.now_us = vf_clock_wall_us();
-    struct vf_entry e = {.event = VF_EVENT_RECEIVE, .part = -1, .object = "bundle", .has_count = true, .count = t->told->values,
-                         .has_bytes = true, .bytes = t->told->bytes, .result = "ok"};
+    struct vf_entry e = {.event = VF_EVENT_RECEIVE,
+                         .part = -1,
+                         .object = "bundle",
+                         .has_count = true,
+                         .count = t->told->values,
+                         .has_bytes = true,
+                         .bytes = t->told->bytes,
+                         .result = "ok"};
     VF_TRY(vf_log_commit(t->st->log, &e, why));
     return flush(t->st, &t->chunk, why);
 }
@@ -303,8 +310,8 @@ enum vf_err vf_station_take_bundle(struct vf_station *st, int fd, const char *na
         return err;
     VF_TRY(vf_store_update(st->store, clear_receiving, NULL, why));
     told->already = told->values == 0;
-    (void)snprintf(told->text, sizeof(told->text), "delivery: %llu values (%llu MB) taken%s", (unsigned long long)told->values,
-                   (unsigned long long)(told->bytes / 1000000),
+    (void)snprintf(told->text, sizeof(told->text), "delivery: %llu values (%llu MB) taken%s",
+                   (unsigned long long)told->values, (unsigned long long)(told->bytes / 1000000),
                    told->not_needed == vf_bundle_count(reader) && told->not_needed
                        ? "; no grant here names any of them: receive the grant with it"
                        : (told->already ? " (all here already)" : ""));
@@ -329,7 +336,8 @@ static bool find_complete(struct vf_cursor *cur, struct vf_slice key, struct vf_
         return true;
     struct vf_grant_file *file = calloc(1, sizeof(*file));
     if (file && key.len == sizeof(m->ids[0]) &&
-        vf_grant_file_parse(val.data + VF_GRANT_ROW_PREFIX, val.len - VF_GRANT_ROW_PREFIX, "a stored grant", file, NULL) == VF_OK &&
+        vf_grant_file_parse(val.data + VF_GRANT_ROW_PREFIX, val.len - VF_GRANT_ROW_PREFIX, "a stored grant", file, NULL) ==
+            VF_OK &&
         vf_station_present(m->st, m->txn, file, NULL, &named) == named)
         memcpy(&m->ids[m->n++], key.data, key.len);
     free(file);

@@ -16,12 +16,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CLOCK_TYPE "VFCLOCK1"
-#define PAYLOAD_LEN (8 + 8 + VF_BOOT_ID_LEN + 8 + 8 + 8)
-#define AGREE_US (600 * VF_SECOND_US)
+#define CLOCK_TYPE     "VFCLOCK1"
+#define PAYLOAD_LEN    (8 + 8 + VF_BOOT_ID_LEN + 8 + 8 + 8)
+#define AGREE_US       (600 * VF_SECOND_US)
 #define AGREE_SLACK_US (2 * VF_SECOND_US)
-#define BACK_US (300 * VF_SECOND_US)
-#define SAVE_EVERY_US (60 * VF_SECOND_US)
+#define BACK_US        (300 * VF_SECOND_US)
+#define SAVE_EVERY_US  (60 * VF_SECOND_US)
 
 struct clock_state {
     int64_t h, h_boot, reset_taken_us, anchor_wall, anchor_boot;
@@ -162,7 +162,8 @@ enum vf_err vf_station_time(struct vf_station *st, int64_t *ret_t, struct vf_why
     char text[64];
     vf_time_format_person(*ret_t, text, sizeof(text));
     return vf_fail(why, VF_E_CLOCK,
-                   "The clock of this computer was moved back: it was already %s. Set it right; if it is right, ask the force for a grant "
+                   "The clock of this computer was moved back: it was already %s. Set it right; if it is right, ask the "
+                   "force for a grant "
                    "with --clock-reset.",
                    text);
 }

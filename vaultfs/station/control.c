@@ -58,7 +58,8 @@ char vf_control_recv(int sock, char *buf, size_t size, size_t *ret_len, int *fds
     union fd_space control;
     char type = 0;
     struct iovec iov[2] = {{.iov_base = &type, .iov_len = 1}, {.iov_base = buf, .iov_len = size - 1}};
-    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
+    struct msghdr msg = {
+        .msg_iov = iov, .msg_iovlen = 2, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
     ssize_t n;
     size_t nfds = 0;
     do

@@ -10,7 +10,7 @@
 #include <vaultfs/station.h>
 
 #define VF_CONTROL_PACKET 60000
-#define VF_CONTROL_FILES 32
+#define VF_CONTROL_FILES  32
 
 bool vf_control_send(int sock, char type, const void *data, size_t len, const int *fds, size_t nfds);
 /* One packet into buf (NUL put behind it); its type, or 0 at the end. Descriptors beyond max_fds are closed. */

@@ -47,8 +47,8 @@ static bool read_marker(const char *path, char **ret_socket, char **ret_mountpoi
     return good && *ret_socket && *ret_mountpoint;
 }
 
-static enum vf_err connect_marker(const char *marker, const char *wanted_mountpoint, struct vf_control **ret, char *ret_mountpoint,
-                                  size_t size)
+static enum vf_err connect_marker(const char *marker, const char *wanted_mountpoint, struct vf_control **ret,
+                                  char *ret_mountpoint, size_t size)
 {
     VF_FREE char *socket_path = NULL, *mountpoint = NULL;
     if (!read_marker(marker, &socket_path, &mountpoint))
@@ -70,8 +70,8 @@ static enum vf_err connect_marker(const char *marker, const char *wanted_mountpo
     return VF_OK;
 }
 
-enum vf_err vf_control_connect(const char *station_path, struct vf_control **ret, char *ret_mountpoint, size_t mountpoint_size,
-                               struct vf_why *why)
+enum vf_err vf_control_connect(const char *station_path, struct vf_control **ret, char *ret_mountpoint,
+                               size_t mountpoint_size, struct vf_why *why)
 {
     VF_FREE char *marker = vf_path_join(station_path, "mounted");
     if (!marker)
@@ -188,7 +188,8 @@ static void take_told(const char *data, size_t len, const struct answers *a)
 {
     json_error_t je;
     json_t *doc = json_loadb(data, len, 0, &je);
-    const char *name = json_string_value(json_object_get(doc, "name")), *text = json_string_value(json_object_get(doc, "text"));
+    const char *name = json_string_value(json_object_get(doc, "name")),
+               *text = json_string_value(json_object_get(doc, "text"));
     if (name && text && a->told) {
         struct vf_received one = {
             .name = name,
@@ -220,8 +221,8 @@ static enum vf_err take_end(const char *data, size_t len, struct vf_why *why)
     return ret;
 }
 
-static enum vf_err ask(struct vf_control *c, const char *request, size_t len, const int *fds, size_t nfds, const struct answers *a,
-                       struct vf_why *why)
+static enum vf_err ask(struct vf_control *c, const char *request, size_t len, const int *fds, size_t nfds,
+                       const struct answers *a, struct vf_why *why)
 {
     VF_FD sock = dial(c->socket_path);
     VF_FREE char *packet = malloc(VF_CONTROL_PACKET);

@@ -158,7 +158,8 @@ static enum vf_err socket_name(const char *station, struct vf_buf *ret, struct v
     vf_buf_fmt(ret, "/%llx-%llx", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
     struct sockaddr_un address;
     if (!vf_buf_cstr(ret) || ret->len >= sizeof(address.sun_path))
-        return vf_fail(why, VF_E_LIMIT, "the path of the control socket is too long; set XDG_RUNTIME_DIR to a shorter folder");
+        return vf_fail(why, VF_E_LIMIT,
+                       "the path of the control socket is too long; set XDG_RUNTIME_DIR to a shorter folder");
     return VF_OK;
 }
 

@@ -30,7 +30,8 @@ void vf_station_value_key(const struct vf_ref *ref, uint8_t field, uint32_t gene
 
 /* ----------------------------------------------------------------------------------------------------------- identity */
 
-enum vf_err vf_station_identity_read(const char *path, struct vf_buf *ret, unsigned *ret_slot, uint64_t *ret_seq, struct vf_why *why)
+enum vf_err vf_station_identity_read(const char *path, struct vf_buf *ret, unsigned *ret_slot, uint64_t *ret_seq,
+                                     struct vf_why *why)
 {
     VF_FREE char *file = vf_station_file(path, "identity");
     VF_SECRET struct vf_slot *slots = vf_secret_new(2 * sizeof(*slots));
@@ -181,7 +182,8 @@ static enum vf_err check_policy(const void *policy, size_t len, struct vf_policy
 }
 
 enum vf_err vf_station_create(const char *path, const char *name, const void *policy, size_t policy_len,
-                              const struct vf_passphrase *pass, struct vf_argon2 cost, struct vf_buf *enrol, struct vf_why *why)
+                              const struct vf_passphrase *pass, struct vf_argon2 cost, struct vf_buf *enrol,
+                              struct vf_why *why)
 {
     struct stat st;
     if (!vf_name_valid(name, strlen(name)))
@@ -207,7 +209,12 @@ enum vf_err vf_station_create(const char *path, const char *name, const void *po
     if (!folder)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", path);
     VF_TRY(vf_dir_make(folder, why));
-    const struct create c = {.path = folder, .name = name, .policy = chain.bytes, .policy_len = chain.len, .pass = pass, .cost = cost,
+    const struct create c = {.path = folder,
+                             .name = name,
+                             .policy = chain.bytes,
+                             .policy_len = chain.len,
+                             .pass = pass,
+                             .cost = cost,
                              .enrol = enrol};
     enum vf_err err = vf_dir_local(folder, why);
     if (!err)

@@ -145,7 +145,8 @@ static enum vf_err fill_job(struct vf_station *st, struct vf_txn *txn, struct vf
         return vf_fail(why, VF_E_NOMEM, "job %s: out of memory", job->grant.job);
     if (vf_grant_share_open(st->device, job->grant.sealed_share, job->share))
         return vf_fail(why, VF_E_FORGED, "job %s: the grant was sealed to another device", job->grant.job);
-    VF_TRY(vf_catalogue_decode(&job->grant, job->share, &file->manifest, file->catalogue, file->catalogue_len, &job->catalogue, why));
+    VF_TRY(vf_catalogue_decode(&job->grant, job->share, &file->manifest, file->catalogue, file->catalogue_len,
+                               &job->catalogue, why));
     job->manifest_rows_at = (size_t)(file->manifest.rows - row.data);
     job->envelopes_at = (size_t)(file->envelopes - row.data);
     VF_TRY(hash_rows(job, file, why));
@@ -175,7 +176,8 @@ struct vf_job *vf_job_load(struct vf_station *st, struct vf_txn *txn, struct vf_
     if (row.len <= VF_GRANT_ROW_PREFIX)
         err = vf_fail(why, VF_E_DAMAGED, "a stored grant is damaged: receive it again");
     if (!err)
-        err = vf_grant_file_parse(row.data + VF_GRANT_ROW_PREFIX, row.len - VF_GRANT_ROW_PREFIX, "a stored grant", file, why);
+        err =
+            vf_grant_file_parse(row.data + VF_GRANT_ROW_PREFIX, row.len - VF_GRANT_ROW_PREFIX, "a stored grant", file, why);
     if (!err)
         err = vf_grant_verify(file, &st->policy, why);
     if (!err) {

@@ -19,8 +19,8 @@ static bool data_mark(const char *path, struct vf_buf *out)
     VF_FREE char *data = vf_path_join(path, "db/data.mdb");
     if (!data || stat(data, &st))
         return false;
-    vf_buf_fmt(out, "%llu %lld %lld.%09ld\n", (unsigned long long)st.st_ino, (long long)st.st_size, (long long)st.st_mtim.tv_sec,
-               st.st_mtim.tv_nsec);
+    vf_buf_fmt(out, "%llu %lld %lld.%09ld\n", (unsigned long long)st.st_ino, (long long)st.st_size,
+               (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
     return vf_buf_ok(out);
 }
 
@@ -85,7 +85,8 @@ static enum vf_err open_store(struct vf_station *st, struct vf_why *why)
         enum vf_err err = vf_store_walk(db, vf_station_tables, VF_ST_COUNT, WALK_SECONDS, vf_buf_cstr(&what), why);
         if (err == VF_E_DAMAGED)
             return vf_fail(why, VF_E_DAMAGED,
-                           "%s: the station is damaged. Move its folder db away, make an empty one in its place, and receive the policy and "
+                           "%s: the station is damaged. Move its folder db away, make an empty one in its place, and "
+                           "receive the policy and "
                            "the deliveries again.",
                            st->path);
         if (err && err != VF_E_NOT_FOUND)
@@ -121,9 +122,8 @@ static int64_t log_now(void *user)
 static enum vf_err open_log(struct vf_station *st, struct vf_why *why)
 {
     VF_FREE char *dir = vf_path_join(st->path, "log"), *seal = vf_path_join(st->path, "seal");
-    const struct vf_log_options opt = {.now_us = st->mode == VF_STATION_MOUNT ? log_now : NULL,
-                                       .user = st,
-                                       .batch = st->mode != VF_STATION_MOUNT};
+    const struct vf_log_options opt = {
+        .now_us = st->mode == VF_STATION_MOUNT ? log_now : NULL, .user = st, .batch = st->mode != VF_STATION_MOUNT};
     if (!dir || !seal)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", st->path);
     enum vf_err err = vf_log_open(dir, seal, &opt, &st->log, why);
@@ -134,7 +134,8 @@ static enum vf_err open_log(struct vf_station *st, struct vf_why *why)
         bool mounted = vf_control_connect(st->path, &control, mountpoint, sizeof(mountpoint), NULL) == VF_OK;
         vf_control_close(control);
         if (mounted)
-            return vf_fail(why, VF_E_BUSY, "%s: is mounted on %s already; unmount that first (fusermount3 -u)", st->path, mountpoint);
+            return vf_fail(why, VF_E_BUSY, "%s: is mounted on %s already; unmount that first (fusermount3 -u)", st->path,
+                           mountpoint);
         (void)usleep(100000);
         err = vf_log_open(dir, seal, &opt, &st->log, why);
     }
@@ -175,8 +176,8 @@ static enum vf_err open_all(struct vf_station *st, const struct vf_passphrase *p
     return vf_station_clock_settle(st, why);
 }
 
-enum vf_err vf_station_open(const char *path, enum vf_station_mode mode, const struct vf_passphrase *pass, struct vf_station **ret,
-                            struct vf_why *why)
+enum vf_err vf_station_open(const char *path, enum vf_station_mode mode, const struct vf_passphrase *pass,
+                            struct vf_station **ret, struct vf_why *why)
 {
     struct vf_station *st = calloc(1, sizeof(*st));
     char *copy = strdup(path);

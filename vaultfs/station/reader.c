@@ -66,7 +66,8 @@ struct rows {
     const uint8_t *manifest, *envelopes;
 };
 
-static enum vf_err get_rows(struct vf_value_reader *r, const struct vf_job *job, uint32_t index, struct rows *ret, struct vf_why *why)
+static enum vf_err get_rows(struct vf_value_reader *r, const struct vf_job *job, uint32_t index, struct rows *ret,
+                            struct vf_why *why)
 {
     const struct vf_grant_layout *l = &job->layout;
     struct vf_slice row;
@@ -105,8 +106,8 @@ static enum vf_err get_keys(struct vf_value_reader *r, const struct vf_job *job,
     /* The share is read under its lock: the end of the grant wipes it. */
     pthread_rwlock_rdlock((pthread_rwlock_t *)(uintptr_t)&job->share_lock);
     enum vf_err err = job->forgotten ? VF_E_EXPIRED
-                                     : vf_grant_open_keys(&job->grant, l, job->share, &rs, ref, part, rows->envelopes + (at - first),
-                                                          r->keys);
+                                     : vf_grant_open_keys(&job->grant, l, job->share, &rs, ref, part,
+                                                          rows->envelopes + (at - first), r->keys);
     pthread_rwlock_unlock((pthread_rwlock_t *)(uintptr_t)&job->share_lock);
     vf_wipe(&rs, sizeof(rs));
     if (err == VF_E_EXPIRED)
@@ -146,11 +147,13 @@ static enum vf_err open_one(struct vf_value_reader *r, const struct vf_job *job,
     vf_hasher_final(&r->hasher, &hash);
     if (memcmp(&hash, &want, sizeof(hash)) != 0)
         return vf_fail(why, VF_E_FORGED, "%.8s: its %s is not what the force signed", ref->c, vf_field_info(field)->name);
-    const struct vf_value_id id = {.vault = job->grant.vault, .ref = *ref, .field = (uint8_t)field, .generation = generation};
+    const struct vf_value_id id = {
+        .vault = job->grant.vault, .ref = *ref, .field = (uint8_t)field, .generation = generation};
     if (vf_value_open(key, &id, sealed, sealed_len, out, out_len, ret_plain, ret_len))
         return vf_fail(why, VF_E_DAMAGED, "%.8s: its %s does not decrypt", ref->c, vf_field_info(field)->name);
     if (*ret_len != vf_catalogue_len(job->catalogue, index, field))
-        return vf_fail(why, VF_E_DAMAGED, "%.8s: its %s is not as long as the catalogue says", ref->c, vf_field_info(field)->name);
+        return vf_fail(why, VF_E_DAMAGED, "%.8s: its %s is not as long as the catalogue says", ref->c,
+                       vf_field_info(field)->name);
     return VF_OK;
 }
 

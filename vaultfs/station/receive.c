@@ -158,7 +158,8 @@ static enum vf_err check_grant(struct vf_station *st, const struct vf_grant_file
     if (!vf_equal(&g->vault, &st->enrol.vault, sizeof(g->vault)))
         return vf_fail(why, VF_E_REFUSED, "%s: a grant of another force (%s)", name, g->force_name);
     if (!vf_equal(&g->enrolment, &st->enrol.id, sizeof(g->enrolment)))
-        return vf_fail(why, VF_E_REFUSED, "%s: made for the device %s, not for this station (%s)", name, g->recipient, st->enrol.name);
+        return vf_fail(why, VF_E_REFUSED, "%s: made for the device %s, not for this station (%s)", name, g->recipient,
+                       st->enrol.name);
     VF_TRY(vf_grant_verify(file, &st->policy, why));
     if (g->release == VF_RELEASE_ONLINE)
         return vf_fail(why, VF_E_UNSUPPORTED, "%s: an online grant, which this version of vaultfs cannot use", name);
@@ -193,8 +194,13 @@ static enum vf_err take_grant(struct vf_station *st, int fd, struct vf_received 
         uint64_t named, present = vf_station_present(st, txn, file, NULL, &named);
         prefix[0] = present == named;
         vf_put_be64(prefix + 1, (uint64_t)vf_clock_wall_us());
-        struct row row = {.table = VF_ST_GRANT, .key = g->id.c, .key_len = sizeof(g->id.c), .prefix = prefix,
-                          .prefix_len = sizeof(prefix), .data = data.data, .len = data.len};
+        struct row row = {.table = VF_ST_GRANT,
+                          .key = g->id.c,
+                          .key_len = sizeof(g->id.c),
+                          .prefix = prefix,
+                          .prefix_len = sizeof(prefix),
+                          .data = data.data,
+                          .len = data.len};
         vf_txn_reset(txn);
         VF_TRY(log_receive(st, g, "grant", why));
         VF_TRY(vf_store_update(st->store, put_row, &row, why));
@@ -202,8 +208,8 @@ static enum vf_err take_grant(struct vf_station *st, int fd, struct vf_received 
     vf_station_clock_grant(st, g);
     char until[64];
     vf_time_format_person(g->until_us, until, sizeof(until));
-    tell(told, "grant %.16s for job %s: %u records until %s; %s%s", g->id.c, g->job, g->records, until, vf_grant_ends_text(g),
-         told->already ? " (here already)" : "");
+    tell(told, "grant %.16s for job %s: %u records until %s; %s%s", g->id.c, g->job, g->records, until,
+         vf_grant_ends_text(g), told->already ? " (here already)" : "");
     return VF_OK;
 }
 
@@ -238,15 +244,21 @@ static enum vf_err take_receipt(struct vf_station *st, int fd, struct vf_receive
         return vf_fail(why, VF_E_REFUSED, "%s: a receipt for another station's log", told->name);
     vf_log_state_get(st->log, &log);
     if (cp.size > log.sealed)
-        return vf_fail(why, VF_E_FORGED, "%s: a receipt for more log than this station has: the station was restored from an old copy",
+        return vf_fail(why, VF_E_FORGED,
+                       "%s: a receipt for more log than this station has: the station was restored from an old copy",
                        told->name);
     char until[64];
     vf_time_format_person(time_us, until, sizeof(until));
     uint8_t meta[16];
     vf_put_be64(meta, cp.size);
     vf_put_be64(meta + 8, (uint64_t)time_us);
-    struct row row = {.table = VF_ST_META, .key = "receipt", .key_len = 7, .prefix = meta, .prefix_len = sizeof(meta),
-                      .data = data.data, .len = data.len};
+    struct row row = {.table = VF_ST_META,
+                      .key = "receipt",
+                      .key_len = 7,
+                      .prefix = meta,
+                      .prefix_len = sizeof(meta),
+                      .data = data.data,
+                      .len = data.len};
     VF_TRY(vf_store_update(st->store, put_row, &row, why));
     tell(told, "receipt: the force has this station's log up to entry %llu, %s", (unsigned long long)cp.size, until);
     return VF_OK;
@@ -300,7 +312,8 @@ static enum vf_err take_one(struct vf_station *st, int fd, struct vf_received *t
     case VF_ARTEFACT_PREKEYS:
     case VF_ARTEFACT_IDENTITY:
     default:
-        return vf_fail(why, VF_E_INPUT, "%s: %s, which is not for a station to receive", told->name, vf_artefact_text(told->kind));
+        return vf_fail(why, VF_E_INPUT, "%s: %s, which is not for a station to receive", told->name,
+                       vf_artefact_text(told->kind));
     }
 }
 

@@ -21,8 +21,9 @@ struct listing {
 static struct vf_grant_file *parse_row(struct vf_slice val)
 {
     struct vf_grant_file *file = calloc(1, sizeof(*file));
-    if (file && (val.len <= VF_GRANT_ROW_PREFIX ||
-                 vf_grant_file_parse(val.data + VF_GRANT_ROW_PREFIX, val.len - VF_GRANT_ROW_PREFIX, "a stored grant", file, NULL))) {
+    if (file &&
+        (val.len <= VF_GRANT_ROW_PREFIX ||
+         vf_grant_file_parse(val.data + VF_GRANT_ROW_PREFIX, val.len - VF_GRANT_ROW_PREFIX, "a stored grant", file, NULL))) {
         free(file);
         file = NULL;
     }
@@ -67,7 +68,8 @@ static bool list_one(struct vf_cursor *cur, struct vf_slice key, struct vf_slice
 }
 
 enum vf_err vf_station_grant_each(struct vf_station *st,
-                                  enum vf_err (*each)(void *user, const struct vf_station_grant_item *item, struct vf_why *why),
+                                  enum vf_err (*each)(void *user, const struct vf_station_grant_item *item,
+                                                      struct vf_why *why),
                                   void *user, struct vf_why *why)
 {
     struct listing l = {.st = st, .each = each, .user = user, .why = why};
@@ -161,7 +163,8 @@ static bool check_grant(struct vf_cursor *cur, struct vf_slice key, struct vf_sl
     (void)cur;
     struct vf_grant_file *file = parse_row(val);
     if (!file) {
-        found(c, "grant %.*s: the stored grant is damaged; receive it again", (int)(key.len < 16 ? key.len : 16), (const char *)key.data);
+        found(c, "grant %.*s: the stored grant is damaged; receive it again", (int)(key.len < 16 ? key.len : 16),
+              (const char *)key.data);
         return true;
     }
     if (vf_grant_verify(file, &c->st->policy, &why)) {
@@ -232,8 +235,8 @@ static enum vf_err check_open(struct checking *c, struct vf_why *why)
     return VF_OK;
 }
 
-enum vf_err vf_station_check(const char *path, void (*finding)(void *user, const char *line), void *user, uint64_t *ret_findings,
-                             struct vf_why *why)
+enum vf_err vf_station_check(const char *path, void (*finding)(void *user, const char *line), void *user,
+                             uint64_t *ret_findings, struct vf_why *why)
 {
     VF_FREE char *db = vf_path_join(path, "db");
     if (!db)

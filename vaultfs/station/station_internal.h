@@ -21,7 +21,7 @@ enum vf_station_table {
 };
 extern const char *const vf_station_tables[VF_ST_COUNT];
 #define VF_GRANT_ROW_PREFIX 9 /* complete, received */
-#define VF_VALUE_KEY_LEN (VF_REF_LEN + 1 + 4 + 8)
+#define VF_VALUE_KEY_LEN    (VF_REF_LEN + 1 + 4 + 8)
 #define VF_VALUE_ROW_PREFIX 8 /* batch */
 
 void vf_station_value_key(const struct vf_ref *ref, uint8_t field, uint32_t generation, const struct vf_hash *hash,
@@ -30,12 +30,13 @@ void vf_station_value_key(const struct vf_ref *ref, uint8_t field, uint32_t gene
 /* Trusted time (clock.c). All in microseconds. */
 struct vf_station_clock {
     pthread_mutex_t lock;
-    int64_t h;        /* highest time known ... */
-    int64_t h_boot;   /* ... at this boottime of the present boot */
-    int64_t cap;      /* latest `until` known: H never passes it (but never goes back for it either) */
+    int64_t h;                        /* highest time known ... */
+    int64_t h_boot;                   /* ... at this boottime of the present boot */
+    int64_t cap;                      /* latest `until` known: H never passes it (but never goes back for it either) */
     int64_t anchor_wall, anchor_boot; /* since when wall and boottime agree */
     int64_t saved_h;
-    bool lost; /* the file could not be read: H is the log's last time until the grants are known (vf_station_clock_settle) */
+    bool
+        lost; /* the file could not be read: H is the log's last time until the grants are known (vf_station_clock_settle) */
     int64_t reset_taken_us; /* issue time of the last clock-reset that was taken */
     uint64_t slot_seq;
     bool loaded;
@@ -78,15 +79,15 @@ struct vf_job {
     bool forgotten;
     atomic_bool revoked;
     struct vf_catalogue *catalogue;
-    struct vf_hash *rows;  /* SHA-256 of each record's manifest row and envelopes, from verified bytes */
-    uint8_t *items;        /* VF_ITEM_* of each record */
+    struct vf_hash *rows;                  /* SHA-256 of each record's manifest row and envelopes, from verified bytes */
+    uint8_t *items;                        /* VF_ITEM_* of each record */
     size_t manifest_rows_at, envelopes_at; /* in the stored row */
-    struct vf_budget *budget; /* NULL without one; shared by all loads of one grant */
+    struct vf_budget *budget;              /* NULL without one; shared by all loads of one grant */
 };
-#define VF_ITEM_PHOTO 1
+#define VF_ITEM_PHOTO     1
 #define VF_ITEM_SIGNATURE 2
-#define VF_ITEM_TEXT 4
-#define VF_ITEM_MISSING 8
+#define VF_ITEM_TEXT      4
+#define VF_ITEM_MISSING   8
 
 /* clock.c */
 enum vf_err vf_station_clock_create(const char *path, const struct vf_identity *device, struct vf_why *why);
@@ -100,7 +101,8 @@ int64_t vf_station_highest(struct vf_station *st); /* H now: what destroys goes 
 
 /* open.c */
 char *vf_station_file(const char *path, const char *name); /* "path/name", freed by the caller */
-enum vf_err vf_station_identity_read(const char *path, struct vf_buf *ret, unsigned *ret_slot, uint64_t *ret_seq, struct vf_why *why);
+enum vf_err vf_station_identity_read(const char *path, struct vf_buf *ret, unsigned *ret_slot, uint64_t *ret_seq,
+                                     struct vf_why *why);
 
 /* jobs.c */
 enum vf_err vf_station_reload(struct vf_station *st, struct vf_why *why); /* jobs and batches from the store; version up */

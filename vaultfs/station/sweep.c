@@ -66,9 +66,9 @@ static bool sort_grant(struct vf_cursor *cur, struct vf_slice key, struct vf_sli
     bool good = bytes && file;
     if (good) {
         memcpy(bytes, val.data, val.len);
-        bool parsed = val.len > VF_GRANT_ROW_PREFIX && vf_grant_file_parse(bytes + VF_GRANT_ROW_PREFIX,
-                                                                           val.len - VF_GRANT_ROW_PREFIX, "a stored grant", file,
-                                                                           NULL) == VF_OK;
+        bool parsed =
+            val.len > VF_GRANT_ROW_PREFIX && vf_grant_file_parse(bytes + VF_GRANT_ROW_PREFIX, val.len - VF_GRANT_ROW_PREFIX,
+                                                                 "a stored grant", file, NULL) == VF_OK;
         /* One that cannot be read says nothing about what it needs: nothing is dropped while it is there. */
         if (!parsed) {
             s->err = VF_E_DAMAGED;
@@ -164,8 +164,12 @@ enum vf_err vf_station_sweep_locked(struct vf_station *st, uint64_t *ret_dropped
     if (s.dropped || s.ngone)
         VF_TRY(vf_store_update(st->store, drop, &s, why));
     if (s.dropped) {
-        const struct vf_entry e = {.event = VF_EVENT_ERASE, .part = -1, .object = "values that no grant needs", .has_count = true,
-                                   .count = s.dropped, .result = "ok"};
+        const struct vf_entry e = {.event = VF_EVENT_ERASE,
+                                   .part = -1,
+                                   .object = "values that no grant needs",
+                                   .has_count = true,
+                                   .count = s.dropped,
+                                   .result = "ok"};
         VF_TRY(vf_log_commit(st->log, &e, why));
     }
     *ret_dropped = s.dropped;
