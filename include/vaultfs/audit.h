@@ -27,30 +27,30 @@
 
 /* ------------------------------------------------------------------------------------------------------------------ entries */
 
-#define VF_EVENTS(X)                                                                                                          \
-    X(MOUNT, "mount", NONE)                                                                                                   \
-    X(OPEN, "open", DISCLOSURE)                                                                                               \
-    X(DENY, "deny", NONE)                                                                                                     \
-    X(REPEAT, "repeat", DISCLOSURE)                                                                                           \
-    X(EXPIRE, "expire", NONE)                                                                                                 \
-    X(REVOKE, "revoke", NONE)                                                                                                 \
-    X(RELEASE, "release", DISCLOSURE)                                                                                         \
-    X(REFUSE, "refuse", NONE)                                                                                                 \
-    X(RECEIVE, "receive", NONE)                                                                                               \
-    X(UNMOUNT, "unmount", NONE)                                                                                               \
-    X(CLOCK, "clock", NONE)                                                                                                   \
-    X(SEAL, "seal", NONE)                                                                                                     \
-    X(RECOVER, "recover", NONE)                                                                                               \
-    X(GAP, "gap", NONE)                                                                                                       \
-    X(IMPORT, "import", COLLECTION)                                                                                           \
-    X(CHANGE, "change", ALTERATION)                                                                                           \
-    X(VIEW, "view", CONSULTATION)                                                                                             \
-    X(GRANT, "grant", NONE)                                                                                                   \
-    X(SIGN, "sign", NONE)                                                                                                     \
-    X(EXPORT, "export", DISCLOSURE)                                                                                           \
-    X(ERASE, "erase", ERASURE)                                                                                                \
-    X(POLICY, "policy", NONE)                                                                                                 \
-    X(REKEY, "rekey", ALTERATION)                                                                                             \
+#define VF_EVENTS(X)                  \
+    X(MOUNT, "mount", NONE)           \
+    X(OPEN, "open", DISCLOSURE)       \
+    X(DENY, "deny", NONE)             \
+    X(REPEAT, "repeat", DISCLOSURE)   \
+    X(EXPIRE, "expire", NONE)         \
+    X(REVOKE, "revoke", NONE)         \
+    X(RELEASE, "release", DISCLOSURE) \
+    X(REFUSE, "refuse", NONE)         \
+    X(RECEIVE, "receive", NONE)       \
+    X(UNMOUNT, "unmount", NONE)       \
+    X(CLOCK, "clock", NONE)           \
+    X(SEAL, "seal", NONE)             \
+    X(RECOVER, "recover", NONE)       \
+    X(GAP, "gap", NONE)               \
+    X(IMPORT, "import", COLLECTION)   \
+    X(CHANGE, "change", ALTERATION)   \
+    X(VIEW, "view", CONSULTATION)     \
+    X(GRANT, "grant", NONE)           \
+    X(SIGN, "sign", NONE)             \
+    X(EXPORT, "export", DISCLOSURE)   \
+    X(ERASE, "erase", ERASURE)        \
+    X(POLICY, "policy", NONE)         \
+    X(REKEY, "rekey", ALTERATION)     \
     X(HANDIN, "handin", NONE)
 
 enum vf_event {
@@ -81,18 +81,18 @@ struct vf_entry {
     enum vf_event event;
     const struct vf_grant_id *grant;
     const char *job;
-    const char *recipient;        /* device or admin name */
-    const struct vf_ref *refs;    /* with nrefs */
-    size_t nrefs;                 /* at most VF_ENTRY_REFS_MAX */
-    const struct vf_hash *all;    /* "refs":"all" with "manifest": this hash; excludes refs */
-    int part;                     /* -1: none; else vf_part */
+    const char *recipient;     /* device or admin name */
+    const struct vf_ref *refs; /* with nrefs */
+    size_t nrefs;              /* at most VF_ENTRY_REFS_MAX */
+    const struct vf_hash *all; /* "refs":"all" with "manifest": this hash; excludes refs */
+    int part;                  /* -1: none; else vf_part */
     vf_field_set fields;
     bool has_bytes;
     uint64_t bytes; /* padded size */
     bool has_caller;
     uint32_t uid;
     int32_t pid;
-    const char *exe;    /* "unknown" when it could not be told */
+    const char *exe; /* "unknown" when it could not be told */
     bool has_count;
     uint64_t count;     /* of repeats, records, denials … */
     const char *object; /* hex hash or name of what was received, installed, imported: "sha256:…", "policy 3" */
@@ -123,7 +123,8 @@ struct vf_entry_view {
     uint8_t seal_key[32]; /* of seal entries */
 };
 /* Strict: the exact form that the writer makes ({"seq":N,"time":"…","event":"…", …), any unknown event or order is VF_E_FORMAT. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_entry_parse(const char *line, size_t len, struct vf_entry_view *ret, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_entry_parse(const char *line, size_t len, struct vf_entry_view *ret,
+                                                 struct vf_why *why);
 
 /* ------------------------------------------------------------------------------------------------------------------- writer */
 
@@ -139,9 +140,10 @@ struct vf_log_options {
     bool batch;           /* commands: seal once at close only (and every 1,024 entries), not every second */
     uint64_t segment_max; /* 0: VF_LOG_SEGMENT_MAX */
 };
-#define VF_LOG_SEAL_INTERVAL_US VF_SECOND_US /* at most; sealing starts early enough to be done by then on a disk that is not stuck */
+#define VF_LOG_SEAL_INTERVAL_US \
+    VF_SECOND_US /* at most; sealing starts early enough to be done by then on a disk that is not stuck */
 #define VF_LOG_SEAL_ENTRIES 1024
-#define VF_LOG_SEGMENT_MAX (64u * 1024 * 1024)
+#define VF_LOG_SEGMENT_MAX  (64u * 1024 * 1024)
 
 /*
  * Make the folder `dir` and the slot file `seal_path`, origin signed by `signer` (the device, desk or admin). `restored_from`: a checkpoint
@@ -149,8 +151,8 @@ struct vf_log_options {
  * last: what a crash leaves without it is no log (make it in a folder that is renamed into place).
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_log_create(const char *dir, const char *seal_path, enum vf_log_kind kind,
-                                                const struct vf_identity *signer, const char *restored_from, struct vf_hash *ret_id,
-                                                struct vf_why *why);
+                                                const struct vf_identity *signer, const char *restored_from,
+                                                struct vf_hash *ret_id, struct vf_why *why);
 /*
  * Open for writing: lock (VF_E_BUSY names the pid), recover (cut a torn tail, decide between the two seal slots, say so with a recover
  * entry), start the writer thread. VF_E_DAMAGED when the stored state contradicts itself: seal and log are not of the same moment (one
@@ -178,11 +180,11 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_log_seal(struct vf_log *log, struct vf_why 
 VF_PUBLIC enum vf_err vf_log_close(struct vf_log *log, struct vf_why *why);
 
 struct vf_log_state {
-    struct vf_hash id;       /* SHA-256 of the origin note */
-    uint64_t size;           /* entries, durable */
-    uint64_t sealed;         /* covered by the last checkpoint */
-    int64_t last_time_us;    /* of the last durable entry; 0: none */
-    bool writable;           /* the last attempt to write or seal came through */
+    struct vf_hash id;    /* SHA-256 of the origin note */
+    uint64_t size;        /* entries, durable */
+    uint64_t sealed;      /* covered by the last checkpoint */
+    int64_t last_time_us; /* of the last durable entry; 0: none */
+    bool writable;        /* the last attempt to write or seal came through */
 };
 VF_PUBLIC void vf_log_state_get(struct vf_log *log, struct vf_log_state *ret);
 /* The last checkpoint note (whole), appended to `out`; empty when there is none yet. */
@@ -198,16 +200,18 @@ struct vf_checkpoint {
     struct vf_hash root;
 };
 /* Strict parse of a checkpoint's text (C2SP tlog-checkpoint: origin, decimal size, base64 root; extension lines allowed and ignored). */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_checkpoint_parse(const struct vf_note *note, struct vf_checkpoint *ret, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_checkpoint_parse(const struct vf_note *note, struct vf_checkpoint *ret,
+                                                      struct vf_why *why);
 /* The text of one (three lines), appended. */
 VF_PUBLIC void vf_checkpoint_put(const char *origin, uint64_t size, const struct vf_hash *root, struct vf_buf *out);
 /* A receipt: the checkpoint note with one more line, the C2SP tlog-cosignature (type 0x04, timestamp, Ed25519) of `by`: the cosigning key
  * of a desk, the signing key of an admin. vf_note_cosigner_key_of gives the key to verify with. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_receipt_make(const struct vf_note *checkpoint, const struct vf_identity *by, int64_t now_us,
-                                                  struct vf_buf *out, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_receipt_make(const struct vf_note *checkpoint, const struct vf_identity *by,
+                                                  int64_t now_us, struct vf_buf *out, struct vf_why *why);
 /* VF_E_UNSIGNED when none of keys cosigned, VF_E_FORGED when a known key's cosignature fails. *ret_time_us: the latest, if several did. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_receipt_verify(const struct vf_note *receipt, const struct vf_note_key *keys, size_t nkeys,
-                                                    struct vf_checkpoint *ret, int64_t *ret_time_us, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_receipt_verify(const struct vf_note *receipt, const struct vf_note_key *keys,
+                                                    size_t nkeys, struct vf_checkpoint *ret, int64_t *ret_time_us,
+                                                    struct vf_why *why);
 
 /* ------------------------------------------------------------------------------------------------------- hand-in and verify */
 
@@ -230,10 +234,11 @@ struct vf_origin {
 VF_PUBLIC VF_MUST_USE enum vf_err vf_origin_parse(const struct vf_note *note, struct vf_origin *ret, struct vf_why *why);
 
 struct vf_verify_options {
-    const struct vf_note_key *signers; /* keys one of which must have signed the origin; NULL: not checked, and the verdict says so */
+    const struct vf_note_key
+        *signers; /* keys one of which must have signed the origin; NULL: not checked, and the verdict says so */
     size_t nsigners;
-    const struct vf_hash *log_id;         /* expected id (from an enrolment), or NULL */
-    const struct vf_note *checkpoints;    /* held elsewhere: receipts or checkpoints that this log must extend */
+    const struct vf_hash *log_id;      /* expected id (from an enrolment), or NULL */
+    const struct vf_note *checkpoints; /* held elsewhere: receipts or checkpoints that this log must extend */
     size_t ncheckpoints;
     /* Each well-formed entry in order, proven or not (see sealed), in a second pass over the file; NULL: none. Return an error to stop.
      * VF_E_FORGED from vf_log_verify then means that the file was changed between the passes: what was told is void. */
@@ -242,7 +247,7 @@ struct vf_verify_options {
     void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
 };
 #define VF_VERDICT_FINDINGS_MAX 32 /* the last one says so when there are more */
-#define VF_VERDICT_NOTES_MAX 8
+#define VF_VERDICT_NOTES_MAX    8
 struct vf_verdict {
     bool good;
     struct vf_origin origin;
@@ -252,13 +257,14 @@ struct vf_verdict {
     uint64_t sealed;      /* covered by a checkpoint that verified */
     uint64_t checkpoints; /* verified */
     int64_t first_us, last_us, sealed_until_us;
-    uint64_t recoveries, gaps, clock_steps; /* told by the log itself: not damage, worth a look */
-    uint64_t lost;                          /* sum of the gaps' counts */
-    uint64_t torn_bytes;                    /* an incomplete last line: the log is in use, or its writer was killed */
-    struct vf_tree tree;                    /* at `sealed` */
-    size_t nfindings;                       /* damage or forgery; `good` is false when there is any */
+    uint64_t recoveries, gaps, clock_steps;      /* told by the log itself: not damage, worth a look */
+    uint64_t lost;                               /* sum of the gaps' counts */
+    uint64_t torn_bytes;                         /* an incomplete last line: the log is in use, or its writer was killed */
+    struct vf_tree tree;                         /* at `sealed` */
+    size_t nfindings;                            /* damage or forgery; `good` is false when there is any */
     char findings[VF_VERDICT_FINDINGS_MAX][240]; /* "entries 96 to 127: at least one is not what checkpoint 7 sealed: …" */
-    size_t nnotes; /* no damage, but a reader should know: an unsealed tail, an incomplete last line, an origin not checked */
+    size_t
+        nnotes; /* no damage, but a reader should know: an unsealed tail, an incomplete last line, an origin not checked */
     char notes[VF_VERDICT_NOTES_MAX][240];
 };
 /*
@@ -267,8 +273,8 @@ struct vf_verdict {
  * checkpoint contained. VF_OK with verdict->good false and findings when the log is damaged or forged; an error only when it could
  * not be read at all. Memory bounded; 500,000 entries a second a core or more.
  */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_log_verify(const char *path, const struct vf_verify_options *opt, struct vf_verdict *ret,
-                                                struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_verify(const char *path, const struct vf_verify_options *opt,
+                                                struct vf_verdict *ret, struct vf_why *why);
 
 /*
  * Store a handed-in file as a log folder copy `dir` (VAULT/devices/FINGERPRINT/log; its parent exists): verifies it (VF_E_FORGED with

@@ -342,14 +342,15 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_note_merge(const struct vf_note *a, const s
  */
 VF_PUBLIC void vf_note_cosigner_key_of(const struct vf_identity_pub *pub, struct vf_note_key *ret); /* name and that key */
 /* Append to `out` the note with one more cosignature. time_s: 0 to 253402300799 (year 9999), else VF_E_INPUT. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_note_cosignature_put(const struct vf_note *note, const struct vf_identity *id, uint64_t time_s,
-                                                          struct vf_buf *out, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_note_cosignature_put(const struct vf_note *note, const struct vf_identity *id,
+                                                          uint64_t time_s, struct vf_buf *out, struct vf_why *why);
 /*
  * Check the cosignatures of known keys; a failing one of a known key is VF_E_FORGED, none at all VF_E_UNSIGNED. *ret_time_s: the
  * latest time that one of them says; *ret_key: whose.
  */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_note_cosignature_verify(const struct vf_note *note, const struct vf_note_key *keys, size_t nkeys,
-                                                             size_t *ret_key, uint64_t *ret_time_s, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_note_cosignature_verify(const struct vf_note *note, const struct vf_note_key *keys,
+                                                             size_t nkeys, size_t *ret_key, uint64_t *ret_time_s,
+                                                             struct vf_why *why);
 
 /* One-time keys of the log's seal chain: an Ed25519 secret that signs one checkpoint. Lives in the arena. */
 struct vf_seal_key {

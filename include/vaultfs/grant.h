@@ -20,8 +20,8 @@
 #include <vaultfs/vault.h>
 
 #define VF_GRANT_RECORDS_MAX VF_MANIFEST_RECORDS_MAX
-#define VF_GRANT_FILE_MAX (UINT64_C(2) << 30)
-#define VF_PURPOSE_MAX 200 /* bytes */
+#define VF_GRANT_FILE_MAX    (UINT64_C(2) << 30)
+#define VF_PURPOSE_MAX       200 /* bytes */
 
 /* --------------------------------------------------------------------------------------------------------------- enrolments */
 
@@ -42,8 +42,8 @@ struct vf_enrol {
 };
 /* `now_us` is cut to whole seconds. Appended to `out`. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_enrol_make(const struct vf_identity *device, const struct vf_vault_id *vault,
-                                                const char *origin_note, size_t origin_len, int64_t now_us, struct vf_buf *out,
-                                                struct vf_why *why);
+                                                const char *origin_note, size_t origin_len, int64_t now_us,
+                                                struct vf_buf *out, struct vf_why *why);
 /*
  * Strict. Checked: the device's signature on the note, and that the origin is a station log's, owned and signed by the same device.
  * VF_E_LIMIT, VF_E_FORMAT, VF_E_VERSION, VF_E_FORGED, VF_E_UNSIGNED.
@@ -106,8 +106,8 @@ struct vf_grant_file {
     size_t catalogue_len;
 };
 /* Strict: every length, order and hash checked (manifest, envelopes, catalogue against the text). Signatures are not looked at. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_file_parse(const void *data, size_t len, const char *what, struct vf_grant_file *ret,
-                                                      struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_file_parse(const void *data, size_t len, const char *what,
+                                                      struct vf_grant_file *ret, struct vf_why *why);
 /*
  * k of n under the ruling policy of `chain`, which must be the version that the grant names or a newer one in which k of its admins
  * still sign. VF_E_UNSIGNED (says who is missing: "1 of 2 signatures"), VF_E_FORGED (a signature fails, or the named version is not the
@@ -174,13 +174,14 @@ struct vf_bundle_value {
  * checked at once, so a bundle cut short is refused before its first value. After a failure every further call fails.
  */
 struct vf_bundle_reader;
-VF_PUBLIC VF_MUST_USE enum vf_err vf_bundle_open(int fd, const char *what, struct vf_bundle_reader **ret, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_bundle_open(int fd, const char *what, struct vf_bundle_reader **ret,
+                                                 struct vf_why *why);
 VF_PUBLIC const struct vf_vault_id *vf_bundle_vault(const struct vf_bundle_reader *r);
 VF_PUBLIC uint32_t vf_bundle_count(const struct vf_bundle_reader *r);
 VF_PUBLIC uint64_t vf_bundle_bytes(const struct vf_bundle_reader *r); /* of all its values */
 /* The next value; *ret_data is valid until the next call. VF_E_NOT_FOUND after the last (then the end was checked too). */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_bundle_next(struct vf_bundle_reader *r, struct vf_bundle_value *ret, const uint8_t **ret_data,
-                                                 struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_bundle_next(struct vf_bundle_reader *r, struct vf_bundle_value *ret,
+                                                 const uint8_t **ret_data, struct vf_why *why);
 VF_PUBLIC void vf_bundle_close(struct vf_bundle_reader *r);
 VF_PUBLIC void vf_bundle_cleanup(struct vf_bundle_reader **r);
 
@@ -191,7 +192,7 @@ struct vf_revocation {
     struct vf_vault_id vault;
     bool is_device;
     struct vf_grant_id grant;
-    struct vf_hash device; /* enrolment id */
+    struct vf_hash device;                /* enrolment id */
     char name[VF_NAME_MAX + 1];           /* of the device, or of the device that the grant is for */
     uint32_t prekey_batch, prekey_number; /* batch 0: none */
     char reason[VF_PURPOSE_MAX + 1];
@@ -282,29 +283,31 @@ VF_PUBLIC void vf_issue_report_done(struct vf_issue_report *r);
  * another force), VF_E_INPUT. `check` only reports.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_issue(struct vf_vault *v, const struct vf_identity *admin,
-                                                 const struct vf_issue_options *opt, struct vf_grant_id *ret_id, struct vf_buf *out,
-                                                 struct vf_issue_report *report, struct vf_why *why);
+                                                 const struct vf_issue_options *opt, struct vf_grant_id *ret_id,
+                                                 struct vf_buf *out, struct vf_issue_report *report, struct vf_why *why);
 /*
  * Derive the whole contents of a grant anew from this vault and compare with the file (the sealed boxes excepted). VF_E_FORGED names the
  * first record and field that differ.
  */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_rederive(struct vf_vault *v, const struct vf_grant_file *file, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_rederive(struct vf_vault *v, const struct vf_grant_file *file,
+                                                    struct vf_why *why);
 /* Add a signature; the new file goes to `out`. Remembered in the vault when v is given (after vf_grant_rederive). */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_sign(const struct vf_grant_file *file, const struct vf_identity *admin, struct vf_vault *v,
-                                                struct vf_buf *out, struct vf_why *why);
-VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_merge(const struct vf_grant_file *a, const struct vf_grant_file *b, struct vf_buf *out,
-                                                 struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_sign(const struct vf_grant_file *file, const struct vf_identity *admin,
+                                                struct vf_vault *v, struct vf_buf *out, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_merge(const struct vf_grant_file *a, const struct vf_grant_file *b,
+                                                 struct vf_buf *out, struct vf_why *why);
 /* Same records, fields, generations, device and job; a new id, new shares. */
 struct vf_renew_options {
     int64_t now_us, until_us;
     bool no_handin, clock_reset;
     bool include_protected; /* else a record of it that is protected by now is VF_E_PROTECTED */
 };
-VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_renew(struct vf_vault *v, const struct vf_identity *admin, const struct vf_grant_id *id,
-                                                 const struct vf_renew_options *opt, struct vf_grant_id *ret_id, struct vf_buf *out,
-                                                 struct vf_why *why);
-VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_revoke(struct vf_vault *v, const struct vf_identity *admin, const struct vf_grant_id *id,
-                                                  const char *reason, int64_t now_us, struct vf_buf *out, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_renew(struct vf_vault *v, const struct vf_identity *admin,
+                                                 const struct vf_grant_id *id, const struct vf_renew_options *opt,
+                                                 struct vf_grant_id *ret_id, struct vf_buf *out, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_revoke(struct vf_vault *v, const struct vf_identity *admin,
+                                                  const struct vf_grant_id *id, const char *reason, int64_t now_us,
+                                                  struct vf_buf *out, struct vf_why *why);
 
 /* Listing, in id order. `each` stops by returning an error. */
 struct vf_grant_item {
@@ -313,8 +316,9 @@ struct vf_grant_item {
     size_t signatures; /* of the ruling policy's admins */
     char device_name[VF_NAME_MAX + 1];
 };
-VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_each(struct vf_vault *v, enum vf_err (*each)(void *user, const struct vf_grant_item *item,
-                                                                                        struct vf_why *why),
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_each(struct vf_vault *v,
+                                                enum vf_err (*each)(void *user, const struct vf_grant_item *item,
+                                                                    struct vf_why *why),
                                                 void *user, struct vf_why *why);
 struct vf_device_item {
     struct vf_enrol enrol;
@@ -322,11 +326,13 @@ struct vf_device_item {
     int64_t handin_us; /* 0: never */
     uint64_t handin_size;
 };
-VF_PUBLIC VF_MUST_USE enum vf_err vf_device_each(struct vf_vault *v, enum vf_err (*each)(void *user, const struct vf_device_item *item,
-                                                                                         struct vf_why *why),
+VF_PUBLIC VF_MUST_USE enum vf_err vf_device_each(struct vf_vault *v,
+                                                 enum vf_err (*each)(void *user, const struct vf_device_item *item,
+                                                                     struct vf_why *why),
                                                  void *user, struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_device_revoke(struct vf_vault *v, const struct vf_identity *admin, const char *name,
-                                                   const char *reason, int64_t now_us, struct vf_buf *out, struct vf_why *why);
+                                                   const char *reason, int64_t now_us, struct vf_buf *out,
+                                                   struct vf_why *why);
 /* Take a handed-in log of a known device: kept in VAULT/devices/FP/log; a receipt (vf_receipt_make) to `receipt`. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_device_handin(struct vf_vault *v, const struct vf_identity *admin, const char *file,
                                                    struct vf_buf *receipt, struct vf_verdict *ret, struct vf_why *why);
@@ -339,10 +345,10 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_bundle_export(struct vf_vault *v, const str
                                                    void (*progress)(void *user, uint64_t done, uint64_t total), void *user,
                                                    struct vf_export_report *ret, struct vf_why *why);
 /* Every value of the bundle is named by the grant and has the hash it says. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_bundle_verify(const struct vf_grant_file *file, int fd, const char *what, uint64_t *ret_values,
-                                                   struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_bundle_verify(const struct vf_grant_file *file, int fd, const char *what,
+                                                   uint64_t *ret_values, struct vf_why *why);
 /* Review page: one offline HTML file with names and photos, what changed since the device's last grant; 0600 by the caller. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_review(struct vf_vault *v, const struct vf_grant_file *file, int fd, const char *what,
-                                                  struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_review(struct vf_vault *v, const struct vf_grant_file *file, int fd,
+                                                  const char *what, struct vf_why *why);
 
 #endif

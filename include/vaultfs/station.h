@@ -29,9 +29,9 @@ struct vf_station;
 
 /* Make the folder (all or nothing), the device identity, the log; `policy`: a policy file in force, pinned from now on. The enrolment
  * goes to `enrol`. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_station_create(const char *path, const char *name, const void *policy, size_t policy_len,
-                                                    const struct vf_passphrase *pass, struct vf_argon2 cost, struct vf_buf *enrol,
-                                                    struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_station_create(const char *path, const char *name, const void *policy,
+                                                    size_t policy_len, const struct vf_passphrase *pass,
+                                                    struct vf_argon2 cost, struct vf_buf *enrol, struct vf_why *why);
 
 enum vf_station_mode {
     VF_STATION_STATUS,  /* reads only; beside a running mount too */
@@ -39,21 +39,23 @@ enum vf_station_mode {
     VF_STATION_MOUNT,   /* log lock held, device identity opened: clock, shares, values */
 };
 /* `pass` for MOUNT when the identity is locked (vf_station_locked tells). VF_E_BUSY says where it is mounted. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_station_open(const char *path, enum vf_station_mode mode, const struct vf_passphrase *pass,
-                                                  struct vf_station **ret, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_station_open(const char *path, enum vf_station_mode mode,
+                                                  const struct vf_passphrase *pass, struct vf_station **ret,
+                                                  struct vf_why *why);
 VF_PUBLIC enum vf_err vf_station_close(struct vf_station *st, struct vf_why *why);
 VF_PUBLIC void vf_station_cleanup(struct vf_station **st);
 #define VF_STATION VF_CLEANUP(vf_station_cleanup) struct vf_station *
 VF_PUBLIC VF_MUST_USE enum vf_err vf_station_locked(const char *path, bool *ret_locked, struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_station_passphrase(const char *path, const struct vf_passphrase *old,
-                                                        const struct vf_passphrase *pass, struct vf_argon2 cost, struct vf_why *why);
+                                                        const struct vf_passphrase *pass, struct vf_argon2 cost,
+                                                        struct vf_why *why);
 VF_PUBLIC const struct vf_enrol *vf_station_enrol(const struct vf_station *st);
 VF_PUBLIC const struct vf_policy_chain *vf_station_policy(const struct vf_station *st);
 VF_PUBLIC struct vf_log *vf_station_log(struct vf_station *st); /* NULL in STATUS mode */
 VF_PUBLIC const char *vf_station_path(const struct vf_station *st);
 /* Structural walk in a child, every stored value's hash against some grant's manifest, grants re-verified. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_station_check(const char *path, void (*finding)(void *user, const char *line), void *user,
-                                                   uint64_t *ret_findings, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_station_check(const char *path, void (*finding)(void *user, const char *line),
+                                                   void *user, uint64_t *ret_findings, struct vf_why *why);
 
 /* --------------------------------------------------------------------------------------------------------------- trusted time */
 
@@ -71,10 +73,10 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_station_clock_tick(struct vf_station *st, s
 struct vf_received { /* told for each file, in the order taken */
     const char *name;
     enum vf_artefact kind;
-    enum vf_err err;     /* VF_OK, or why it was refused */
-    bool already;        /* was here before */
+    enum vf_err err; /* VF_OK, or why it was refused */
+    bool already;    /* was here before */
     uint64_t values, bytes, not_needed;
-    char text[480];      /* one line for people */
+    char text[480]; /* one line for people */
 };
 /*
  * Take files (open descriptors with the names to call them by): policies first, then revocations, grants, bundles, receipts. Each is
@@ -87,7 +89,8 @@ struct vf_receive_file {
 };
 VF_PUBLIC VF_MUST_USE enum vf_err vf_station_receive(struct vf_station *st, const struct vf_receive_file *files, size_t n,
                                                      void (*told)(void *user, const struct vf_received *one),
-                                                     void (*progress)(void *user, const char *name, uint64_t done, uint64_t total),
+                                                     void (*progress)(void *user, const char *name, uint64_t done,
+                                                                      uint64_t total),
                                                      void *user, struct vf_why *why);
 /* Drop values that no live grant needs (14 days after its end by H; at once when revoked). MOUNT mode. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_station_sweep(struct vf_station *st, uint64_t *ret_dropped, struct vf_why *why);
@@ -100,16 +103,16 @@ struct vf_station_grant_item {
     bool verified; /* enough admins of the policy that rules now have signed it; else a mount does not show it */
     uint64_t values_present, values_named;
 };
-VF_PUBLIC VF_MUST_USE enum vf_err vf_station_grant_each(struct vf_station *st,
-                                                        enum vf_err (*each)(void *user, const struct vf_station_grant_item *item,
-                                                                            struct vf_why *why),
-                                                        void *user, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_station_grant_each(
+    struct vf_station *st, enum vf_err (*each)(void *user, const struct vf_station_grant_item *item, struct vf_why *why),
+    void *user, struct vf_why *why);
 struct vf_station_state {
     uint64_t values, bytes;
     uint64_t log_size, log_sealed, log_received; /* entries; covered by a checkpoint; covered by a receipt */
     int64_t receipt_us;
 };
-VF_PUBLIC VF_MUST_USE enum vf_err vf_station_state_get(struct vf_station *st, struct vf_station_state *ret, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_station_state_get(struct vf_station *st, struct vf_station_state *ret,
+                                                       struct vf_why *why);
 
 /* ----------------------------------------------------------------------------------------------------------------------- jobs */
 
@@ -127,7 +130,8 @@ struct vf_job_item { /* what a directory needs, computed once */
     bool missing;          /* some value that the manifest names has not arrived */
 };
 /* All jobs as they are now, by name; each with a reference for the caller. Ended and revoked ones are included until unmount. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_station_jobs(struct vf_station *st, struct vf_job ***ret, size_t *ret_n, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_station_jobs(struct vf_station *st, struct vf_job ***ret, size_t *ret_n,
+                                                  struct vf_why *why);
 /*
  * Read all grants anew: jobs that were forgotten (vf_job_forget) are loaded again if they may be used. For a mount whose clock had been set
  * forward by mistake. The version counts up.
@@ -139,7 +143,8 @@ VF_PUBLIC struct vf_job *vf_job_ref(struct vf_job *job);
 VF_PUBLIC void vf_job_unref(struct vf_job *job);
 VF_PUBLIC const struct vf_grant *vf_job_grant(const struct vf_job *job);
 VF_PUBLIC const struct vf_grant_layout *vf_job_layout(const struct vf_job *job);
-VF_PUBLIC const struct vf_catalogue *vf_job_catalogue(const struct vf_job *job); /* never NULL; as long as a reference is held */
+VF_PUBLIC const struct vf_catalogue *vf_job_catalogue(
+    const struct vf_job *job); /* never NULL; as long as a reference is held */
 VF_PUBLIC uint32_t vf_job_count(const struct vf_job *job);
 VF_PUBLIC void vf_job_item_get(const struct vf_job *job, uint32_t index, struct vf_job_item *ret);
 /*
@@ -156,18 +161,20 @@ VF_PUBLIC void vf_job_forget(struct vf_job *job);
  * Budget of distinct records a part (counted in the station; survives remounts): VF_E_BUDGET when `index` is new and none is left.
  * Reprints are free. Persisted lazily: recomputed from the log's open entries at start when the last close was not clean.
  */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_job_budget_take(struct vf_station *st, struct vf_job *job, uint32_t index, enum vf_part part,
-                                                     struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_job_budget_take(struct vf_station *st, struct vf_job *job, uint32_t index,
+                                                     enum vf_part part, struct vf_why *why);
 /* The whole text part (cards.csv). */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_job_budget_take_all(struct vf_station *st, struct vf_job *job, enum vf_part part,
                                                          struct vf_why *why);
-VF_PUBLIC uint64_t vf_job_budget_left(struct vf_station *st, const struct vf_job *job, enum vf_part part); /* UINT64_MAX: no budget */
+VF_PUBLIC uint64_t vf_job_budget_left(struct vf_station *st, const struct vf_job *job,
+                                      enum vf_part part); /* UINT64_MAX: no budget */
 
 /*
  * A reader is one thread's tools: read transaction, hasher, locked scratch for one value (VF_VALUE_MAX + padding), keys. Not shared.
  */
 struct vf_value_reader;
-VF_PUBLIC VF_MUST_USE enum vf_err vf_value_reader_new(struct vf_station *st, struct vf_value_reader **ret, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_value_reader_new(struct vf_station *st, struct vf_value_reader **ret,
+                                                      struct vf_why *why);
 VF_PUBLIC void vf_value_reader_free(struct vf_value_reader *r);
 /*
  * Open one value: manifest row (checked against what was verified when the job was loaded), stored ciphertext, its SHA-256, envelope,
@@ -176,7 +183,8 @@ VF_PUBLIC void vf_value_reader_free(struct vf_value_reader *r);
  * (a text file's newline). Does not look at time, budget or log: the caller has done so.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_value_reader_get(struct vf_value_reader *r, const struct vf_job *job, uint32_t index,
-                                                      unsigned field, const uint8_t **ret_plain, size_t *ret_len, struct vf_why *why);
+                                                      unsigned field, const uint8_t **ret_plain, size_t *ret_len,
+                                                      struct vf_why *why);
 /* All granted text fields of one record by one envelope: texts[i] for layout->text_field[i]. */
 struct vf_text_value {
     const char *text;
@@ -203,15 +211,17 @@ struct vf_control_ops {
                            void (*told)(void *, const struct vf_received *), void *told_user, struct vf_why *why);
     enum vf_err (*seal)(void *user, struct vf_why *why); /* before a hand-in */
 };
-VF_PUBLIC VF_MUST_USE enum vf_err vf_control_start(struct vf_station *st, const char *mountpoint, const struct vf_control_ops *ops,
-                                                   struct vf_control_server **ret, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_control_start(struct vf_station *st, const char *mountpoint,
+                                                   const struct vf_control_ops *ops, struct vf_control_server **ret,
+                                                   struct vf_why *why);
 VF_PUBLIC void vf_control_stop(struct vf_control_server *s);
 /* Is this station mounted? Fills mount point and pid; connects. VF_E_NOT_FOUND when no mount answers. */
 struct vf_control;
 VF_PUBLIC VF_MUST_USE enum vf_err vf_control_connect(const char *station_path, struct vf_control **ret, char *ret_mountpoint,
                                                      size_t mountpoint_size, struct vf_why *why);
 /* By mount point: for `vaultfs status`. `vf_control_list` gives the mount points of this user's running mounts. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_control_connect_mount(const char *mountpoint, struct vf_control **ret, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_control_connect_mount(const char *mountpoint, struct vf_control **ret,
+                                                           struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_control_list(char ***ret, size_t *ret_n, struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_control_status(struct vf_control *c, struct vf_buf *json, struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_control_receive(struct vf_control *c, const struct vf_receive_file *files, size_t n,

@@ -24,9 +24,9 @@
 
 /* ------------------------------------------------------------------------------------------------------------------ policy */
 
-#define VF_ADMINS_MAX 16
+#define VF_ADMINS_MAX          16
 #define VF_POLICY_VERSIONS_MAX 1000
-#define VF_POLICY_MAX (4u * 1024 * 1024)
+#define VF_POLICY_MAX          (4u * 1024 * 1024)
 
 /*
  * A policy file is every version since 1, each a signed note followed by an empty line. A version is in force when it and all before
@@ -48,19 +48,19 @@ struct vf_policy { /* one version, parsed */
     int64_t created_us;
 };
 struct vf_policy_chain {
-    size_t ruling;            /* 0: none in force yet, else the version number in force */
-    struct vf_policy policy;  /* the ruling one; when none rules, zeroed */
+    size_t ruling;           /* 0: none in force yet, else the version number in force */
+    struct vf_policy policy; /* the ruling one; when none rules, zeroed */
     bool has_pending;
     struct vf_policy pending;
     size_t pending_new_sigs, pending_old_sigs; /* of pending: admins of its own / of the ruling version that signed */
     size_t nhashes;
-    struct vf_hash *hashes;   /* text hash of each version in force; hashes[v-1] */
-    char *bytes;              /* the file, canonical */
+    struct vf_hash *hashes; /* text hash of each version in force; hashes[v-1] */
+    char *bytes;            /* the file, canonical */
     size_t len;
 };
 /* Parse and verify the chain. VF_E_FORGED when a signature of a known key fails or a link is broken; pending is no error. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_policy_chain_parse(const void *data, size_t len, const char *what, struct vf_policy_chain *ret,
-                                                        struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_policy_chain_parse(const void *data, size_t len, const char *what,
+                                                        struct vf_policy_chain *ret, struct vf_why *why);
 VF_PUBLIC void vf_policy_chain_done(struct vf_policy_chain *chain);
 /* The text of a version's note, appended to `out` (the encoder beside the decoder). */
 VF_PUBLIC void vf_policy_put(const struct vf_policy *policy, const struct vf_hash *previous, struct vf_buf *out);
@@ -70,13 +70,14 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_policy_chain_sign(const struct vf_policy_ch
 /*
  * Is `other` the same chain, longer, shorter? VF_OK and *ret_cmp -1 (other is older), 0, 1 (newer); VF_E_FORGED when they fork.
  */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_policy_chain_compare(const struct vf_policy_chain *mine, const struct vf_policy_chain *other,
-                                                          int *ret_cmp, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_policy_chain_compare(const struct vf_policy_chain *mine,
+                                                          const struct vf_policy_chain *other, int *ret_cmp,
+                                                          struct vf_why *why);
 /* Keys of the ruling version's admins for vf_note_verify. */
 VF_PUBLIC size_t vf_policy_admin_keys(const struct vf_policy *policy, struct vf_note_key ret[VF_ADMINS_MAX]);
 /* Keys of the admins of every version in force so far (and of version 1, pending or not), each once: who may have signed the vault's log. Freed by the caller. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_policy_chain_signers(const struct vf_policy_chain *chain, struct vf_note_key **ret, size_t *ret_n,
-                                                          struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_policy_chain_signers(const struct vf_policy_chain *chain, struct vf_note_key **ret,
+                                                          size_t *ret_n, struct vf_why *why);
 
 /* ---------------------------------------------------------------------------------------------------------------- the vault */
 
@@ -91,8 +92,8 @@ struct vf_vault_new {
     const char *desk_url;
 };
 /* Make the folder; policy version 1 signed by `creator` (one of admins); VK sealed to every admin. All or nothing. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_vault_create(const char *path, const struct vf_vault_new *what, const struct vf_identity *creator,
-                                                  struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_vault_create(const char *path, const struct vf_vault_new *what,
+                                                  const struct vf_identity *creator, struct vf_why *why);
 
 enum vf_vault_mode {
     VF_VAULT_PUBLIC, /* no identity: policy, grants, devices, counts; nothing secret */
@@ -174,10 +175,11 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_vault_check(const char *path, const struct 
  *
  * An absent image is generation 0 and 32 zeroes; a text field always has a generation.
  */
-#define VF_MANIFEST_MAGIC "VFMANIF1"
+#define VF_MANIFEST_MAGIC       "VFMANIF1"
 #define VF_MANIFEST_RECORDS_MAX 1000000u
-#define VF_MANIFEST_ITEM_LEN (4 + VF_HASH_LEN)
-#define VF_MANIFEST_MAX ((size_t)(64 + (size_t)VF_MANIFEST_RECORDS_MAX * (VF_REF_LEN + (size_t)VF_FIELD_COUNT * VF_MANIFEST_ITEM_LEN)))
+#define VF_MANIFEST_ITEM_LEN    (4 + VF_HASH_LEN)
+#define VF_MANIFEST_MAX \
+    ((size_t)(64 + (size_t)VF_MANIFEST_RECORDS_MAX * (VF_REF_LEN + (size_t)VF_FIELD_COUNT * VF_MANIFEST_ITEM_LEN)))
 
 struct vf_manifest { /* a view; borrows the bytes it was parsed from */
     struct vf_vault_id vault;
@@ -204,9 +206,11 @@ VF_PUBLIC int vf_manifest_column(const struct vf_manifest *m, unsigned field);
 /* row < nrecords, column < nfields. */
 VF_PUBLIC void vf_manifest_item(const struct vf_manifest *m, uint32_t row, unsigned column, struct vf_manifest_item *ret);
 /* The encoder, into one buffer: head once, then for each record (in ref order) its ref and one item a field, in field order. */
-VF_PUBLIC void vf_manifest_put_head(struct vf_buf *out, const struct vf_vault_id *vault, uint32_t nrecords, vf_field_set fields);
+VF_PUBLIC void vf_manifest_put_head(struct vf_buf *out, const struct vf_vault_id *vault, uint32_t nrecords,
+                                    vf_field_set fields);
 VF_PUBLIC void vf_manifest_put_ref(struct vf_buf *out, const struct vf_ref *ref);
-VF_PUBLIC void vf_manifest_put_item(struct vf_buf *out, uint32_t generation, const struct vf_hash *hash); /* 0: hash unused */
+VF_PUBLIC void vf_manifest_put_item(struct vf_buf *out, uint32_t generation,
+                                    const struct vf_hash *hash); /* 0: hash unused */
 
 /*
  * A row of VF_VT_GRANT: what the vault must know of a grant without reading its note, then the note's bytes.
@@ -216,20 +220,21 @@ enum vf_grant_state { VF_GRANT_ISSUED = 1, VF_GRANT_REVOKED = 2 };
 #define VF_GRANT_ROW_HEAD (1 + 1 + 1 + 8 + VF_HASH_LEN + VF_HASH_LEN)
 struct vf_grant_row {
     enum vf_grant_state state;
-    bool exported;          /* a bundle was written for it (flag bit 0) */
+    bool exported; /* a bundle was written for it (flag bit 0) */
     int64_t until_us;
     struct vf_hash manifest; /* key in VF_VT_MANIFEST */
     struct vf_hash device;   /* key in VF_VT_DEVICE */
     struct vf_slice note;    /* borrowed */
 };
 VF_PUBLIC void vf_grant_row_put(const struct vf_grant_row *row, struct vf_buf *out);
-VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_row_parse(const void *data, size_t len, struct vf_grant_row *ret, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_row_parse(const void *data, size_t len, struct vf_grant_row *ret,
+                                                     struct vf_why *why);
 /* Not revoked, and its end has not come: its values are kept. */
 VF_PUBLIC VF_MUST_USE bool vf_grant_row_live(const struct vf_grant_row *row, int64_t now_us);
 
 /* ------------------------------------------------------------------------------------------------------------------ records */
 
-struct vf_field_state { /* of one field of one record, from its head */
+struct vf_field_state {  /* of one field of one record, from its head */
     uint32_t generation; /* 0: an image that is absent */
     uint32_t epoch;
     uint32_t len;        /* true length in bytes */
@@ -250,16 +255,17 @@ VF_PUBLIC void vf_view_close(struct vf_view *view);
 VF_PUBLIC void vf_view_cleanup(struct vf_view **view);
 #define VF_VIEW VF_CLEANUP(vf_view_cleanup) struct vf_view *
 /* In ref order. `each` returns an error to stop (VF_E_NOT_FOUND stops quietly with VF_OK). The head is valid for the call. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_view_each(struct vf_view *view, enum vf_err (*each)(void *user, const struct vf_head *head,
-                                                                                         struct vf_why *why),
+VF_PUBLIC VF_MUST_USE enum vf_err vf_view_each(struct vf_view *view,
+                                               enum vf_err (*each)(void *user, const struct vf_head *head,
+                                                                   struct vf_why *why),
                                                void *user, struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_view_head(struct vf_view *view, const struct vf_ref *ref, struct vf_head *ret,
                                                struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_view_find(struct vf_view *view, const char *warrant_no, size_t len, struct vf_ref *ret,
                                                struct vf_why *why);
 /* Decrypt one value (generation 0: the current one) into `out`, which the caller wipes (vf_buf_done does). Absent image: empty. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_view_value(struct vf_view *view, const struct vf_ref *ref, unsigned field, uint32_t generation,
-                                                struct vf_buf *out, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_view_value(struct vf_view *view, const struct vf_ref *ref, unsigned field,
+                                                uint32_t generation, struct vf_buf *out, struct vf_why *why);
 /*
  * What a grant needs of one value: its key, the hash of the stored ciphertext and its size. Key in the arena or on the stack;
  * caller wipes. VF_E_NOT_FOUND when that generation is gone.
@@ -272,11 +278,11 @@ struct vf_value_grant {
 VF_PUBLIC VF_MUST_USE enum vf_err vf_view_value_grant(struct vf_view *view, const struct vf_ref *ref, unsigned field,
                                                       uint32_t generation, struct vf_value_grant *ret, struct vf_why *why);
 /* Borrow the sealed bytes; valid until the view is closed. Needs no VK. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_view_sealed(struct vf_view *view, const struct vf_ref *ref, unsigned field, uint32_t generation,
-                                                 struct vf_slice *ret, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_view_sealed(struct vf_view *view, const struct vf_ref *ref, unsigned field,
+                                                 uint32_t generation, struct vf_slice *ret, struct vf_why *why);
 /* Shares of a grant from VK and W as they are now. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_vault_grant_share(struct vf_vault *v, const struct vf_grant_id *grant, struct vf_grant_share *ret,
-                                                       struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_vault_grant_share(struct vf_vault *v, const struct vf_grant_id *grant,
+                                                       struct vf_grant_share *ret, struct vf_why *why);
 
 /* Set fields of a record (values are checked and normalised first): a new generation each; unchanged values stay. */
 struct vf_field_value {
@@ -284,8 +290,8 @@ struct vf_field_value {
     const void *data; /* text, or the image file's bytes as they came; len 0 empties the field */
     size_t len;
 };
-VF_PUBLIC VF_MUST_USE enum vf_err vf_record_set(struct vf_vault *v, const struct vf_ref *ref, const struct vf_field_value *values,
-                                                size_t n, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_record_set(struct vf_vault *v, const struct vf_ref *ref,
+                                                const struct vf_field_value *values, size_t n, struct vf_why *why);
 
 enum vf_erase_reason { VF_ERASE_LEAVER, VF_ERASE_DUPLICATE, VF_ERASE_COURT, VF_ERASE_OTHER };
 /*
@@ -293,17 +299,18 @@ enum vf_erase_reason { VF_ERASE_LEAVER, VF_ERASE_DUPLICATE, VF_ERASE_COURT, VF_E
  * keys wrapped under the new W, meta names it; (4) the old slot wiped. *ret_live: ids of live grants that still name an erased record
  * (their stations can read it until their end) - for the caller to tell; freed by the caller.
  */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_record_erase(struct vf_vault *v, const struct vf_ref *refs, size_t n, enum vf_erase_reason reason,
-                                                  struct vf_grant_id **ret_live, size_t *ret_nlive, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_record_erase(struct vf_vault *v, const struct vf_ref *refs, size_t n,
+                                                  enum vf_erase_reason reason, struct vf_grant_id **ret_live,
+                                                  size_t *ret_nlive, struct vf_why *why);
 
 /* ------------------------------------------------------------------------------------------------------------------- import */
 
 struct vf_import_options {
     const char *csv_path;
-    const char *photos_dir; /* or NULL */
-    enum vf_field photo_key; /* its value names the files; default warrant_no */
-    const char *map_path;    /* or NULL */
-    const char *date_format; /* or NULL: ISO */
+    const char *photos_dir;    /* or NULL */
+    enum vf_field photo_key;   /* its value names the files; default warrant_no */
+    const char *map_path;      /* or NULL */
+    const char *date_format;   /* or NULL: ISO */
     const char *rejects_path;  /* or NULL; header and the bad rows as they were, mended and imported again; 0600 */
     const char *refs_out_path; /* or NULL; CSV: row, ref, new|changed|unchanged; 0600; never names */
     bool check, full_snapshot, photo_fit, force;
@@ -322,8 +329,8 @@ struct vf_import_report {
  * some were bad. A bad photo keeps its row's text out? No: the row goes in without the photo (which stays as it was), the photo is listed.
  * Photos are cleaned and values encrypted on all cores; values are staged in transactions of bounded size and published by the last one.
  */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_import(struct vf_vault *v, const struct vf_import_options *opt, struct vf_import_report *ret,
-                                            struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_import(struct vf_vault *v, const struct vf_import_options *opt,
+                                            struct vf_import_report *ret, struct vf_why *why);
 
 /* ----------------------------------------------------------------------------------------------- policy changes, rekey, backup */
 
@@ -338,7 +345,8 @@ struct vf_policy_change {
 };
 /* The next version, signed by `admin`, as a policy file in `out` (the whole chain); the vault is unchanged. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_policy_change_make(struct vf_vault *v, const struct vf_policy_change *change,
-                                                        const struct vf_identity *admin, struct vf_buf *out, struct vf_why *why);
+                                                        const struct vf_identity *admin, struct vf_buf *out,
+                                                        struct vf_why *why);
 /*
  * A next version with the commitment of a new VK; the new VK, sealed to each admin, waits in the vault. It comes into force when that version
  * is installed: every record key wrapped anew, every record given a new record key for what is written from then on (a new epoch), the
@@ -347,8 +355,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_policy_change_make(struct vf_vault *v, cons
 VF_PUBLIC VF_MUST_USE enum vf_err vf_vault_rekey(struct vf_vault *v, const struct vf_identity *admin, struct vf_buf *out,
                                                  struct vf_why *why);
 /* Install a policy file: must extend the chain in the vault. Pending: stored, the old one rules (*ret_pending true). In one transaction. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_policy_install(const char *vault_path, const void *data, size_t len, const struct vf_identity *admin,
-                                                    bool *ret_pending, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_policy_install(const char *vault_path, const void *data, size_t len,
+                                                    const struct vf_identity *admin, bool *ret_pending, struct vf_why *why);
 
 /*
  * Backup: one flat file (rows, W, policy, log), written from a consistent snapshot while others work; never an LMDB image, since LMDB never
