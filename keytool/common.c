@@ -15,6 +15,7 @@ void kt_say(const char *fmt, ...)
     if (kt_quiet)
         return;
     va_list args;
+    (void)fflush(stdout); /* results before remarks about them, in a file that gets both as well */
     va_start(args, fmt);
     (void)vfprintf(stderr, fmt, args);
     va_end(args);
