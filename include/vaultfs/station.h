@@ -6,6 +6,7 @@
  *   db/             LMDB: meta, policy, grant, value, batch, revocation (below)
  *   identity        device identity (vf_identity_encode), two-slot file
  *   clock           H and where it was taken, MACed under vf_station_key, two-slot file
+ *   pin             which policy it was made for, MACed likewise
  *   seal            seal slots of the log (never sent)
  *   log/            safe to send
  *   station.enrol   the enrolment as it was handed out

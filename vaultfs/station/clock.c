@@ -7,7 +7,8 @@
  *
  * The ten minutes go on from mount to mount within one boot: the moment since when both clocks agree is kept too.
  *
- * Slot payload: i64 H, i64 boottime of H, boot id 16, i64 last clock-reset taken, i64 wall and i64 boottime of the moment since when they
+ * Slot payload: i64 H, i64 boottime of H, boot id 16, i64 last clock-reset taken, u32 highest policy version known, i64 wall and
+ * i64 boottime of the moment since when they
  * agree, MAC 32 over all that.
  */
 #include "station_internal.h"
@@ -17,7 +18,7 @@
 #include <unistd.h>
 
 #define CLOCK_TYPE     "VFCLOCK1"
-#define PAYLOAD_LEN    (8 + 8 + VF_BOOT_ID_LEN + 8 + 8 + 8)
+#define PAYLOAD_LEN    (8 + 8 + VF_BOOT_ID_LEN + 8 + 4 + 8 + 8)
 #define AGREE_US       (600 * VF_SECOND_US)
 #define AGREE_SLACK_US (2 * VF_SECOND_US)
 #define BACK_US        (300 * VF_SECOND_US)
@@ -26,6 +27,7 @@
 struct clock_state {
     int64_t h, h_boot, reset_taken_us, anchor_wall, anchor_boot;
     uint8_t boot_id[VF_BOOT_ID_LEN];
+    uint32_t policy;
 };
 
 static void encode(const struct clock_state *c, const struct vf_station_key *key, struct vf_buf *out)
@@ -34,6 +36,7 @@ static void encode(const struct clock_state *c, const struct vf_station_key *key
     vf_buf_u64(out, (uint64_t)c->h_boot);
     vf_buf_put(out, c->boot_id, sizeof(c->boot_id));
     vf_buf_u64(out, (uint64_t)c->reset_taken_us);
+    vf_buf_u32(out, c->policy);
     vf_buf_u64(out, (uint64_t)c->anchor_wall);
     vf_buf_u64(out, (uint64_t)c->anchor_boot);
     struct vf_hash mac;
@@ -54,6 +57,7 @@ static bool decode(const struct vf_slot *slot, const struct vf_station_key *key,
     ret->h_boot = (int64_t)vf_reader_u64(&r);
     vf_reader_copy(&r, ret->boot_id, sizeof(ret->boot_id));
     ret->reset_taken_us = (int64_t)vf_reader_u64(&r);
+    ret->policy = vf_reader_u32(&r);
     ret->anchor_wall = (int64_t)vf_reader_u64(&r);
     ret->anchor_boot = (int64_t)vf_reader_u64(&r);
     return vf_reader_done(&r) && ret->h >= 0;
@@ -116,6 +120,11 @@ enum vf_err vf_station_clock_load(struct vf_station *st, struct vf_why *why)
     if (!found)
         lost_clock(st, &best);
 
+    uint32_t ruling = (uint32_t)st->policy.ruling;
+    if (best.policy > ruling)
+        return vf_fail(why, VF_E_FORGED,
+                       "%s: the policy in it is version %u, but version %u was known already; receive the newest policy",
+                       st->path, ruling, best.policy);
     uint8_t boot_id[VF_BOOT_ID_LEN];
     vf_clock_boot_id(boot_id);
     int64_t boot = vf_clock_boot_us();
@@ -124,6 +133,7 @@ enum vf_err vf_station_clock_load(struct vf_station *st, struct vf_why *why)
     c->h = c->saved_h = best.h;
     c->h_boot = same_boot ? best.h_boot : boot;
     c->reset_taken_us = best.reset_taken_us;
+    c->policy = ruling;
     bool agreed = same_boot && best.anchor_wall > 0 && best.anchor_boot <= boot;
     c->anchor_wall = agreed ? best.anchor_wall : vf_clock_wall_us(); /* the next tick sees whether they still agree */
     c->anchor_boot = agreed ? best.anchor_boot : boot;
@@ -254,6 +264,18 @@ enum vf_err vf_station_clock_tick(struct vf_station *st, struct vf_why *why)
         err = save_locked(st, boot, why);
     pthread_mutex_unlock(&c->lock);
     return err;
+}
+
+void vf_station_clock_policy(struct vf_station *st, uint32_t version)
+{
+    pthread_mutex_lock(&st->clock.lock);
+    if (version > st->clock.policy)
+        st->clock.policy = version;
+    if (st->clock.loaded) {
+        enum vf_err ignored = save_locked(st, vf_clock_boot_us(), NULL);
+        (void)ignored; /* saved again at close */
+    }
+    pthread_mutex_unlock(&st->clock.lock);
 }
 
 enum vf_err vf_station_clock_save(struct vf_station *st, struct vf_why *why)

@@ -89,6 +89,7 @@ struct create {
     const struct vf_passphrase *pass;
     struct vf_argon2 cost;
     struct vf_buf *enrol;
+    const struct vf_hash *first_policy; /* hash of version 1 */
 };
 
 static enum vf_err put_policy(struct vf_txn *txn, void *user, struct vf_why *why)
@@ -138,12 +139,56 @@ static enum vf_err create_log(const struct create *c, const struct vf_identity *
     return vf_file_write(enrol, c->enrol->data, c->enrol->len, 0644, false, why);
 }
 
+/*
+ * The pin: which policy this station was made for, under a MAC of the device. Without it, whoever may write to the folder could put a policy
+ * of his own in the database, with admins of his own, and have the mount serve what they signed.
+ */
+#define PIN_TYPE "VFPIN001"
+#define PIN_LEN  (8 + 2 * VF_HASH_LEN)
+
+static void pin_encode(const struct vf_station_key *key, const struct vf_hash *first, uint8_t out[PIN_LEN])
+{
+    struct vf_hash mac;
+    memcpy(out, PIN_TYPE, 8);
+    memcpy(out + 8, first->b, VF_HASH_LEN);
+    vf_station_mac(key, out, 8 + VF_HASH_LEN, &mac);
+    memcpy(out + 8 + VF_HASH_LEN, mac.b, VF_HASH_LEN);
+}
+
+static enum vf_err create_pin(const struct create *c, const struct vf_identity *id, struct vf_why *why)
+{
+    VF_SECRET struct vf_station_key *key = vf_secret_new(sizeof(*key));
+    VF_FREE char *file = vf_station_file(c->path, "pin");
+    uint8_t pin[PIN_LEN];
+    if (!key || !file)
+        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", c->path);
+    vf_station_key_of(id, key);
+    pin_encode(key, c->first_policy, pin);
+    return vf_file_write(file, pin, sizeof(pin), 0600, false, why);
+}
+
+enum vf_err vf_station_pin_check(const struct vf_station *st, struct vf_why *why)
+{
+    VF_FREE char *file = vf_station_file(st->path, "pin");
+    VF_BUF stored = {0};
+    uint8_t pin[PIN_LEN];
+    if (!file)
+        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", st->path);
+    VF_TRY(vf_file_read(file, PIN_LEN, &stored, why));
+    pin_encode(st->key, &st->policy.hashes[0], pin);
+    if (stored.len != sizeof(pin) || !vf_equal(stored.data, pin, sizeof(pin)))
+        return vf_fail(why, VF_E_FORGED, "%s: the policy in it does not go back to the one that this station was made for",
+                       st->path);
+    return VF_OK;
+}
+
 static enum vf_err create_in(const struct create *c, const struct vf_vault_id *vault, struct vf_why *why)
 {
     VF_IDENTITY id = NULL;
     VF_TRY(vf_identity_new(VF_ROLE_DEVICE, c->name, &id, why));
     VF_TRY(create_store(c, why));
     VF_TRY(create_identity(c, id, why));
+    VF_TRY(create_pin(c, id, why));
     VF_TRY(vf_station_clock_create(c->path, id, why));
     VF_TRY(create_log(c, id, vault, why));
     return vf_dir_sync(c->path, why);
@@ -215,7 +260,8 @@ enum vf_err vf_station_create(const char *path, const char *name, const void *po
                              .policy_len = chain.len,
                              .pass = pass,
                              .cost = cost,
-                             .enrol = enrol};
+                             .enrol = enrol,
+                             .first_policy = &chain.hashes[0]};
     enum vf_err err = vf_dir_local(folder, why);
     if (!err)
         err = create_in(&c, &chain.policy.vault, why);

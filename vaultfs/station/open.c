@@ -166,6 +166,8 @@ static enum vf_err open_all(struct vf_station *st, const struct vf_passphrase *p
     VF_TRY(vf_dir_local(st->path, why));
     VF_TRY(open_store(st, why));
     VF_TRY(read_policy(st, why));
+    if (st->mode == VF_STATION_MOUNT)
+        VF_TRY(vf_station_pin_check(st, why));
     if (st->mode == VF_STATION_STATUS)
         return VF_OK;
     VF_TRY(open_log(st, why));

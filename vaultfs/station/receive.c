@@ -111,6 +111,7 @@ static enum vf_err take_policy(struct vf_station *st, int fd, struct vf_received
             st->policy = chain;
             chain = old;
             pthread_rwlock_unlock(&st->jobs_lock);
+            vf_station_clock_policy(st, (uint32_t)st->policy.ruling);
         }
     }
     vf_policy_chain_done(&chain);

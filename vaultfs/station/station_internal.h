@@ -37,6 +37,7 @@ struct vf_station_clock {
     int64_t saved_h;
     bool
         lost; /* the file could not be read: H is the log's last time until the grants are known (vf_station_clock_settle) */
+    uint32_t policy;        /* highest policy version known: an older one is not believed */
     int64_t reset_taken_us; /* issue time of the last clock-reset that was taken */
     uint64_t slot_seq;
     bool loaded;
@@ -97,12 +98,17 @@ enum vf_err vf_station_clock_save(struct vf_station *st, struct vf_why *why);
 void vf_station_clock_grant(struct vf_station *st, const struct vf_grant *g);
 /* Once, when the grants have been loaded: nothing to do unless the clock's file was lost. */
 enum vf_err vf_station_clock_settle(struct vf_station *st, struct vf_why *why);
+/* A policy version was taken: an older one is not believed from now on. */
+void vf_station_clock_policy(struct vf_station *st, uint32_t version);
 int64_t vf_station_highest(struct vf_station *st); /* H now: what destroys goes by this */
 
 /* open.c */
 char *vf_station_file(const char *path, const char *name); /* "path/name", freed by the caller */
 enum vf_err vf_station_identity_read(const char *path, struct vf_buf *ret, unsigned *ret_slot, uint64_t *ret_seq,
                                      struct vf_why *why);
+
+/* create.c. The stored policy goes back to the one that was pinned (MOUNT mode: needs the device's secret). */
+enum vf_err vf_station_pin_check(const struct vf_station *st, struct vf_why *why);
 
 /* jobs.c */
 enum vf_err vf_station_reload(struct vf_station *st, struct vf_why *why); /* jobs and batches from the store; version up */
