@@ -74,13 +74,7 @@ static enum vf_err fill(struct vf_txn *txn, void *user, struct vf_why *why)
     vf_meta_put_u64(txn, VF_META_W_CHANGES, 0);
     vf_meta_put_u32(txn, VF_META_EPOCH, 1);
     vf_meta_put(txn, VF_META_SETTINGS, c->settings.data, c->settings.len);
-    for (size_t i = 0; i < c->policy.nadmins; i++) {
-        uint8_t sealed[VF_SEALED_KEY_LEN];
-        struct vf_hash fp;
-        vf_identity_fingerprint(&c->policy.admins[i], &fp);
-        vf_vault_key_seal(&c->v.keys->vk, &c->policy.admins[i], sealed);
-        vf_txn_put(txn, VF_VT_VK, fp.b, sizeof(fp.b), sealed, sizeof(sealed));
-    }
+    vf_keys_put_seals(txn, &c->policy, &c->v.keys->vk);
     return VF_OK;
 }
 

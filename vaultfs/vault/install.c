@@ -85,19 +85,11 @@ static enum vf_err put_pending(struct vf_txn *txn, void *user, struct vf_why *wh
 static enum vf_err put_ruling(struct vf_txn *txn, void *user, struct vf_why *why)
 {
     const struct installation *in = user;
-    const struct vf_policy *policy = &in->chain.policy;
     struct vf_rewrap rewrap = {.from = in->v->keys, .to = in->next, .new_epoch = true, .epoch = in->v->epoch + 1};
     uint64_t changes = 0;
 
     vf_meta_put(txn, VF_META_POLICY, in->chain.bytes, in->chain.len);
-    vf_txn_clear(txn, VF_VT_VK);
-    for (size_t i = 0; i < policy->nadmins; i++) {
-        uint8_t sealed[VF_SEALED_KEY_LEN];
-        struct vf_hash fp;
-        vf_identity_fingerprint(&policy->admins[i], &fp);
-        vf_vault_key_seal(&in->next->vk, &policy->admins[i], sealed);
-        vf_txn_put(txn, VF_VT_VK, fp.b, sizeof(fp.b), sealed, sizeof(sealed));
-    }
+    vf_keys_put_seals(txn, &in->chain.policy, &in->next->vk);
     /* A key that waits for a version that did not come waits in vain now. */
     vf_meta_del(txn, VF_META_REKEY);
     if (!in->rekey)

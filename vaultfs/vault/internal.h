@@ -111,6 +111,8 @@ VF_MUST_USE enum vf_err vf_w_settle(struct vf_vault *v, struct vf_why *why);
 /* VK from its sealed row for `id`, compared with the policy's commitment; W by the meta row. */
 VF_MUST_USE enum vf_err vf_keys_open(const struct vf_vault *v, struct vf_txn *txn, const struct vf_identity *id,
                                      struct vf_vault_keys *ret, struct vf_why *why);
+/* The table of VK: sealed to the admins of `policy`, and to nobody else. */
+void vf_keys_put_seals(struct vf_txn *txn, const struct vf_policy *policy, const struct vf_vault_key *vk);
 /* Derive wrap and index key from vk and w. */
 void vf_keys_derive(struct vf_vault_keys *keys);
 /*

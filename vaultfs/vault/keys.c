@@ -68,3 +68,15 @@ enum vf_err vf_keys_open(const struct vf_vault *v, struct vf_txn *txn, const str
     ret->w_seq = 0; /* none: sequence numbers begin at 1 */
     return vf_keys_follow(v, txn, ret, why);
 }
+
+void vf_keys_put_seals(struct vf_txn *txn, const struct vf_policy *policy, const struct vf_vault_key *vk)
+{
+    vf_txn_clear(txn, VF_VT_VK);
+    for (size_t i = 0; i < policy->nadmins; i++) {
+        uint8_t sealed[VF_SEALED_KEY_LEN];
+        struct vf_hash fp;
+        vf_identity_fingerprint(&policy->admins[i], &fp);
+        vf_vault_key_seal(vk, &policy->admins[i], sealed);
+        vf_txn_put(txn, VF_VT_VK, fp.b, sizeof(fp.b), sealed, sizeof(sealed));
+    }
+}

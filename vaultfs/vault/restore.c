@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A vault out of a backup: (1) a folder of its own beside PATH; (2) rows into a fresh database, files to their places, the log of the old
- * vault to before/ID; (3) W; (4) a new log that names the last checkpoint of the old one that verified; (5) the whole check with the
+ * vault to before/ID; (3) W; (4) a new log that names the last checkpoint of the old one that verified, and VK sealed
+ * anew to every admin; (5) the whole check with the
  * admin's key; (6) the name. Anything wrong: nothing is left.
  */
 #include "backup.h"
@@ -298,6 +299,27 @@ static enum vf_err take_in(struct restore *r, struct vf_why *why)
     return vf_slots_create(w, VF_W_TYPE, r->w->b, VF_KEY_LEN, why);
 }
 
+static enum vf_err put_seals(struct vf_txn *txn, void *user, struct vf_why *why)
+{
+    const struct vf_vault *v = user;
+
+    (void)why;
+    vf_keys_put_seals(txn, v->chain.ruling > 0 ? &v->chain.policy : &v->chain.pending, &v->keys->vk);
+    return VF_OK;
+}
+
+/* Whether the other admins' sealed keys came through whole, only they could tell, and too late: they are made anew. */
+static enum vf_err seal_to_admins(const struct restore *r, const struct vf_identity *admin, struct vf_why *why)
+{
+    VF_VAULT v = NULL;
+
+    VF_TRY(vf_vault_open_as(r->dir, VF_VAULT_WRITE, admin, true, &v, why));
+    VF_TRY(vf_store_update(v->store, put_seals, v, why));
+    struct vf_vault *done = v;
+    v = NULL;
+    return vf_vault_close(done, why);
+}
+
 struct first_finding {
     char line[300];
 };
@@ -339,6 +361,7 @@ static enum vf_err run(struct restore *r, const struct vf_identity *admin, struc
 {
     VF_TRY(take_in(r, why));
     VF_TRY(begin_log(r, admin, why));
+    VF_TRY(vf_fail_prefix(why, seal_to_admins(r, admin, why), "%s: not restored", r->what));
     return check(r, admin, why);
 }
 
