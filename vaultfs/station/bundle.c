@@ -232,7 +232,9 @@ static enum vf_err take_all(struct taking *t, struct vf_bundle_reader *reader,
                          .bytes = t->told->bytes,
                          .result = "ok"};
     VF_TRY(vf_log_commit(t->st->log, &e, why));
-    return flush(t->st, &t->chunk, why);
+    VF_TRY(flush(t->st, &t->chunk, why));
+    /* The next bundle of the same delivery must see that these are here, above all if it is cut and swept. */
+    return vf_station_reload_batches(t->st, why);
 }
 
 /* Values whose batch never was committed: of a delivery that was cut short. */

@@ -340,11 +340,9 @@ static void take_batches(struct vf_station *st, struct batches *b)
     pthread_rwlock_unlock(&st->jobs_lock);
 }
 
-enum vf_err vf_station_reload(struct vf_station *st, struct vf_why *why)
+static enum vf_err reload_batches(struct vf_station *st, struct vf_txn *txn, struct vf_why *why)
 {
-    VF_TXN txn = NULL;
     struct batches batches = {0};
-    VF_TRY(vf_txn_read(st->store, &txn, why));
     vf_txn_foreach(txn, VF_ST_BATCH, "", 0, add_batch, &batches);
     enum vf_err err = vf_txn_check(txn, why);
     if (err || batches.failed) {
@@ -352,12 +350,27 @@ enum vf_err vf_station_reload(struct vf_station *st, struct vf_why *why)
         return err ? err : vf_fail(why, VF_E_NOMEM, "%s: out of memory", st->path);
     }
     take_batches(st, &batches);
+    return VF_OK;
+}
+
+enum vf_err vf_station_reload_batches(struct vf_station *st, struct vf_why *why)
+{
+    VF_TXN txn = NULL;
+    VF_TRY(vf_txn_read(st->store, &txn, why));
+    return reload_batches(st, txn, why);
+}
+
+enum vf_err vf_station_reload(struct vf_station *st, struct vf_why *why)
+{
+    VF_TXN txn = NULL;
+    VF_TRY(vf_txn_read(st->store, &txn, why));
+    VF_TRY(reload_batches(st, txn, why));
     if (st->mode != VF_STATION_MOUNT) /* jobs need the device's secret */
         return VF_OK;
 
     struct loading l = {.st = st, .txn = txn, .why = why};
     vf_txn_foreach(txn, VF_ST_GRANT, "", 0, load_one, &l);
-    err = l.err ? vf_fail(why, l.err, "%s: out of memory", st->path) : vf_txn_check(txn, why);
+    enum vf_err err = l.err ? vf_fail(why, l.err, "%s: out of memory", st->path) : vf_txn_check(txn, why);
     struct vf_job **old = l.jobs;
     size_t n_old = l.n;
     if (!err) {

@@ -113,6 +113,7 @@ enum vf_err vf_station_pin_check(const struct vf_station *st, struct vf_why *why
 /* jobs.c */
 enum vf_err vf_station_reload(struct vf_station *st, struct vf_why *why); /* jobs and batches from the store; version up */
 void vf_station_jobs_free(struct vf_station *st);
+enum vf_err vf_station_reload_batches(struct vf_station *st, struct vf_why *why); /* after a batch was committed */
 bool vf_station_batch_committed(struct vf_station *st, uint64_t batch);
 struct vf_job *vf_job_load(struct vf_station *st, struct vf_txn *txn, struct vf_slice row, const struct vf_job *before,
                            struct vf_why *why);
