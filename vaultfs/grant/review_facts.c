@@ -34,7 +34,8 @@ static enum vf_err look_at(void *user, const struct vf_grant_row *row, const str
     (void)row;
     (void)why;
     if (memcmp(&g->id, &this->id, sizeof(g->id)) == 0 || memcmp(&g->enrolment, &this->enrolment, VF_HASH_LEN) != 0 ||
-        g->issued_us > this->issued_us || !better(r, g))
+        g->issued_us > this->issued_us || (g->renews && memcmp(&g->renewed, &this->id, sizeof(g->renewed)) == 0) ||
+        !better(r, g))
         return VF_OK;
     r->has_last = true;
     r->last_same_job = strcmp(g->job, this->job) == 0;

@@ -156,7 +156,9 @@ static void count_note(struct vf_page *p, const char *class, uint64_t n, const c
 static void put_compared(const struct vf_review *r, struct vf_page *p)
 {
     if (!r->has_last) {
-        vf_page_put(p, "<li class=warn>This vault knows no earlier grant to this device: everything is new to it.</li>\n");
+        vf_page_put(p,
+                    "<li class=warn>This vault knows no earlier grant to this device: everything is new to it. Compare the "
+                    "fingerprint with its operator, by phone.</li>\n");
         return;
     }
     vf_page_fmt(p, "<li>Since the last grant%s (", r->last_same_job ? " of this job" : " to this device, of another job");

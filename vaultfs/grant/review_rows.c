@@ -46,9 +46,9 @@ static enum vf_err put_image(struct rows *s, uint32_t row, unsigned field, struc
     if ((s->r->file->grant.fields & VF_FIELD_BIT(field)) == 0)
         return VF_OK;
     VF_TRY(get_value(s, row, field, why));
-    if (s->value.len == 0)
+    if (s->value.len == 0 && info->required)
         vf_page_fmt(s->p, "<div class=none>no %s</div>", info->name);
-    else
+    else if (s->value.len > 0)
         vf_page_image(s->p, info->kind == VF_KIND_PNG ? "image/png" : "image/jpeg", s->value.data, s->value.len, info->name);
     return VF_OK;
 }
@@ -101,7 +101,7 @@ static void put_photo_words(const struct vf_review *r, struct vf_page *p)
     uint32_t n = r->file->manifest.nrecords;
 
     if (r->nshown == n) {
-        vf_page_fmt(p, "<p>Every record of the grant, %u.</p>\n", (unsigned)n);
+        vf_page_fmt(p, "<p>All %u records of the grant.</p>\n", (unsigned)n);
         return;
     }
     vf_page_fmt(p,
