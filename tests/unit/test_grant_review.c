@@ -56,6 +56,7 @@ static void shows_everything(void **state)
     struct vf_vault *v = open_as(&p, VF_VAULT_WRITE, ALICE);
     struct vf_issue_options opt = options_for(&b, "first", CARD | VF_FIELD_BIT(VF_FIELD_SURNAME));
     struct issued i;
+    struct vf_hash hash;
     char words[VF_FINGERPRINT_TEXT_LEN + 1];
 
     (void)state;
@@ -68,7 +69,8 @@ static void shows_everything(void **state)
     assert_non_null(strstr(page, "A purpose with &lt;b&gt;marks&lt;/b&gt; &amp; &quot;quotes&quot;"));
     assert_non_null(strstr(page, "Example Constabulary"));
     assert_non_null(strstr(page, "bureau-7"));
-    vf_fingerprint_text(&b.enrol.id, words);
+    vf_identity_fingerprint(&b.enrol.device, &hash);
+    vf_fingerprint_text(&hash, words);
     assert_non_null(strstr(page, words));
     assert_non_null(strstr(page, "28 Nov 2026 at 12:00 UTC"));
     assert_non_null(strstr(page, "expiry enforced by software, not by cryptography"));

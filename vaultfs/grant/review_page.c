@@ -63,20 +63,37 @@ static void put_fields(const struct vf_grant *g, struct vf_page *p)
     vf_page_put(p, "</dd>\n");
 }
 
-static void put_recipient(const struct vf_review *r, struct vf_page *p)
+/* The words that the station's operator can read out. A co-signer's older copy of the vault may not have the enrolment. */
+static void put_fingerprint(const struct vf_review *r, struct vf_page *p)
 {
     char words[VF_FINGERPRINT_TEXT_LEN + 1];
+    struct vf_hash hash;
+
+    term(p, "Its fingerprint");
+    if (r->device_known) {
+        vf_identity_fingerprint(&r->device.enrol.device, &hash);
+        vf_fingerprint_text(&hash, words);
+        vf_page_fmt(p, "<code>%s</code></dd>\n", words);
+    } else {
+        vf_page_put(p, "not known here: this copy of the vault does not have its enrolment</dd>\n");
+    }
+}
+
+static void put_recipient(const struct vf_review *r, struct vf_page *p)
+{
+    char hex[2 * VF_HASH_LEN + 1];
 
     term_str(p, "To", r->file->grant.recipient);
-    vf_fingerprint_text(&r->file->grant.enrolment, words);
-    term(p, "Its fingerprint");
-    vf_page_fmt(p, "<code>%s</code></dd>\n", words);
-    term(p, "Its log");
+    put_fingerprint(r, p);
+    vf_hex(r->file->grant.enrolment.b, VF_HASH_LEN, hex);
+    term(p, "Its enrolment");
+    vf_page_fmt(p, "<code>%s</code></dd>\n", hex);
     if (!r->device_known)
-        vf_page_put(p, "this copy of the vault does not have the enrolment");
-    else if (r->device.handin_us == 0)
+        return;
+    term(p, "Its log");
+    if (r->device.handin_us == 0) {
         vf_page_put(p, "never handed in");
-    else {
+    } else {
         vf_page_put(p, "last handed in on ");
         put_when(p, r->device.handin_us);
     }
