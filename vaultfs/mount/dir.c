@@ -11,10 +11,11 @@
 double vf_node_timeout(struct vf_session *s, const struct vf_node *node, struct vf_job *job)
 {
     int64_t now;
-    if (node->kind == VF_NODE_ROOT || node->kind == VF_NODE_MARKER)
+    /* A job's folder stays until unmount; when another delivery takes its name, the watcher tells the kernel. */
+    if (node->kind == VF_NODE_ROOT || node->kind == VF_NODE_MARKER || node->kind == VF_NODE_JOB)
         return TIMEOUT_MAX;
-    if (node->kind == VF_NODE_JOB || node->kind == VF_NODE_GRANT_TXT)
-        return 0; /* their contents tell of the end, and are asked for anew */
+    if (node->kind == VF_NODE_GRANT_TXT)
+        return 0; /* its text tells of the end, and its size is asked for anew */
     if (vf_slot_may(s, node->slot, job, NULL) || vf_station_time(s->station, &now, NULL))
         return 0;
     double left = (double)(vf_job_grant(job)->until_us - now) / (double)VF_SECOND_US;

@@ -134,6 +134,8 @@ static void take_deliveries(struct vf_session *s)
         pthread_rwlock_rdlock(&s->jobs_lock);
         struct vf_slot_job *slot = s->slots[i];
         pthread_rwlock_unlock(&s->jobs_lock);
+        if (slot->replaced)
+            fuse_lowlevel_notify_inval_entry(s->fuse, FUSE_ROOT_ID, slot->name, strlen(slot->name));
         fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_JOB, 0), -1, 0);
         fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_CARDS, 0), -1, 0);
         fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_CARDS_EXCEL, 0), -1, 0);
