@@ -16,6 +16,15 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     vf_daemon_ready(&s->ready_fd, 0);
 }
 
+static void deny(struct vf_session *s, fuse_req_t req, const struct vf_node *node, int err)
+{
+    struct vf_caller caller;
+    struct vf_job *job = vf_slot_job_ref(node->slot);
+    vf_caller_of(fuse_req_ctx(req), &caller);
+    vf_access_deny(s, node, job, &caller, err);
+    vf_job_unref(job);
+}
+
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct vf_session *s = fuse_req_userdata(req);
@@ -24,6 +33,9 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (!err)
         err = vf_node_child(s, &dir, name, &node);
     if (err) {
+        /* A refusal is told, a name that does not exist is not: it could be anybody's. */
+        if (err != ENOENT && err != ENOTDIR)
+            deny(s, req, &dir, err);
         fuse_reply_err(req, err);
         return;
     }
