@@ -158,37 +158,45 @@ static enum vf_err fill_job(struct vf_station *st, struct vf_txn *txn, struct vf
     return vf_job_budget_load(st, job, before, why);
 }
 
+/* From a copy of the row: nobody can change it between the check and what is taken from it. */
+static enum vf_err load_copy(struct vf_station *st, struct vf_txn *txn, struct vf_job *job, struct vf_slice row,
+                             const struct vf_job *before, struct vf_why *why)
+{
+    VF_FREE struct vf_grant_file *file = calloc(1, sizeof(*file));
+    if (!file)
+        return vf_fail(why, VF_E_NOMEM, "out of memory");
+    VF_TRY(vf_grant_file_parse(row.data + VF_GRANT_ROW_PREFIX, row.len - VF_GRANT_ROW_PREFIX, "a stored grant", file, why));
+    VF_TRY(vf_grant_verify(file, &st->policy, why));
+    job->grant = file->grant;
+    VF_TRY(fill_job(st, txn, job, row, file, before, why));
+    atomic_store(&job->revoked, vf_station_is_revoked(st, txn, &job->grant.id));
+    return VF_OK;
+}
+
 struct vf_job *vf_job_load(struct vf_station *st, struct vf_txn *txn, struct vf_slice row, const struct vf_job *before,
                            struct vf_why *why)
 {
-    VF_FREE struct vf_grant_file *file = calloc(1, sizeof(*file));
     struct vf_job *job = calloc(1, sizeof(*job));
-    if (!file || !job) {
+    VF_FREE uint8_t *copy = malloc(row.len ? row.len : 1);
+    enum vf_err err = VF_OK;
+    if (!job || !copy) {
         free(job);
-        enum vf_err ignored = vf_fail(why, VF_E_NOMEM, "out of memory");
-        (void)ignored;
+        err = vf_fail(why, VF_E_NOMEM, "out of memory");
         return NULL;
     }
     job->refs = 1;
     job->station = st;
     pthread_rwlock_init(&job->share_lock, NULL);
-    enum vf_err err = VF_OK;
     if (row.len <= VF_GRANT_ROW_PREFIX)
         err = vf_fail(why, VF_E_DAMAGED, "a stored grant is damaged: receive it again");
-    if (!err)
-        err =
-            vf_grant_file_parse(row.data + VF_GRANT_ROW_PREFIX, row.len - VF_GRANT_ROW_PREFIX, "a stored grant", file, why);
-    if (!err)
-        err = vf_grant_verify(file, &st->policy, why);
     if (!err) {
-        job->grant = file->grant;
-        err = fill_job(st, txn, job, row, file, before, why);
+        memcpy(copy, row.data, row.len);
+        err = load_copy(st, txn, job, (struct vf_slice){.data = copy, .len = row.len}, before, why);
     }
     if (err) {
         vf_job_unref(job);
         return NULL;
     }
-    atomic_store(&job->revoked, vf_station_is_revoked(st, txn, &job->grant.id));
     return job;
 }
 

@@ -105,7 +105,11 @@ static enum vf_err read_policy(struct vf_station *st, struct vf_why *why)
         VF_TRY(vf_txn_check(txn, why));
         return vf_fail(why, VF_E_NOT_FOUND, "%s: holds no policy; receive the force's policy file first", st->path);
     }
-    VF_TRY(vf_policy_chain_parse(bytes.data, bytes.len, "the station's policy", &st->policy, why));
+    VF_BUF copy; /* what is verified cannot be changed under our hands */
+    vf_buf_init(&copy, VF_POLICY_MAX);
+    vf_buf_put(&copy, bytes.data, bytes.len);
+    VF_TRY(vf_buf_check(&copy, "the station's policy", why));
+    VF_TRY(vf_policy_chain_parse(copy.data, copy.len, "the station's policy", &st->policy, why));
     if (st->policy.ruling == 0 || !vf_equal(&st->policy.policy.vault, &st->enrol.vault, sizeof(st->enrol.vault)))
         return vf_fail(why, VF_E_FORGED, "%s: the policy in it is not the one that it was made for", st->path);
     return VF_OK;

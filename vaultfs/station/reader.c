@@ -2,6 +2,9 @@
 /*
  * One thread's tools to open values. Nothing in the database is believed: the record's manifest row and envelopes are hashed again and
  * compared with what was verified when the job was loaded, the ciphertext with the manifest row, the true length with the catalogue.
+ *
+ * The database is a shared map of a file that others may write to: what is hashed is first copied, and only the copy is used. Otherwise a
+ * holder of the field key could show the hash one ciphertext and the decryption another.
  */
 #include "station_internal.h"
 
@@ -9,14 +12,18 @@
 #include <string.h>
 
 #define SCRATCH_LEN (VF_VALUE_MAX + 8192 + 4 + 64)
+#define SEALED_MAX  (VF_VALUE_MAX + 8192 + VF_VALUE_OVERHEAD)
 
 struct vf_value_reader {
     struct vf_station *st;
     struct vf_txn *txn;
     struct vf_hasher hasher;
-    uint8_t *scratch;          /* arena */
-    size_t used;               /* bytes of it that may hold plaintext */
-    struct vf_field_key *keys; /* arena */
+    uint8_t *scratch;                                                     /* arena */
+    size_t used;                                                          /* bytes of it that may hold plaintext */
+    struct vf_field_key *keys;                                            /* arena */
+    uint8_t *sealed;                                                      /* copy of one ciphertext */
+    uint8_t manifest[VF_REF_LEN + VF_FIELD_COUNT * VF_MANIFEST_ITEM_LEN]; /* copies of one record's row and envelopes */
+    uint8_t envelopes[VF_FIELD_COUNT * VF_KEY_LEN + VF_PART_COUNT * VF_TAG_LEN];
 };
 
 enum vf_err vf_value_reader_new(struct vf_station *st, struct vf_value_reader **ret, struct vf_why *why)
@@ -27,9 +34,12 @@ enum vf_err vf_value_reader_new(struct vf_station *st, struct vf_value_reader **
     r->st = st;
     r->scratch = vf_secret_new(SCRATCH_LEN);
     r->keys = vf_secret_new(VF_FIELD_COUNT * sizeof(*r->keys));
+    r->sealed = malloc(SEALED_MAX);
     enum vf_err err = VF_OK;
     if (!r->scratch || !r->keys)
         err = vf_fail(why, VF_E_LOCKED_MEMORY, "no locked memory left for reading values");
+    else if (!r->sealed)
+        err = vf_fail(why, VF_E_NOMEM, "out of memory");
     if (!err)
         err = vf_hasher_init(&r->hasher, why);
     if (!err)
@@ -51,6 +61,7 @@ void vf_value_reader_free(struct vf_value_reader *r)
     vf_hasher_done(&r->hasher);
     vf_secret_free(r->scratch);
     vf_secret_free(r->keys);
+    free(r->sealed);
     free(r);
 }
 
@@ -61,7 +72,7 @@ void vf_value_reader_wipe(struct vf_value_reader *r)
     vf_wipe(r->keys, VF_FIELD_COUNT * sizeof(*r->keys));
 }
 
-/* A record's rows in the stored grant, proved to be what was verified. Borrowed from the transaction. */
+/* A record's rows in the stored grant, proved to be what was verified: in the reader. */
 struct rows {
     const uint8_t *manifest, *envelopes;
 };
@@ -80,10 +91,13 @@ static enum vf_err get_rows(struct vf_value_reader *r, const struct vf_job *job,
     size_t unused, first = vf_envelope_at(l, index, l->ntext ? VF_PART_TEXT : VF_PART_IMAGE, &unused);
     size_t manifest_at = job->manifest_rows_at + (size_t)index * l->manifest_stride;
     size_t envelopes_at = job->envelopes_at + first;
-    if (manifest_at + l->manifest_stride > row.len || envelopes_at + l->envelope_stride > row.len)
+    if (manifest_at + l->manifest_stride > row.len || envelopes_at + l->envelope_stride > row.len ||
+        l->manifest_stride > sizeof(r->manifest) || l->envelope_stride > sizeof(r->envelopes))
         return vf_fail(why, VF_E_DAMAGED, "job %s: the stored grant is cut short", job->grant.job);
-    ret->manifest = row.data + manifest_at;
-    ret->envelopes = row.data + envelopes_at;
+    memcpy(r->manifest, row.data + manifest_at, l->manifest_stride);
+    memcpy(r->envelopes, row.data + envelopes_at, l->envelope_stride);
+    ret->manifest = r->manifest;
+    ret->envelopes = r->envelopes;
     vf_hasher_reset(&r->hasher);
     vf_hasher_update(&r->hasher, ret->manifest, l->manifest_stride);
     vf_hasher_update(&r->hasher, ret->envelopes, l->envelope_stride);
@@ -140,16 +154,18 @@ static enum vf_err open_one(struct vf_value_reader *r, const struct vf_job *job,
     }
     if (val.len <= VF_VALUE_ROW_PREFIX || !vf_station_batch_committed(r->st, vf_get_be64(val.data)))
         return vf_fail(why, VF_E_NOT_FOUND, "%.8s: its %s has not arrived", ref->c, vf_field_info(field)->name);
-    const uint8_t *sealed = val.data + VF_VALUE_ROW_PREFIX;
     size_t sealed_len = val.len - VF_VALUE_ROW_PREFIX;
+    if (sealed_len > SEALED_MAX)
+        return vf_fail(why, VF_E_DAMAGED, "%.8s: its %s is longer than any value", ref->c, vf_field_info(field)->name);
+    memcpy(r->sealed, val.data + VF_VALUE_ROW_PREFIX, sealed_len);
     vf_hasher_reset(&r->hasher);
-    vf_hasher_update(&r->hasher, sealed, sealed_len);
+    vf_hasher_update(&r->hasher, r->sealed, sealed_len);
     vf_hasher_final(&r->hasher, &hash);
     if (memcmp(&hash, &want, sizeof(hash)) != 0)
         return vf_fail(why, VF_E_FORGED, "%.8s: its %s is not what the force signed", ref->c, vf_field_info(field)->name);
     const struct vf_value_id id = {
         .vault = job->grant.vault, .ref = *ref, .field = (uint8_t)field, .generation = generation};
-    if (vf_value_open(key, &id, sealed, sealed_len, out, out_len, ret_plain, ret_len))
+    if (vf_value_open(key, &id, r->sealed, sealed_len, out, out_len, ret_plain, ret_len))
         return vf_fail(why, VF_E_DAMAGED, "%.8s: its %s does not decrypt", ref->c, vf_field_info(field)->name);
     if (*ret_len != vf_catalogue_len(job->catalogue, index, field))
         return vf_fail(why, VF_E_DAMAGED, "%.8s: its %s is not as long as the catalogue says", ref->c,
