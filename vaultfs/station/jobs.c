@@ -168,6 +168,7 @@ static enum vf_err load_copy(struct vf_station *st, struct vf_txn *txn, struct v
     VF_TRY(vf_grant_file_parse(row.data + VF_GRANT_ROW_PREFIX, row.len - VF_GRANT_ROW_PREFIX, "a stored grant", file, why));
     VF_TRY(vf_grant_verify(file, &st->policy, why));
     job->grant = file->grant;
+    job->policy = st->policy.ruling;
     VF_TRY(fill_job(st, txn, job, row, file, before, why));
     atomic_store(&job->revoked, vf_station_is_revoked(st, txn, &job->grant.id));
     return VF_OK;
@@ -303,13 +304,13 @@ static struct vf_job *loaded_before(struct vf_station *st, struct vf_slice key)
     return NULL;
 }
 
-/* Immutable: a job whose values have all arrived stays as it is; others are looked at anew. */
-static bool still_right(const struct vf_job *job, uint8_t complete)
+/* Immutable: a job whose values have all arrived stays as it is while the same policy rules; others are looked at anew. */
+static bool still_right(const struct vf_station *st, const struct vf_job *job, uint8_t complete)
 {
     bool missing = false;
     for (uint32_t r = 0; r < vf_job_count(job) && !missing; r++)
         missing = (job->items[r] & VF_ITEM_MISSING) != 0;
-    return complete && !missing && !job->forgotten;
+    return complete && !missing && !job->forgotten && job->policy == st->policy.ruling;
 }
 
 static bool load_one(struct vf_cursor *cur, struct vf_slice key, struct vf_slice val, void *user)
@@ -317,12 +318,15 @@ static bool load_one(struct vf_cursor *cur, struct vf_slice key, struct vf_slice
     struct loading *l = user;
     (void)cur;
     struct vf_job *before = loaded_before(l->st, key), *job;
-    if (before && val.len > 0 && still_right(before, val.data[0])) {
+    if (before && val.len > 0 && still_right(l->st, before, val.data[0])) {
         job = vf_job_ref(before);
         if (vf_station_is_revoked(l->st, l->txn, &job->grant.id))
             atomic_store(&job->revoked, true);
     } else {
         job = vf_job_load(l->st, l->txn, val, before, l->why);
+        /* Those who signed it no longer suffice: it ends in a running mount too, not only at the next start. */
+        if (!job && before && before->policy != l->st->policy.ruling)
+            atomic_store(&before->revoked, true);
     }
     /* A grant that no longer verifies (its signers left, the policy moved on, the row is damaged) is not shown; the others are. */
     if (!job)

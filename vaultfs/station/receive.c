@@ -174,6 +174,17 @@ static enum vf_err check_grant(struct vf_station *st, const struct vf_grant_file
     return VF_OK;
 }
 
+/* Is it here, and with enough signatures? After a change of policy the same grant may come again with more of them. */
+static bool is_good_already(struct vf_station *st, struct vf_txn *txn, const struct vf_grant_id *id)
+{
+    struct vf_slice row;
+    VF_FREE struct vf_grant_file *file = calloc(1, sizeof(*file));
+    return file && vf_txn_get(txn, VF_ST_GRANT, id->c, sizeof(id->c), &row) && row.len > VF_GRANT_ROW_PREFIX &&
+           vf_grant_file_parse(row.data + VF_GRANT_ROW_PREFIX, row.len - VF_GRANT_ROW_PREFIX, "a stored grant", file,
+                               NULL) == VF_OK &&
+           vf_grant_verify(file, &st->policy, NULL) == VF_OK;
+}
+
 static enum vf_err take_grant(struct vf_station *st, int fd, struct vf_received *told, struct vf_why *why)
 {
     VF_BUF data = {0};
@@ -188,8 +199,7 @@ static enum vf_err take_grant(struct vf_station *st, int fd, struct vf_received 
     VF_TRY(vf_txn_read(st->store, &txn, why));
     if (vf_station_is_revoked(st, txn, &g->id))
         return vf_fail(why, VF_E_REVOKED, "%s: this grant was revoked by the force", told->name);
-    struct vf_slice unused;
-    told->already = vf_txn_get(txn, VF_ST_GRANT, g->id.c, sizeof(g->id.c), &unused);
+    told->already = is_good_already(st, txn, &g->id);
     if (!told->already) {
         uint8_t prefix[VF_GRANT_ROW_PREFIX];
         uint64_t named, present = vf_station_present(st, txn, file, NULL, &named);

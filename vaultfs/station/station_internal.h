@@ -78,6 +78,7 @@ struct vf_job {
     struct vf_grant_share *share; /* arena; wiped by vf_job_forget */
     pthread_rwlock_t share_lock;
     bool forgotten;
+    size_t policy; /* version that ruled when it was verified */
     atomic_bool revoked;
     struct vf_catalogue *catalogue;
     struct vf_hash *rows;                  /* SHA-256 of each record's manifest row and envelopes, from verified bytes */
