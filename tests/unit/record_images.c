@@ -605,10 +605,13 @@ struct blob png_raw(const uint8_t *d, size_t n)
     png_bytep alpha = NULL;
     png_color_16p one = NULL;
     if (png_get_tRNS(png, info, &alpha, &count, &one) != 0) {
+        const uint16_t rgb[3] = {one->red, one->green, one->blue};
         if (head[3] == PNG_COLOR_TYPE_PALETTE)
             blob_append(&out, alpha, (size_t)count);
+        else if (head[3] == PNG_COLOR_TYPE_GRAY)
+            blob_append(&out, &one->gray, sizeof(one->gray));
         else
-            blob_append(&out, one, sizeof(*one));
+            blob_append(&out, rgb, sizeof(rgb));
     }
     png_destroy_read_struct(&png, &info, NULL);
     if (s.warnings > 0)

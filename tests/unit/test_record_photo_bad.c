@@ -267,6 +267,20 @@ static void test_decoder_warnings(void **state)
     assert_memory_equal(why.text, "damaged or cut off (Corrupt JPEG data: ", 39);
     assert_non_null(strstr(why.text, "extraneous bytes before marker 0xd9"));
     blob_free(&extra);
+    /* Impossible codes in the middle, of which the fast decoder makes zeros without a word: as it comes, turned, scaled. */
+    for (unsigned orientation = 1; orientation <= 6; orientation += 5) {
+        for (unsigned large = 0; large < 2; large++) {
+            struct pixels p = px_paint(large > 0 ? 1400 : 400, large > 0 ? 1680 : 432, 3, 10);
+            struct blob damaged = jpeg_make(&p, &(struct jpeg_how){0});
+            for (size_t i = damaged.n / 2; i < damaged.n / 2 + 64; i += 2)
+                memcpy(damaged.d + i, "\xff\0", 2);
+            jpeg_add_exif(&damaged, &(struct exif_how){.orientation = orientation});
+            assert_int_equal(run(damaged.d, damaged.n, large > 0 ? &fit : &plain, &out, &why), VF_E_INPUT);
+            assert_string_equal(why.text, "damaged or cut off (Corrupt JPEG data: bad Huffman code)");
+            blob_free(&damaged);
+            px_free(&p);
+        }
+    }
     /* No tables for quantisation: no picture. (Without those for Huffman codes there is one: test_record_photo.c) */
     size_t dqt = find(&b, 0xdb);
     b.d[dqt + 1] = 0xfe;

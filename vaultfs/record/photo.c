@@ -7,7 +7,7 @@
  *   3. cut out the picture alone; every later step sees only this
  *   4. upright and small enough: keep the bytes as they are. To be turned: without loss where the dimensions allow it, else
  *      through pixels. Too large and `fit`: through pixels
- *   5. decode what will be stored (or what the pixels came from) in full, warnings being errors
+ *   5. decode the source in full, warnings being errors; and the result where it was turned without loss
  *   6. read the result again and prove that nothing but the picture is in it
  */
 #include "codec.h"
@@ -173,7 +173,26 @@ static enum vf_err through_pixels(const struct photo *p, struct vf_buf *out, str
 
 /* ----------------------------------------------------------------------------------------------------------- the outcome */
 
-/* The compressed picture is kept: as it is, or turned without loss. *ret_kept false: it has to go through the pixels. */
+/* Turned (or only written anew) by moving coefficients, with our own heads before it. *ret_done false: not possible. */
+static enum vf_err turn_without_loss(const struct photo *p, struct vf_buf *out, bool *ret_done, struct vf_why *why)
+{
+    struct vf_jpeg_layout l;
+    VF_BUF raw;
+
+    vf_buf_init(&raw, VF_IMAGE_SOURCE_MAX);
+    VF_TRY(vf_turn_lossless(&p->cut, p->orientation, &raw, ret_done, why));
+    if (!*ret_done)
+        return VF_OK;
+    VF_TRY(vf_jpeg_layout(raw.data, raw.len, &l, why));
+    vf_jpeg_cut(raw.data, &l, &p->icc, out);
+    return vf_buf_check(out, "photo", why);
+}
+
+/*
+ * The compressed picture is kept: as it is, or turned without loss. *ret_kept false: it has to go through the pixels. The
+ * proof is made of the source, since TurboJPEG passes over damage that the strict decoder names and writes it anew as if it
+ * were good; and of the result, since coefficients that no encoder would make are written as codes that nobody can read.
+ */
 static enum vf_err without_loss(const struct photo *p, struct vf_buf *out, bool *ret_kept, struct vf_why *why)
 {
     /* Arithmetic codes, and codes without their tables, which nobody else reads: written anew with Huffman codes of our own. */
@@ -184,21 +203,17 @@ static enum vf_err without_loss(const struct photo *p, struct vf_buf *out, bool 
     *ret_kept = false;
     vf_buf_init(&turned, VF_IMAGE_SOURCE_MAX);
     if (p->orientation > 1 || write_anew) {
-        struct vf_jpeg_layout l;
-        bool turned_it = false;
-        VF_BUF raw;
-        vf_buf_init(&raw, VF_IMAGE_SOURCE_MAX);
-        VF_TRY(vf_turn_lossless(&p->cut, p->orientation, &raw, &turned_it, why));
-        if (!turned_it)
+        bool done = false;
+        VF_TRY(turn_without_loss(p, &turned, &done, why));
+        if (!done)
             return VF_OK;
-        VF_TRY(vf_jpeg_layout(raw.data, raw.len, &l, why));
-        vf_jpeg_cut(raw.data, &l, &p->icc, &turned);
-        VF_TRY(vf_buf_check(&turned, "photo", why));
         from = &turned;
     }
     if (from->len > BYTES_MAX && p->opt->fit)
         return VF_OK;
     if (p->opt->decode)
+        VF_TRY(vf_codec_prove(p->cut.data, p->cut.len, why));
+    if (p->opt->decode && from != &p->cut)
         VF_TRY(vf_codec_prove(from->data, from->len, why));
     if (from->len > BYTES_MAX)
         return vf_fail(why, VF_E_INPUT, "%zu KiB is over 1,024 KiB; --photo-fit may compress it more",
@@ -206,6 +221,15 @@ static enum vf_err without_loss(const struct photo *p, struct vf_buf *out, bool 
     vf_buf_put(out, from->data, from->len);
     *ret_kept = true;
     return VF_OK;
+}
+
+/* Holds by construction; if it ever does not, nobody's position must get out by it, nor anybody lie on the side. */
+static bool as_it_must_be(const struct photo *p, const struct vf_buf *out)
+{
+    struct vf_jpeg_layout l;
+
+    return vf_jpeg_bare(out->data, out->len) && vf_jpeg_layout(out->data, out->len, &l, NULL) == VF_OK &&
+           l.width == p->to_width && l.height == p->to_height && !l.tables_missing;
 }
 
 /* Steps 4 to 6. */
@@ -218,11 +242,10 @@ static enum vf_err photo_make(const struct photo *p, struct vf_buf *out, struct 
     if (!kept)
         VF_TRY(through_pixels(p, out, report, why));
     VF_TRY(vf_buf_check(out, "photo", why));
+    if (!as_it_must_be(p, out))
+        return vf_fail(why, VF_E_INPUT, "cannot be separated from what hangs on it");
     report->width = p->to_width;
     report->height = p->to_height;
-    /* Holds by construction; if it ever does not, nobody's position must get out by it. */
-    if (!vf_jpeg_bare(out->data, out->len))
-        return vf_fail(why, VF_E_INPUT, "cannot be separated from what hangs on it");
     return VF_OK;
 }
 
