@@ -416,14 +416,21 @@ static void test_parser_paths(void **state)
     assert_int_equal(parse(b.data, b.len, 0, &rows), VF_E_FORMAT);
 }
 
-/* Every byte of a backup, and every length. */
+/* Every byte of a small backup, and every length. */
 static void test_mutation(void **state)
 {
+    struct place q;
     unsigned rows = 0;
     VF_BUF b = {0};
+    char path[400];
     (void)state;
 
-    OK(vf_file_read(file, 1 << 24, &b, why));
+    place_make(&q, 1, 1);
+    struct vf_vault *v = open_as(&q, VF_VAULT_WRITE, ALICE);
+    import_csv(v, &q, "warrant_no\n1\n", NULL, VF_OK, NULL);
+    close_vault(v);
+    OK(vf_vault_backup(q.vault, place_path(&q, "b", path), false, NULL, NULL, why));
+    OK(vf_file_read(path, 1 << 24, &b, why));
     assert_int_equal(parse(b.data, b.len, 0, &rows), VF_OK);
     size_t n = b.len;
     for (size_t i = 0; i < n; i++) {
@@ -431,9 +438,9 @@ static void test_mutation(void **state)
         enum vf_err err = parse(b.data, n, 0, &rows);
         assert_true(err == VF_E_FORMAT || err == VF_E_DAMAGED || (i < 8 && err == VF_E_VERSION));
         b.data[i] ^= 0x10;
-        if (i % 16 == 0)
-            assert_int_equal(parse(b.data, i, 0, &rows), VF_E_FORMAT);
+        assert_int_equal(parse(b.data, i, 0, &rows), VF_E_FORMAT);
     }
+    place_done(&q);
 }
 
 /* A backup changed by somebody who can compute its hash: refused, or the same records. */
@@ -611,7 +618,8 @@ static void test_check_file(void **state)
         assert_true(err == VF_OK || vf_err_exit(err) == 3);
         data[at] ^= (char)(1 << (i % 8));
     }
-    assert_true(told > 50);
+    assert_true(told > 10); /* many pages are free ones */
+    assert_int_equal(told + quiet, 100);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -625,7 +633,7 @@ int main(void)
         cmocka_unit_test(test_parser),
         cmocka_unit_test(test_parser_rows),
         cmocka_unit_test(test_parser_paths),
-        T(test_mutation),
+        cmocka_unit_test(test_mutation),
         T(test_mutation_hashed),
         T(test_check),
         T(test_check_file),

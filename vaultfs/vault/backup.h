@@ -14,7 +14,7 @@
 
 #define VF_BACKUP_MAGIC    "VFBACKU1"
 #define VF_BACKUP_PATH_MAX 200u
-#define VF_BACKUP_CHUNK    (1024u * 1024)
+#define VF_BACKUP_CHUNK    (128u * 1024)
 #define VF_BACKUP_FILE_MAX (UINT64_C(1) << 40)
 
 struct vf_backup_head {
