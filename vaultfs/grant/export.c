@@ -62,11 +62,12 @@ static enum vf_err check_kept(struct vf_vault *v, const struct vf_grant *g, int6
 static enum vf_err check_device(struct vf_vault *v, const struct vf_grant *g, struct vf_why *why)
 {
     struct vf_device device;
-    enum vf_err err = vf_device_get(v, &g->enrolment, &device, why);
+    bool known; /* a co-signer's copy of the vault may not have the enrolment */
 
-    if (err == VF_OK && device.revoked)
+    VF_TRY(vf_device_look(v, &g->enrolment, &device, &known, why));
+    if (known && device.revoked)
         return vf_fail(why, VF_E_REVOKED, "%s was revoked: nothing is sent to it", g->recipient);
-    return err == VF_E_NOT_FOUND ? VF_OK : err; /* a co-signer's copy of the vault may not have the enrolment */
+    return VF_OK;
 }
 
 static enum vf_err plan_value(struct export *x, uint32_t row, unsigned column, const struct vf_manifest_item *item,

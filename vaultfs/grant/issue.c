@@ -62,7 +62,8 @@ static enum vf_err same_name(void *user, const struct vf_device_item *item, stru
 static enum vf_err check_device(struct vf_vault *v, const struct vf_issue_options *opt, struct vf_why *why)
 {
     struct vf_enrol again;
-    struct vf_device known;
+    struct vf_device device;
+    bool known;
     struct name_search s = {.to = opt->to};
 
     VF_TRY(vf_enrol_parse(opt->enrol_bytes, opt->enrol_len, "the enrolment", &again, why));
@@ -71,11 +72,9 @@ static enum vf_err check_device(struct vf_vault *v, const struct vf_issue_option
     if (memcmp(&again.vault, vf_vault_id_get(v), sizeof(again.vault)) != 0)
         return vf_fail(why, VF_E_REFUSED, "%s is enrolled with another force: have it enrol with this force's policy",
                        again.name);
-    enum vf_err err = vf_device_get(v, &again.id, &known, why);
-    if (err == VF_OK && known.revoked)
+    VF_TRY(vf_device_look(v, &again.id, &device, &known, why));
+    if (known && device.revoked)
         return vf_fail(why, VF_E_REFUSED, "%s was revoked: it needs a new station, and so a new enrolment", again.name);
-    if (err != VF_OK && err != VF_E_NOT_FOUND)
-        return err;
     return vf_device_each(v, same_name, &s, why);
 }
 

@@ -60,12 +60,12 @@ static enum vf_err check_renewal(struct vf_vault *v, const struct vf_grant *g, s
 {
     VF_KEPT_GRANT before = {0};
     VF_BUF manifest = {0};
+    bool known;
 
-    enum vf_err err = vf_kept_grant_get(v, &g->renewed, &before, why);
-    if (err == VF_E_NOT_FOUND)
+    VF_TRY(vf_kept_grant_look(v, &g->renewed, &before, &known, why));
+    if (!known)
         return vf_fail(why, VF_E_REFUSED, "grant %.*s says that it renews %.*s, which this vault does not know",
                        VF_GRANT_ID_LEN, g->id.c, VF_GRANT_ID_LEN, g->renewed.c);
-    VF_TRY(err);
     const struct vf_grant *b = &before.grant;
     if (before.revoked)
         return vf_fail(why, VF_E_REVOKED, "grant %.*s renews %.*s, which was revoked", VF_GRANT_ID_LEN, g->id.c,

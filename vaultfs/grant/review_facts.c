@@ -153,10 +153,7 @@ enum vf_err vf_review_gather(struct vf_vault *v, const struct vf_grant_file *fil
     r->file = file;
     VF_TRY(check_signatures(r, why));
     VF_TRY(vf_contents_again(v, file, &r->contents, why));
-    enum vf_err err = vf_device_get(v, &file->grant.enrolment, &r->device, why);
-    if (err != VF_OK && err != VF_E_NOT_FOUND)
-        return err;
-    r->device_known = err == VF_OK;
+    VF_TRY(vf_device_look(v, &file->grant.enrolment, &r->device, &r->device_known, why));
     r->rows = calloc(file->manifest.nrecords, sizeof(*r->rows));
     if (r->rows == NULL)
         return vf_fail(why, VF_E_NOMEM, "no memory for the review");

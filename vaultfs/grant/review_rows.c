@@ -138,11 +138,12 @@ static enum vf_err put_removed(struct rows *s, struct vf_why *why)
         const struct vf_ref *ref = &s->r->removed[i];
         vf_page_fmt(s->p, "<tr><td><code>%.*s</code><td>", VF_REF_LEN, ref->c);
         vf_buf_reset(&s->value);
-        enum vf_err err = vf_view_value(s->view, ref, VF_FIELD_NAME_ON_CARD, 0, &s->value, why);
+        struct vf_why reason = {0};
+        enum vf_err err = vf_view_value(s->view, ref, VF_FIELD_NAME_ON_CARD, 0, &s->value, &reason);
         if (err == VF_E_NOT_FOUND)
             vf_page_put(s->p, "<span class=soft>erased</span>");
         else if (err != VF_OK)
-            return err;
+            return vf_fail(why, err, "%s", reason.text);
         else
             vf_page_text(s->p, (const char *)s->value.data, s->value.len);
         vf_page_put(s->p, "\n");

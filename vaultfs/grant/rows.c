@@ -55,17 +55,27 @@ static enum vf_err device_of(struct vf_slice val, struct vf_device *ret, struct 
     return VF_OK;
 }
 
-enum vf_err vf_device_get(struct vf_vault *v, const struct vf_hash *id, struct vf_device *ret, struct vf_why *why)
+enum vf_err vf_device_look(struct vf_vault *v, const struct vf_hash *id, struct vf_device *ret, bool *ret_known,
+                           struct vf_why *why)
 {
     VF_TXN txn = NULL;
     struct vf_slice val;
 
+    *ret_known = false;
     VF_TRY(vf_txn_read(vf_vault_store(v), &txn, why));
-    if (!vf_txn_get(txn, VF_VT_DEVICE, id->b, sizeof(id->b), &val)) {
-        VF_TRY(vf_rows_check(v, txn, why));
-        return vf_fail(why, VF_E_NOT_FOUND, "the vault %s has no enrolment of this device", vf_vault_path(v));
-    }
-    return device_of(val, ret, why);
+    if (!vf_txn_get(txn, VF_VT_DEVICE, id->b, sizeof(id->b), &val))
+        return vf_rows_check(v, txn, why);
+    VF_TRY(device_of(val, ret, why));
+    *ret_known = true;
+    return VF_OK;
+}
+
+enum vf_err vf_device_get(struct vf_vault *v, const struct vf_hash *id, struct vf_device *ret, struct vf_why *why)
+{
+    bool known;
+
+    VF_TRY(vf_device_look(v, id, ret, &known, why));
+    return known ? VF_OK : vf_fail(why, VF_E_NOT_FOUND, "the vault %s has no enrolment of this device", vf_vault_path(v));
 }
 
 struct device_change {
@@ -114,8 +124,8 @@ static enum vf_err grant_of(struct vf_slice val, struct vf_grant_row *row, struc
     return vf_grant_parse(note, "a grant in the vault", g, why);
 }
 
-enum vf_err vf_kept_grant_get(struct vf_vault *v, const struct vf_grant_id *id, struct vf_kept_grant *ret,
-                              struct vf_why *why)
+enum vf_err vf_kept_grant_look(struct vf_vault *v, const struct vf_grant_id *id, struct vf_kept_grant *ret, bool *ret_known,
+                               struct vf_why *why)
 {
     VF_TXN txn = NULL;
     VF_KEPT_GRANT k = {0};
@@ -123,11 +133,10 @@ enum vf_err vf_kept_grant_get(struct vf_vault *v, const struct vf_grant_id *id, 
     struct vf_grant_row row;
     struct vf_note note;
 
+    *ret_known = false;
     VF_TRY(vf_txn_read(vf_vault_store(v), &txn, why));
-    if (!vf_txn_get(txn, VF_VT_GRANT, id->c, sizeof(id->c), &val)) {
-        VF_TRY(vf_rows_check(v, txn, why));
-        return vf_fail(why, VF_E_NOT_FOUND, "the vault %s knows no grant %.*s", vf_vault_path(v), VF_GRANT_ID_LEN, id->c);
-    }
+    if (!vf_txn_get(txn, VF_VT_GRANT, id->c, sizeof(id->c), &val))
+        return vf_rows_check(v, txn, why);
     VF_TRY(grant_of(val, &row, &note, &k.grant, why));
     k.revoked = row.state == VF_GRANT_REVOKED;
     k.exported = row.exported;
@@ -136,6 +145,18 @@ enum vf_err vf_kept_grant_get(struct vf_vault *v, const struct vf_grant_id *id, 
     VF_TRY(vf_buf_check(&k.note, "a grant's note", why));
     *ret = k;
     k = (struct vf_kept_grant){0};
+    *ret_known = true;
+    return VF_OK;
+}
+
+enum vf_err vf_kept_grant_get(struct vf_vault *v, const struct vf_grant_id *id, struct vf_kept_grant *ret,
+                              struct vf_why *why)
+{
+    bool known;
+
+    VF_TRY(vf_kept_grant_look(v, id, ret, &known, why));
+    if (!known)
+        return vf_fail(why, VF_E_NOT_FOUND, "the vault %s knows no grant %.*s", vf_vault_path(v), VF_GRANT_ID_LEN, id->c);
     return VF_OK;
 }
 

@@ -25,7 +25,9 @@ struct vf_device {
     int64_t handin_us;
     uint64_t handin_size;
 };
-/* By enrolment id. VF_E_NOT_FOUND. */
+/* By enrolment id: absent is VF_OK and *ret_known false for look, VF_E_NOT_FOUND for get. */
+VF_MUST_USE enum vf_err vf_device_look(struct vf_vault *v, const struct vf_hash *id, struct vf_device *ret, bool *ret_known,
+                                       struct vf_why *why);
 VF_MUST_USE enum vf_err vf_device_get(struct vf_vault *v, const struct vf_hash *id, struct vf_device *ret,
                                       struct vf_why *why);
 /* Change the state of a device in place: `change` edits the row before it is written again. VF_E_NOT_FOUND. */
@@ -41,7 +43,9 @@ struct vf_kept_grant {
 };
 void vf_kept_grant_done(struct vf_kept_grant *k);
 #define VF_KEPT_GRANT VF_CLEANUP(vf_kept_grant_done) struct vf_kept_grant
-/* VF_E_NOT_FOUND when the vault does not know it. */
+/* What the vault does not know is VF_OK and *ret_known false for look, VF_E_NOT_FOUND for get. */
+VF_MUST_USE enum vf_err vf_kept_grant_look(struct vf_vault *v, const struct vf_grant_id *id, struct vf_kept_grant *ret,
+                                           bool *ret_known, struct vf_why *why);
 VF_MUST_USE enum vf_err vf_kept_grant_get(struct vf_vault *v, const struct vf_grant_id *id, struct vf_kept_grant *ret,
                                           struct vf_why *why);
 /* Every grant of the vault in id order, in one snapshot; the note's text is parsed into `g`. */

@@ -32,6 +32,16 @@ static void trim(const char **text, size_t *len)
         --*len;
 }
 
+/* What is not there is no error here, and leaves no reason behind. */
+static enum vf_err unless_absent(enum vf_err err, const struct vf_why *reason, struct vf_why *why)
+{
+    if (err == VF_OK || err == VF_E_NOT_FOUND)
+        return VF_OK;
+    if (why != NULL)
+        *why = *reason;
+    return err;
+}
+
 /* VF_OK and *ret_found; errors are of the vault, not of the line. */
 static enum vf_err look_up(struct list *l, const char *text, size_t len, struct vf_ref *ret, bool *ret_found,
                            struct vf_why *why)
@@ -41,16 +51,18 @@ static enum vf_err look_up(struct list *l, const char *text, size_t len, struct 
     if (vf_field_check(vf_vault_rules(l->v), VF_FIELD_WARRANT_NO, text, len, &l->number, NULL) != VF_OK ||
         l->number.len == 0)
         return VF_OK;
-    enum vf_err err = vf_view_find(l->view, (const char *)l->number.data, l->number.len, ret, why);
+    struct vf_why not_found = {0};
+    enum vf_err err = vf_view_find(l->view, (const char *)l->number.data, l->number.len, ret, &not_found);
     *ret_found = err == VF_OK;
-    return err == VF_E_NOT_FOUND ? VF_OK : err;
+    return unless_absent(err, &not_found, why);
 }
 
 static enum vf_err head_of(struct list *l, const struct vf_ref *ref, struct vf_pick *pick, bool *ret_found,
                            struct vf_why *why)
 {
     struct vf_head head;
-    enum vf_err err = vf_view_head(l->view, ref, &head, why);
+    struct vf_why not_found = {0};
+    enum vf_err err = vf_view_head(l->view, ref, &head, &not_found);
 
     *ret_found = err == VF_OK;
     if (err == VF_OK) {
@@ -59,7 +71,7 @@ static enum vf_err head_of(struct list *l, const struct vf_ref *ref, struct vf_p
         pick->ref = *ref;
     }
     vf_wipe(&head, sizeof(head));
-    return err == VF_E_NOT_FOUND ? VF_OK : err;
+    return unless_absent(err, &not_found, why);
 }
 
 static void bad_line(struct list *l, const char *text)

@@ -40,18 +40,17 @@ static enum vf_err check_kept(struct vf_vault *v, const struct vf_grant *g, stru
 {
     VF_KEPT_GRANT kept = {0};
     struct vf_device device;
-    enum vf_err err = vf_kept_grant_get(v, &g->id, &kept, why);
+    bool known;
 
-    if (err == VF_OK && memcmp(&kept.grant.text_hash, &g->text_hash, VF_HASH_LEN) != 0)
+    VF_TRY(vf_kept_grant_look(v, &g->id, &kept, &known, why));
+    if (known && memcmp(&kept.grant.text_hash, &g->text_hash, VF_HASH_LEN) != 0)
         return vf_fail(why, VF_E_FORGED, "the vault knows another grant under the id %.*s", VF_GRANT_ID_LEN, g->id.c);
-    if (err == VF_OK && kept.revoked)
+    if (known && kept.revoked)
         return vf_fail(why, VF_E_REVOKED, "grant %.*s was revoked", VF_GRANT_ID_LEN, g->id.c);
-    if (err != VF_OK && err != VF_E_NOT_FOUND)
-        return err;
-    err = vf_device_get(v, &g->enrolment, &device, why);
-    if (err == VF_OK && device.revoked)
+    VF_TRY(vf_device_look(v, &g->enrolment, &device, &known, why));
+    if (known && device.revoked)
         return vf_fail(why, VF_E_REVOKED, "%s, to whom the grant is made, was revoked", g->recipient);
-    return err == VF_E_NOT_FOUND ? VF_OK : err;
+    return VF_OK;
 }
 
 static enum vf_err log_sign(struct vf_vault *v, const struct vf_identity *admin, const struct vf_grant *g,
