@@ -9,7 +9,7 @@ static const struct {
     bool repeats;
 } table[KT_OPTION_COUNT] = {
 #define KT_ROW_(id, option_name, option_arg, rep, text) \
-    [KT_##id] = {.name = option_name, .arg = option_arg, .help = text, .repeats = rep},
+    [KT_##id] = {.name = (option_name), .arg = (option_arg), .help = (text), .repeats = (rep)},
     KT_OPTIONS(KT_ROW_)
 #undef KT_ROW_
 };

@@ -149,7 +149,7 @@ VF_MUST_USE enum vf_err vf_log_lock(int dirfd, const char *dir, int *ret_fd, str
 bool vf_log_locked(int dirfd);
 
 /* log_thread.c. */
-void *vf_log_thread(void *log);
+void *vf_log_thread(void *arg);
 /* recover.c: bring the folder into a state to go on from; fills the writer's fields. */
 VF_MUST_USE enum vf_err vf_log_recover(struct vf_log *log, struct vf_why *why);
 

@@ -8,14 +8,14 @@ void vf_grant_layout_of(vf_field_set fields, struct vf_grant_layout *ret)
 {
     struct vf_grant_layout l = {0};
 
-    for (uint8_t f = 1; f < VF_FIELD_COUNT; f++) {
+    for (unsigned f = 1; f < VF_FIELD_COUNT; f++) {
         if ((fields & VF_FIELD_BIT(f)) == 0)
             continue;
-        l.field[l.nfields++] = f;
+        l.field[l.nfields++] = (uint8_t)f;
         if (vf_field_part(f) == VF_PART_IMAGE)
-            l.image_field[l.nimage++] = f;
+            l.image_field[l.nimage++] = (uint8_t)f;
         else
-            l.text_field[l.ntext++] = f;
+            l.text_field[l.ntext++] = (uint8_t)f;
     }
     l.manifest_stride = VF_REF_LEN + (size_t)l.nfields * VF_MANIFEST_ITEM_LEN;
     l.text_envelope_len = l.ntext > 0 ? (size_t)l.ntext * VF_KEY_LEN + VF_TAG_LEN : 0;

@@ -89,13 +89,14 @@ static bool slot_renew(struct vf_session *s, struct vf_slot_job *slot, struct vf
  */
 static void slot_reopen(struct vf_slot_job *slot)
 {
+    slot->ending = false;
     vf_end_gate_open(&slot->gate);
     atomic_store(&slot->state, VF_SLOT_LIVE);
 }
 
 static enum vf_err add_slot(struct vf_session *s, struct vf_slot_job *slot)
 {
-    struct vf_slot_job **grown = realloc(s->slots, (s->nslots + 1) * sizeof(*grown));
+    struct vf_slot_job **grown = realloc(s->slots, (s->nslots + 1) * sizeof(struct vf_slot_job *));
     if (!grown)
         return VF_E_NOMEM;
     s->slots = grown;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct keep { /* a grant that still needs its values */
-    uint8_t *bytes;
+    void *bytes;
     struct vf_grant_file *file;
 };
 struct sweep {
@@ -44,7 +44,7 @@ static bool add_gone(struct sweep *s, const struct vf_grant_id *id)
     return true;
 }
 
-static bool add_keep(struct sweep *s, uint8_t *bytes, struct vf_grant_file *file)
+static bool add_keep(struct sweep *s, void *bytes, struct vf_grant_file *file)
 {
     struct keep *grown = realloc(s->keep, (s->nkeep + 1) * sizeof(*grown));
     if (!grown)

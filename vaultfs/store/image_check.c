@@ -247,7 +247,7 @@ static enum vf_err walk_nodes(struct walker *w, const uint8_t *page, size_t pgno
     memset(w->slots, 0, sizeof(w->slots));
     for (size_t i = 0; i < n; i++) {
         struct disk_node node;
-        struct key key;
+        struct key key = {0};
         VF_TRY(take_node(w, page, pgno, leaf, i, &node, &key, &used));
         if (!leaf && i == 0)
             continue;

@@ -116,9 +116,9 @@ void vf_manifest_put_head(struct vf_buf *out, const struct vf_vault_id *vault, u
     uint8_t list[VF_FIELD_COUNT];
     uint8_t n = 0;
 
-    for (uint8_t f = 1; f < VF_FIELD_COUNT; f++)
+    for (unsigned f = 1; f < VF_FIELD_COUNT; f++)
         if ((fields & VF_FIELD_BIT(f)) != 0)
-            list[n++] = f;
+            list[n++] = (uint8_t)f;
     vf_buf_put(out, VF_MANIFEST_MAGIC, MAGIC_LEN);
     vf_buf_put(out, vault->b, sizeof(vault->b));
     vf_buf_u32(out, nrecords);
