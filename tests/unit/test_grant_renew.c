@@ -358,6 +358,50 @@ static void refuses_what_is_gone(void **state)
     close_vault(v);
 }
 
+/* New vault keys, and a vault from a backup: renewals go on, from the old values. */
+static void after_rekey_and_restore(void **state)
+{
+    struct vf_vault *v = open_as(&p, VF_VAULT_WRITE, ALICE);
+    struct vf_issue_options opt = options("rekey");
+    struct vf_export_report sent = {0};
+    struct place second = p;
+    struct issued i, r;
+    VF_BUF policy = {0};
+    char bundle[400], backup[400];
+    const char *paths[] = {place_path(&p, "rekey.bundle", bundle)};
+    bool pending = true;
+
+    (void)state;
+    opt.allow_incomplete = true;
+    opt.until_us = opt.now_us + 20 * VF_DAY_US;
+    issue(v, ALICE, &opt, &i);
+    OK(try_export(v, &i, true, bundle, &sent));
+    vf_buf_init(&policy, VF_POLICY_MAX);
+    OK(vf_vault_rekey(v, admin[ALICE], &policy, why));
+    close_vault(v);
+    OK(vf_policy_install(p.vault, policy.data, policy.len, admin[ALICE], &pending, why));
+    assert_false(pending);
+    v = open_as(&p, VF_VAULT_WRITE, ALICE);
+    OK(vf_grant_verify(&i.f, vf_vault_policy(v), why)); /* signed under version 1, whose admins still are */
+    assert_int_equal(vf_grant_rederive(v, &i.f, why), VF_E_FORGED);
+    assert_non_null(strstr(why->text, "before an erase or rekey"));
+    OK(renew(v, &i, &without_handin, &r));
+    assert_int_equal(r.f.grant.policy_version, 2);
+    bureau_reads(&b, v, &r, paths, 1);
+    OK(vf_grant_rederive(v, &r.f, why));
+    issued_done(&r);
+    close_vault(v);
+    OK(vf_vault_backup(p.vault, place_path(&p, "backup", backup), false, NULL, NULL, why));
+    (void)snprintf(second.vault, sizeof(second.vault), "%s/restored", p.dir.path);
+    OK(vf_vault_restore(backup, second.vault, admin[ALICE], NULL, NULL, why));
+    v = open_as(&second, VF_VAULT_WRITE, ALICE);
+    OK(renew(v, &i, &without_handin, &r));
+    bureau_reads(&b, v, &r, paths, 1);
+    issued_done(&r);
+    issued_done(&i);
+    close_vault(v);
+}
+
 /* -------------------------------------------------------------------------------------------------- revocations and lists */
 
 struct listing {
@@ -493,9 +537,15 @@ static void revokes_a_device(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hands_in),          cmocka_unit_test(renewals_need_the_log), cmocka_unit_test(same_contents),
-        cmocka_unit_test(outlives_changes),  cmocka_unit_test(refuses_renewals),      cmocka_unit_test(refuses_what_is_gone),
-        cmocka_unit_test(revokes_and_lists), cmocka_unit_test(revokes_a_device),
+        cmocka_unit_test(hands_in),
+        cmocka_unit_test(renewals_need_the_log),
+        cmocka_unit_test(same_contents),
+        cmocka_unit_test(outlives_changes),
+        cmocka_unit_test(refuses_renewals),
+        cmocka_unit_test(refuses_what_is_gone),
+        cmocka_unit_test(after_rekey_and_restore),
+        cmocka_unit_test(revokes_and_lists),
+        cmocka_unit_test(revokes_a_device),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
