@@ -87,7 +87,7 @@ static enum vf_err refs_of(const struct vf_contents *c, const struct vf_ref *ref
 
     if (n > 0 && list == NULL)
         return vf_fail(why, VF_E_NOMEM, "no memory for a list of records");
-    for (uint32_t i = 0, at = 0; i < c->n; i++)
+    for (uint32_t i = 0, at = 0; i < c->n && at < n; i++)
         if ((c->seen.data[i] & seen) != 0)
             list[at++] = refs[i];
     *ret = list;

@@ -10,14 +10,6 @@
 
 /* ----------------------------------------------------------------------------------------------------------------- messages */
 
-enum vf_err vf_vault_damaged(const struct vf_vault *v, const struct vf_ref *ref, const char *what, struct vf_why *why)
-{
-    if (ref != NULL)
-        return vf_fail(why, VF_E_DAMAGED, "%s: record %.8s: %s; run `vault check`, and restore a backup if it says so",
-                       v->path, ref->c, what);
-    return vf_fail(why, VF_E_DAMAGED, "%s: %s; run `vault check`, and restore a backup if it says so", v->path, what);
-}
-
 enum vf_err vf_vault_txn_check(const struct vf_vault *v, const struct vf_txn *txn, struct vf_why *why)
 {
     enum vf_err err = vf_txn_error(txn);
