@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Killed behind every write, sync and rename of each operation, and at random moments: what is found afterwards is the vault of before or that
- * of after.
+ * of after. Disks and memory that refuse: an error, and the same.
  *
  * The calls are caught by functions of the same name in this program, LMDB's among them.
  */
@@ -9,6 +9,7 @@
 
 #include "../../vaultfs/vault/import.h"
 #include "fakeclock.h"
+#include "faults.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,8 +25,20 @@
 /* ---------------------------------------------------------------------------------------------------------- the calls, caught */
 
 static _Atomic unsigned fatal_call; /* 0: none */
+static _Atomic unsigned refused_call;
+static int refusal;
 static _Atomic unsigned calls;
 static pid_t victim; /* its children (the walk of a check) are not meant */
+
+/* Refused: the call is not made. */
+static bool refuse(void)
+{
+    if (refused_call == 0 || calls + 1 != refused_call || getpid() != victim)
+        return false;
+    calls++;
+    errno = refusal;
+    return true;
+}
 
 /* Dead once the call is done and before anything is made of it. */
 static long counted(long result)
@@ -50,42 +63,42 @@ VF_PUBLIC int caught_renameat2(int fd, const char *from, int to_fd, const char *
 
 ssize_t caught_pwrite(int fd, const void *data, size_t len, off_t at)
 {
-    return counted(syscall(SYS_pwrite64, fd, data, len, at));
+    return refuse() ? -1 : counted(syscall(SYS_pwrite64, fd, data, len, at));
 }
 
 ssize_t caught_pwrite64(int fd, const void *data, size_t len, off_t at)
 {
-    return counted(syscall(SYS_pwrite64, fd, data, len, at));
+    return refuse() ? -1 : counted(syscall(SYS_pwrite64, fd, data, len, at));
 }
 
 ssize_t caught_write(int fd, const void *data, size_t len)
 {
-    return counted(syscall(SYS_write, fd, data, len));
+    return refuse() ? -1 : counted(syscall(SYS_write, fd, data, len));
 }
 
 ssize_t caught_writev(int fd, const struct iovec *iov, int n)
 {
-    return counted(syscall(SYS_writev, fd, iov, n));
+    return refuse() ? -1 : counted(syscall(SYS_writev, fd, iov, n));
 }
 
 int caught_fdatasync(int fd)
 {
-    return (int)counted(syscall(SYS_fdatasync, fd));
+    return refuse() ? -1 : (int)counted(syscall(SYS_fdatasync, fd));
 }
 
 int caught_fsync(int fd)
 {
-    return (int)counted(syscall(SYS_fsync, fd));
+    return refuse() ? -1 : (int)counted(syscall(SYS_fsync, fd));
 }
 
 int caught_rename(const char *from, const char *to)
 {
-    return (int)counted(syscall(SYS_rename, from, to));
+    return refuse() ? -1 : (int)counted(syscall(SYS_rename, from, to));
 }
 
 int caught_renameat2(int fd, const char *from, int to_fd, const char *to, unsigned flags)
 {
-    return (int)counted(syscall(SYS_renameat2, fd, from, to_fd, to, flags));
+    return refuse() ? -1 : (int)counted(syscall(SYS_renameat2, fd, from, to_fd, to, flags));
 }
 
 /* ----------------------------------------------------------------------------------------------------------------- processes */
@@ -221,52 +234,81 @@ static char *dump(const struct place *p)
 
 /* -------------------------------------------------------------------------------------------------------------- the operations */
 
-static enum vf_err op_import(void)
+/* These report what fails, since here anything may. */
+static enum vf_err with_vault(enum vf_err (*body)(struct vf_vault *v))
+{
+    VF_VAULT v = NULL;
+
+    VF_TRY(vf_vault_open(now.vault, VF_VAULT_WRITE, admin[ALICE], &v, why));
+    enum vf_err err = body(v);
+    struct vf_vault *done = v;
+    v = NULL;
+    enum vf_err closed = vf_vault_close(done, err == VF_OK ? why : NULL);
+    return err != VF_OK ? err : closed;
+}
+
+static enum vf_err find(struct vf_vault *v, const char *number, struct vf_ref *ret)
+{
+    VF_VIEW view = NULL;
+
+    VF_TRY(vf_view_open(v, &view, why));
+    return vf_view_find(view, number, strlen(number), ret, why);
+}
+
+static enum vf_err import_body(struct vf_vault *v)
 {
     char csv[400], photos[400];
     struct vf_import_options opt = {.csv_path = place_path(&now, "next.csv", csv),
                                     .photos_dir = place_path(&now, "ph", photos)};
     struct vf_import_report report;
-    struct vf_vault *v = open_as(&now, VF_VAULT_WRITE, ALICE);
 
     (void)vf_import_stage_max(60000);
-    enum vf_err err = vf_import(v, &opt, &report, why);
-    if (err == VF_OK)
-        close_vault(v);
-    else
-        (void)vf_vault_close(v, NULL);
-    return err;
+    return vf_import(v, &opt, &report, why);
+}
+
+static enum vf_err op_import(void)
+{
+    return with_vault(import_body);
+}
+
+static enum vf_err set_body(struct vf_vault *v)
+{
+    struct vf_field_value values[2] = {{VF_FIELD_SURNAME, "Neu", 3}, {VF_FIELD_WARRANT_NO, "999", 3}};
+    struct vf_ref ref;
+
+    VF_TRY(find(v, "101", &ref));
+    return vf_record_set(v, &ref, values, 2, why);
 }
 
 static enum vf_err op_set(void)
 {
-    struct vf_vault *v = open_as(&now, VF_VAULT_WRITE, ALICE);
-    struct vf_field_value values[2] = {{VF_FIELD_SURNAME, "Neu", 3}, {VF_FIELD_WARRANT_NO, "999", 3}};
-    struct vf_ref ref = ref_of(v, "101");
+    return with_vault(set_body);
+}
 
-    enum vf_err err = vf_record_set(v, &ref, values, 2, why);
-    enum vf_err closed = vf_vault_close(v, err == VF_OK ? why : NULL);
-    return err != VF_OK ? err : closed;
+static enum vf_err erase_body(struct vf_vault *v)
+{
+    struct vf_ref refs[2];
+
+    VF_TRY(find(v, "101", &refs[0]));
+    VF_TRY(find(v, "105", &refs[1]));
+    return vf_record_erase(v, refs, 2, VF_ERASE_LEAVER, NULL, NULL, why);
 }
 
 static enum vf_err op_erase(void)
 {
-    struct vf_vault *v = open_as(&now, VF_VAULT_WRITE, ALICE);
-    struct vf_ref refs[2] = {ref_of(v, "101"), ref_of(v, "105")};
+    return with_vault(erase_body);
+}
 
-    enum vf_err err = vf_record_erase(v, refs, 2, VF_ERASE_LEAVER, NULL, NULL, why);
-    enum vf_err closed = vf_vault_close(v, err == VF_OK ? why : NULL);
-    return err != VF_OK ? err : closed;
+static enum vf_err settings_body(struct vf_vault *v)
+{
+    struct vf_vault_settings s = {.max_grant_us = VF_DAY_US};
+
+    return vf_vault_set(v, &s, why);
 }
 
 static enum vf_err op_settings(void)
 {
-    struct vf_vault *v = open_as(&now, VF_VAULT_WRITE, ALICE);
-    struct vf_vault_settings s = {.max_grant_us = VF_DAY_US};
-
-    enum vf_err err = vf_vault_set(v, &s, why);
-    enum vf_err closed = vf_vault_close(v, err == VF_OK ? why : NULL);
-    return err != VF_OK ? err : closed;
+    return with_vault(settings_body);
 }
 
 /* The policy file waits in the base. */
@@ -276,7 +318,7 @@ static enum vf_err op_install(void)
     bool pending = false;
     VF_BUF file = {0};
 
-    OK(vf_file_read(place_path(&now, "policy", path), VF_POLICY_MAX, &file, why));
+    VF_TRY(vf_file_read(place_path(&now, "policy", path), VF_POLICY_MAX, &file, why));
     return vf_policy_install(now.vault, file.data, file.len, admin[ALICE], &pending, why);
 }
 
@@ -310,6 +352,37 @@ static unsigned slots_in_use(void)
         n += used;
     }
     return n;
+}
+
+/* Run `op` in a child, where the nth call, or allocation, fails. Returns its error; *ret_met. */
+static void run_refused(enum vf_err (*op)(void), unsigned n, int err, bool *ret_met)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        begin_child();
+        calls = 0;
+        victim = getpid();
+        refusal = err;
+        if (err == ENOMEM)
+            faults_arm(FAULT_MEMORY, n, ENOMEM);
+        else
+            refused_call = n;
+        enum vf_err result = op();
+        bool met = err == ENOMEM ? faults_disarm() : calls >= n;
+        refused_call = 0;
+        /* Without the fault it has to work; and an error says why. */
+        if ((!met && result != VF_OK) || (result != VF_OK && why->text[0] == '\0')) {
+            (void)fprintf(stderr, "child: %u: %d %s\n", n, (int)result, why->text);
+            _exit(2);
+        }
+        _exit(met ? 1 : 0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+    *ret_met = WEXITSTATUS(status) == 1;
 }
 
 /* Run `op` in a child that dies behind call n (0: at `us` microseconds from now, or not at all). True: it was killed. */
@@ -440,6 +513,27 @@ static void kill_everywhere(enum vf_err (*op)(void), unsigned stride, bool with_
     assert_true(seen.before > 0 && seen.after > 0);
 }
 
+/* A disk that is full or broken, memory that is short: at every (stride-th) place. */
+static void refuse_everywhere(enum vf_err (*op)(void), unsigned stride)
+{
+    static const int errors[] = {ENOSPC, EIO, ENOMEM};
+
+    copy_base();
+    VF_FREE char *before = dump(&now);
+    assert_false(run_killed(op, 0, 0));
+    VF_FREE char *after = dump(&now);
+    for (size_t e = 0; e < sizeof(errors) / sizeof(errors[0]); e++) {
+        struct seen seen = {0};
+        bool met = true;
+        for (unsigned n = 1 + (unsigned)e; met; n += errors[e] == ENOMEM ? 5 * stride : stride) {
+            copy_base();
+            run_refused(op, n, errors[e], &met);
+            look(before, after, &seen);
+        }
+        assert_true(seen.before > 0 && seen.after > 0);
+    }
+}
+
 static void make_now(void)
 {
     scratch_make(&now.dir);
@@ -477,6 +571,24 @@ static int end(void **state)
     place_done(&base);
     place_done(&now);
     return 0;
+}
+
+static void test_refusals(void **state)
+{
+    struct vf_vault *v = open_as(&base, VF_VAULT_WRITE, BOB);
+    VF_BUF file = {0};
+    (void)state;
+
+    vf_buf_init(&file, VF_POLICY_MAX);
+    OK(vf_vault_rekey(v, admin[BOB], &file, why));
+    close_vault(v);
+    put_file(&base, "policy", file.data, file.len);
+    refuse_everywhere(op_set, 2);
+    refuse_everywhere(op_erase, 2);
+    refuse_everywhere(op_install, 3);
+    refuse_everywhere(op_import, 7);
+    remove_all(base.vault);
+    refuse_everywhere(op_create, 3);
 }
 
 static void test_import(void **state)
@@ -552,8 +664,8 @@ static void test_restore(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_create), T(test_set),     T(test_erase),   T(test_settings),
-        T(test_rekey),  T(test_install), T(test_restore), T(test_import),
+        T(test_create),  T(test_set),     T(test_erase),  T(test_settings), T(test_rekey),
+        T(test_install), T(test_restore), T(test_import), T(test_refusals),
     };
 
     return cmocka_run_group_tests(tests, group_set_up, group_tear_down);
