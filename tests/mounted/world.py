@@ -111,8 +111,9 @@ class World:
             self.keytool('policy', 'sign', '--key', self.key(name), self.policy)
         if threshold > 1:
             self.keytool('policy', 'install', '--key', self.key('alice'), self.policy, self.vault)
-        self.keytool('record', 'import', '--csv', self.force / 'force.csv', '--map', self.force / 'force.map',
-                     '--photos', self.force / 'photos', '--refs-out', self.dir / 'refs.csv', '--key', self.key('alice'), self.vault)
+        photos = ('--photos', self.force / 'photos') if (self.force / 'photos').is_dir() else ()
+        self.keytool('record', 'import', '--csv', self.force / 'force.csv', '--map', self.force / 'force.map', *photos,
+                     '--refs-out', self.dir / 'refs.csv', '--key', self.key('alice'), self.vault)
         with open(self.dir / 'refs.csv', newline='') as f:
             rows = list(csv.DictReader(f))
         by_row = {int(r['row']): r['ref'] for r in rows}
