@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Backup, restore, check. */
+#include "../../vaultfs/vault/backup.h"
 #include "vault_test.h"
 
-#include "../../vaultfs/vault/backup.h"
 #include "fakeclock.h"
 #include "record_images.h"
 

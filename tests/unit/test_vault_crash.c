@@ -5,9 +5,9 @@
  *
  * The calls are caught by functions of the same name in this program, LMDB's among them.
  */
+#include "../../vaultfs/vault/import.h"
 #include "vault_test.h"
 
-#include "../../vaultfs/vault/import.h"
 #include "fakeclock.h"
 #include "faults.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Imports: rows, photos, snapshots, what is told and what is not. */
+#include "../../vaultfs/vault/import.h"
 #include "vault_test.h"
 
-#include "../../vaultfs/vault/import.h"
 #include "fakeclock.h"
 
 #include <sys/stat.h>

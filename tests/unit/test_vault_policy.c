@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Policies: chains, signatures, changes, installation. */
+#include "../../vaultfs/vault/policy.h"
 #include "vault_test.h"
 
-#include "../../vaultfs/vault/policy.h"
 #include "fakeclock.h"
 
 /* ------------------------------------------------------------------------------------------------------------------- helpers */
