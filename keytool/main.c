@@ -85,10 +85,12 @@ static int print_tables(void)
     return 0;
 }
 
-static int fail(const char *program, enum vf_err err, const struct vf_why *why)
+static int fail(const struct kt_verb *verb, const char *program, enum vf_err err, const struct vf_why *why)
 {
     (void)fflush(stdout);
     (void)fprintf(stderr, "%s: %s\n", program, why->text[0] ? why->text : vf_err_text(err));
+    if (err == VF_E_USAGE)
+        (void)fprintf(stderr, "%s %s %s --help says more.\n", program, verb->noun, verb->verb);
     return vf_err_exit(err);
 }
 
@@ -97,11 +99,8 @@ static int run(const struct kt_verb *verb, const char *program, int argc, char *
     struct vf_why why = {0};
     struct kt_args args = {.program = program};
     enum vf_err err = kt_options_parse(verb, argc, argv, &args, &why);
-    if (err) {
-        int status = fail(program, err, &why);
-        (void)fprintf(stderr, "%s %s %s --help says more.\n", program, verb->noun, verb->verb);
-        return status;
-    }
+    if (err)
+        return fail(verb, program, err, &why);
     if (kt_has(&args, KT_HELP)) {
         print_verb(verb, program);
         return 0;
@@ -119,7 +118,7 @@ static int run(const struct kt_verb *verb, const char *program, int argc, char *
     if (!err)
         err = kt_stdout_done(&why);
     vf_crypto_done();
-    return err ? fail(program, err, &why) : 0;
+    return err ? fail(verb, program, err, &why) : 0;
 }
 
 int main(int argc, char **argv)
