@@ -274,29 +274,47 @@ struct vf_issue_report {
     uint64_t leavers, protected_in; /* in the grant by a list's word */
     struct vf_ref *incomplete_refs; /* freed by vf_issue_report_done */
     uint64_t bytes_to_send;         /* a bundle's size for what the device was not yet sent */
-    bool offline_before;            /* for online: this device had an offline grant of some of these values */
+    bool offline_before;            /* for online: this device had an offline grant of some of these values (false while there is no desk) */
 };
 VF_PUBLIC void vf_issue_report_done(struct vf_issue_report *r);
 /*
- * Make a grant, signed by the vault's admin, into `out` (a grant file) and remember it in the vault. Refusals: VF_E_CLASS_REFUSED (class C),
- * VF_E_PROTECTED, VF_E_REFUSED (incomplete records without allow_incomplete; device revoked; window over the vault's maximum; enrolment of
- * another force), VF_E_INPUT. `check` only reports.
+ * All of these want the vault opened in WRITE mode when they change it (issue, sign, renew, revoke, device_*, export), so that nothing
+ * changes between what is derived and what is kept; rederive and review are content with READ, lists with PUBLIC. Each writes its entry to the
+ * vault's log, durably, before anything is handed over.
+ *
+ * Make a grant, signed by `admin`, into `out` (a grant file, appended) and remember it in the vault. Refusals: VF_E_CLASS_REFUSED (class C),
+ * VF_E_PROTECTED, VF_E_REFUSED (no admin of the policy in force; incomplete records without allow_incomplete; device revoked, or enrolled
+ * under the name of another one; window over the vault's maximum; enrolment of another force; the job's name in use on that device by a grant
+ * that has not ended), VF_E_UNSUPPORTED (online), VF_E_INPUT. Times are cut to whole seconds. `check` only reports; what would be refused is
+ * refused all the same. *report is set as far as it was known when a refusal came (incomplete_refs), and freed by vf_issue_report_done.
+ * Contents are derived on all cores: 47,000 records of ten fields take about a second of processor time.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_issue(struct vf_vault *v, const struct vf_identity *admin,
                                                  const struct vf_issue_options *opt, struct vf_grant_id *ret_id,
                                                  struct vf_buf *out, struct vf_issue_report *report, struct vf_why *why);
 /*
- * Derive the whole contents of a grant anew from this vault and compare with the file (the sealed boxes excepted). VF_E_FORGED names the
- * first record and field that differ.
+ * Derive the whole contents of a grant anew from this vault and compare with the file (the sealed boxes excepted). A new grant must name
+ * the current version of every field, a renewal what the renewed grant named. VF_E_FORGED names the first record and field that differ, or
+ * says that other keys made it (another vault, or before an erase or rekey); VF_E_STALE: a value was changed after the grant was issued;
+ * VF_E_REFUSED: of another force, or renews what this vault does not know; VF_E_REVOKED: renews what was revoked.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_rederive(struct vf_vault *v, const struct vf_grant_file *file,
                                                     struct vf_why *why);
-/* Add a signature; the new file goes to `out`. Remembered in the vault when v is given (after vf_grant_rederive). */
+/*
+ * Add a signature; the new file goes to `out`. With v: the signer is an admin of the policy in force (VF_E_REFUSED), the signatures there
+ * are hold, the issuer's among them (VF_E_UNSIGNED), grant and device are not revoked (VF_E_REVOKED), vf_grant_rederive; then the grant is
+ * remembered in the vault. Without v (NULL): nothing is compared.
+ */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_sign(const struct vf_grant_file *file, const struct vf_identity *admin,
                                                 struct vf_vault *v, struct vf_buf *out, struct vf_why *why);
+/* One file with the signatures of both. VF_E_FORGED when they are not the same grant. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_merge(const struct vf_grant_file *a, const struct vf_grant_file *b,
                                                  struct vf_buf *out, struct vf_why *why);
-/* Same records, fields, generations, device and job; a new id, new shares. */
+/*
+ * Same records, fields, generations, times, device, job, purpose and budget; a new id, new shares, from now on. Also of a grant that has
+ * ended, while its values are still there. VF_E_REFUSED: no hand-in during the last 7 days, device revoked, window over the vault's maximum,
+ * name of the job taken meanwhile, a record erased or a value gone. VF_E_REVOKED, VF_E_PROTECTED, VF_E_NOT_FOUND.
+ */
 struct vf_renew_options {
     int64_t now_us, until_us;
     bool no_handin, clock_reset;
@@ -305,6 +323,7 @@ struct vf_renew_options {
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_renew(struct vf_vault *v, const struct vf_identity *admin,
                                                  const struct vf_grant_id *id, const struct vf_renew_options *opt,
                                                  struct vf_grant_id *ret_id, struct vf_buf *out, struct vf_why *why);
+/* The note into `out`, the state into the vault; by one admin of the policy in force. Again is fine: the note is made anew. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_revoke(struct vf_vault *v, const struct vf_identity *admin,
                                                   const struct vf_grant_id *id, const char *reason, int64_t now_us,
                                                   struct vf_buf *out, struct vf_why *why);
@@ -312,8 +331,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_revoke(struct vf_vault *v, const stru
 /* Listing, in id order. `each` stops by returning an error. */
 struct vf_grant_item {
     struct vf_grant grant;
-    bool revoked, exported;
-    size_t signatures; /* of the ruling policy's admins */
+    bool revoked, exported; /* revoked: itself or its device */
+    size_t signatures;      /* of the ruling policy's admins */
     char device_name[VF_NAME_MAX + 1];
 };
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_each(struct vf_vault *v,
@@ -330,24 +349,38 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_device_each(struct vf_vault *v,
                                                  enum vf_err (*each)(void *user, const struct vf_device_item *item,
                                                                      struct vf_why *why),
                                                  void *user, struct vf_why *why);
+/* By name: the device of that name that is not revoked yet. Its grants then count as revoked. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_device_revoke(struct vf_vault *v, const struct vf_identity *admin, const char *name,
                                                    const char *reason, int64_t now_us, struct vf_buf *out,
                                                    struct vf_why *why);
-/* Take a handed-in log of a known device: kept in VAULT/devices/FP/log; a receipt (vf_receipt_make) to `receipt`. */
+/*
+ * Take a handed-in log of a known device (one that was given a grant; revoked ones too): kept in VAULT/devices/HEX/log, HEX being the
+ * enrolment id; a receipt (vf_receipt_make, by `admin`) to `receipt`. VF_E_NOT_FOUND: no device here has this log. VF_E_FORGED: not good,
+ * or no continuation of what was handed in before.
+ */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_device_handin(struct vf_vault *v, const struct vf_identity *admin, const char *file,
                                                    struct vf_buf *receipt, struct vf_verdict *ret, struct vf_why *why);
 
 struct vf_export_report {
     uint64_t values, bytes, already_sent;
 };
-/* Write what the device was not yet sent (or all) to fd. Values of live or lately ended exported grants of that device count as sent. */
+/*
+ * Write what the device was not yet sent (or all) to fd, from its present position. As sent count the values of this device's other grants
+ * for which a bundle was written, unless revoked or ended over 13 days ago (the station drops them after 14). Every value is compared with
+ * the manifest on its way: VF_E_DAMAGED names it. VF_E_NOT_FOUND: the vault does not know the grant (it made it or signed it);
+ * VF_E_REVOKED, VF_E_EXPIRED; VF_E_REFUSED: a value is gone. Signatures on the file that the vault lacks are remembered.
+ */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_bundle_export(struct vf_vault *v, const struct vf_grant_file *file, bool all, int fd,
                                                    void (*progress)(void *user, uint64_t done, uint64_t total), void *user,
                                                    struct vf_export_report *ret, struct vf_why *why);
-/* Every value of the bundle is named by the grant and has the hash it says. */
+/* Every value of the bundle is named by the grant and has the hash it says: VF_E_FORGED else. Memory bounded; fd may be a pipe. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_bundle_verify(const struct vf_grant_file *file, int fd, const char *what,
                                                    uint64_t *ret_values, struct vf_why *why);
-/* Review page: one offline HTML file with names and photos, what changed since the device's last grant; 0600 by the caller. */
+/*
+ * Review page: one offline HTML file with names and photos, what changed since the device's last grant (of that job, if there was one); 0600
+ * by the caller. Only after vf_grant_rederive: what differs is not shown. Up to 2,000 records all photos are there; above, those of protected
+ * records and of new and changed ones up to 2,000, and 500 drawn at random; names always all. `what` names the output in messages.
+ */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_review(struct vf_vault *v, const struct vf_grant_file *file, int fd,
                                                   const char *what, struct vf_why *why);
 

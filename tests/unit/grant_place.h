@@ -12,7 +12,7 @@
 /* Officers with warrant numbers 10001, 10002, …, photos and every field of a card. */
 void officers_make(const struct place *p, struct vf_vault *v, unsigned n);
 void officers_without_photos(const struct place *p, struct vf_vault *v, unsigned n); /* quick to make */
-struct vf_ref officer(struct vf_vault *v, unsigned i); /* 0: 10001 */
+struct vf_ref officer(struct vf_vault *v, unsigned i);                               /* 0: 10001 */
 
 struct bureau { /* a supplier's device, with a log of its own */
     struct vf_identity *device;
