@@ -214,6 +214,9 @@ static void check_turned(const struct blob *b, const struct pixels *source, unsi
     if (psnr <= floor)
         print_message("orientation %u, %ux%u: %.1f dB\n", orientation, source->w, source->h, psnr);
     assert_true(psnr > floor);
+    /* Colour at full resolution where it was decoded: it has lost enough already. */
+    struct facts f = jpeg_facts(out.data, out.len);
+    assert_true(lossless || (f.hs == 1 && f.vs == 1));
     /* Lossless means: turned back by coefficients, it is the source again, to the bit. */
     if (lossless) {
         struct blob back = jpeg_transform(out.data, out.len, undo[orientation]);

@@ -182,6 +182,30 @@ static void test_profile(void **state)
     blob_free(&b);
 }
 
+/* Bits at the ends of rows that belong to no pixel could carry a message. */
+static void test_spare_bits(void **state)
+{
+    struct blob b = png_make(&(struct png_how){.w = 203, .h = 61, .colour = PNG_COLOR_TYPE_GRAY, .depth = 1, .noise = true});
+    uint8_t rows[61 * 27];
+    uLongf len = sizeof(rows);
+    unsigned pixels = 0;
+    VF_BUF out;
+
+    (void)state;
+    (void)clean(&b, &out);
+    uint8_t *idat = memmem(out.data, out.len, "IDAT", 4);
+    assert_non_null(idat);
+    assert_int_equal(uncompress(rows, &len, idat + 4, vf_get_be32(idat - 4)), Z_OK);
+    assert_int_equal(len, sizeof(rows));
+    for (unsigned y = 0; y < 61; y++) {
+        assert_int_equal(rows[y * 27], 0); /* no filter: the bytes are the pixels */
+        assert_int_equal(rows[y * 27 + 26] & 0x1f, 0);
+        pixels += rows[y * 27 + 26] >> 5;
+    }
+    assert_true(pixels > 0);
+    blob_free(&b);
+}
+
 static void test_fixed_point(void **state)
 {
     struct blob b =
@@ -371,9 +395,9 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_kind),  cmocka_unit_test(test_metadata),        cmocka_unit_test(test_profile),
-        cmocka_unit_test(test_fixed_point), cmocka_unit_test(test_not_a_signature), cmocka_unit_test(test_cuts_and_flips),
-        cmocka_unit_test(test_bombs),       cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_every_kind),     cmocka_unit_test(test_metadata),    cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_spare_bits),     cmocka_unit_test(test_fixed_point), cmocka_unit_test(test_not_a_signature),
+        cmocka_unit_test(test_cuts_and_flips), cmocka_unit_test(test_bombs),       cmocka_unit_test(test_no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,17 +85,6 @@ static void out_of_memory(struct png_job *j)
     longjmp(j->jump, 1);
 }
 
-/* Rows end with a byte of which some bits may belong to no pixel. */
-static void clear_spare_bits(struct png_job *j, size_t stride)
-{
-    unsigned bits = (unsigned)(j->width % 8) * (unsigned)j->depth % 8; /* only one channel has fewer than 8 */
-
-    if (j->depth >= 8 || bits == 0)
-        return;
-    for (png_uint_32 y = 0; y < j->height; y++)
-        j->rows[y][stride - 1] &= (uint8_t)(0xff << (8 - bits));
-}
-
 /* What does not make the picture is skipped without being unpacked; but its checksum is looked at too. */
 static void set_limits(png_structp png)
 {
@@ -124,6 +113,7 @@ static void read_body(struct png_job *j)
     (void)png_set_interlace_handling(j->reader);
     png_read_update_info(j->reader, j->from);
     size_t stride = png_get_rowbytes(j->reader, j->from); /* at most 2000 x 8 bytes */
+    /* Zeroes: libpng leaves alone the bits at the ends of rows that belong to no pixel and could carry a message. */
     j->pixels = calloc(j->height, stride);
     if (j->pixels == NULL)
         out_of_memory(j);
@@ -131,7 +121,6 @@ static void read_body(struct png_job *j)
         j->rows[y] = j->pixels + y * stride;
     png_read_image(j->reader, j->rows);
     png_read_end(j->reader, NULL);
-    clear_spare_bits(j, stride);
 }
 
 /* ----------------------------------------------------------------------------------------------------------------- write */
