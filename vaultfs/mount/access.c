@@ -205,8 +205,7 @@ void vf_access_flush(struct vf_session *s)
     }
 }
 
-enum vf_err vf_access_event(struct vf_session *s, enum vf_event event, struct vf_job *job, const char *result,
-                            struct vf_why *why)
+static struct vf_entry event_entry(enum vf_event event, struct vf_job *job, const char *result)
 {
     struct vf_entry e = {.event = event, .result = result, .part = -1};
     if (job) {
@@ -215,5 +214,20 @@ enum vf_err vf_access_event(struct vf_session *s, enum vf_event event, struct vf
         e.job = g->job;
         e.recipient = g->recipient;
     }
+    return e;
+}
+
+enum vf_err vf_access_event(struct vf_session *s, enum vf_event event, struct vf_job *job, const char *result,
+                            struct vf_why *why)
+{
+    const struct vf_entry e = event_entry(event, job, result);
     return vf_log_commit(s->log, &e, why);
+}
+
+void vf_access_event_later(struct vf_session *s, enum vf_event event, struct vf_job *job, const char *result)
+{
+    const struct vf_entry e = event_entry(event, job, result);
+    uint64_t seq;
+    enum vf_err ignored = vf_log_append(s->log, &e, &seq, NULL);
+    (void)ignored; /* what is told has happened whether or not the disk takes the entry */
 }

@@ -68,20 +68,28 @@ struct vf_open_file *vf_files_open(struct vf_files *f, uint64_t ino, bool *ret_s
     return file;
 }
 
-void vf_files_opened(struct vf_files *f, struct vf_open_file *file, bool stored, bool failed)
+bool vf_files_opened(struct vf_files *f, struct vf_open_file *file, bool stored, bool failed)
 {
     struct vf_open_file **link;
+    bool drop = false;
 
     pthread_mutex_lock(&f->lock);
     file->state = VF_FILE_IDLE;
     if (stored)
         file->stored = true;
-    if (failed && --file->handles == 0 && !file->stored && find(f, file->ino, &link) == file) {
-        *link = file->next;
-        free(file);
+    if (failed && --file->handles == 0) {
+        /* Others may have closed it meanwhile: then its pages are for us to drop. */
+        drop = file->stored && !f->keep;
+        if (drop) {
+            file->state = VF_FILE_BUSY;
+        } else if (!file->stored && find(f, file->ino, &link) == file) {
+            *link = file->next;
+            free(file);
+        }
     }
     pthread_cond_broadcast(&f->idle);
     pthread_mutex_unlock(&f->lock);
+    return drop;
 }
 
 bool vf_files_close(struct vf_files *f, uint64_t ino)

@@ -35,8 +35,8 @@ void vf_options_done(struct vf_mount_options *o);
 /* ---------------------------------------------------------------------------------------------------------------- gate */
 
 /*
- * Everything that gives plaintext to the kernel (READ replies, NOTIFY_STORE) happens between enter and leave. Closing refuses newcomers
- * and waits for those inside, so that what is invalidated afterwards cannot come back.
+ * Everything that gives plaintext to the kernel (READ replies, NOTIFY_STORE) happens between enter and leave. Shut, it refuses newcomers;
+ * once those inside have left, what is invalidated cannot come back.
  */
 struct vf_end_gate {
     pthread_mutex_t lock;
@@ -48,7 +48,9 @@ void vf_end_gate_init(struct vf_end_gate *g);
 void vf_end_gate_done(struct vf_end_gate *g);
 bool vf_end_gate_enter(struct vf_end_gate *g);
 void vf_end_gate_leave(struct vf_end_gate *g);
-void vf_end_gate_close(struct vf_end_gate *g);
+void vf_end_gate_shut(struct vf_end_gate *g);
+/* Until nobody is inside. False: somebody still is. */
+bool vf_end_gate_wait(struct vf_end_gate *g, int64_t at_most_us);
 void vf_end_gate_open(struct vf_end_gate *g);
 
 /* ---------------------------------------------------------------------------------------------------------- open files */
@@ -76,7 +78,8 @@ void vf_files_init(struct vf_files *f, bool keep);
 void vf_files_done(struct vf_files *f);
 /* Take one handle and the right to store when *ret_store; then vf_files_opened must follow. NULL: no memory. */
 struct vf_open_file *vf_files_open(struct vf_files *f, uint64_t ino, bool *ret_store);
-void vf_files_opened(struct vf_files *f, struct vf_open_file *file, bool stored, bool failed);
+/* True when the pages are to be dropped now (the open failed, and it was the last handle); then vf_files_dropped must follow. */
+bool vf_files_opened(struct vf_files *f, struct vf_open_file *file, bool stored, bool failed);
 /* True when the pages of `ino` are to be dropped now; then vf_files_dropped must follow. */
 bool vf_files_close(struct vf_files *f, uint64_t ino);
 void vf_files_dropped(struct vf_files *f, uint64_t ino);
@@ -117,6 +120,7 @@ struct vf_slot_job {
     struct vf_cards *cards; /* guarded by job_lock, counted; NULL without text */
     unsigned warned;        /* bit 0: 24 h, bit 1: 1 h, bit 2: 10 min */
     bool replaced;          /* another slot has this name now: found by number only */
+    bool ending;            /* the watcher's own: between the two halves of its end */
 };
 
 struct vf_session {
@@ -134,12 +138,14 @@ struct vf_session {
     pthread_cond_t readers_free;
     struct vf_value_reader **readers;
     size_t nreaders, readers_left;
-    /* watcher */
-    pthread_t watcher;
-    bool watcher_runs;
+    /* watcher: ends of grants, deliveries; keeper: what may have to wait */
+    pthread_t watcher, keeper, main_thread;
+    bool watcher_runs, keeper_runs;
     pthread_mutex_t watch_lock;
     pthread_cond_t watch_wake;
     bool stopping;
+    atomic_bool leaving; /* a signal asked us to: nothing opens any more */
+    atomic_bool refresh; /* asked of the keeper */
     bool clock_bad;
     int64_t started_us;
     int ready_fd; /* written once the kernel has greeted us */
@@ -227,6 +233,8 @@ void vf_access_deny(struct vf_session *s, const struct vf_node *node, struct vf_
 void vf_access_flush(struct vf_session *s); /* counts that are due; from the watcher */
 enum vf_err vf_access_event(struct vf_session *s, enum vf_event event, struct vf_job *job, const char *result,
                             struct vf_why *why);
+/* The same, but only put into the log's queue: waits for no disk. */
+void vf_access_event_later(struct vf_session *s, enum vf_event event, struct vf_job *job, const char *result);
 struct vf_deny *vf_deny_new(void);
 void vf_deny_free(struct vf_deny *d);
 const char *vf_errno_name(int err);
@@ -247,12 +255,29 @@ double vf_node_timeout(struct vf_session *s, const struct vf_node *node, struct 
 /* ops.c */
 extern const struct fuse_lowlevel_ops vf_mount_ops;
 
+/* ending.c */
+/* The first half of an end: newcomers get the errno, what the kernel has is dropped. Waits for nobody. False: it had ended. */
+bool vf_slot_end_begin(struct vf_session *s, struct vf_slot_job *slot, enum vf_slot_state why);
+/* The second: what those inside gave is dropped, keys wiped, names dropped, the entry written. False: somebody is still inside, ask again. */
+bool vf_slot_end_finish(struct vf_session *s, struct vf_slot_job *slot);
+/* Before the daemon leaves with files open: the kernel would go on serving their pages from its cache. */
+void vf_slots_leave(struct vf_session *s);
+
+/* signals.c: SIGTERM, SIGINT, SIGHUP ask the watcher to leave; a second one leaves at once */
+enum vf_err vf_signals_set(struct fuse_session *fuse, struct vf_why *why);
+bool vf_signals_asked(void);
+void vf_signals_done(void); /* from here on a signal changes nothing: the end is under way */
+
 /* watch.c */
 enum vf_err vf_watch_start(struct vf_session *s, struct vf_why *why);
 void vf_watch_stop(struct vf_session *s);
 void vf_watch_wake(struct vf_session *s);
-/* End one slot now: gate, pages, names, keys, entry. Idempotent. */
-void vf_slot_end(struct vf_session *s, struct vf_slot_job *slot, enum vf_slot_state why);
+
+/* keep.c: a thread of its own for what may wait for the disk or a delivery: saving the clock, counts, sweeping, reading grants anew */
+void *vf_keep(void *session);
+
+/* gate.c */
+void vf_timespec_add(struct timespec *t, int64_t us);
 
 /* status.c */
 extern const struct vf_control_ops vf_mount_control_ops;

@@ -122,6 +122,22 @@ static int open_cards(struct vf_session *s, struct vf_handle *h, struct vf_job *
     return err ? program_errno(err) : 0;
 }
 
+/* What a program gets at a gate that is shut. */
+static int gate_errno(struct vf_session *s, struct vf_slot_job *slot, struct vf_job *job)
+{
+    if (atomic_load(&s->leaving))
+        return ENODEV; /* the mount is going away, the grant is not */
+    int err = vf_slot_may(s, slot, job, NULL);
+    return err ? err : EKEYEXPIRED;
+}
+
+/* The last handle is gone: so are the pages. */
+static void drop_closed(struct vf_session *s, struct vf_slot_job *slot, uint64_t ino)
+{
+    fuse_lowlevel_notify_inval_inode(s->fuse, ino, 0, 0);
+    vf_files_dropped(&slot->files, ino);
+}
+
 /* Everything below a job that has contents of records. */
 static int open_granted(struct vf_session *s, struct vf_handle *h, struct vf_job *job, const struct fuse_ctx *ctx,
                         uint64_t ino)
@@ -132,8 +148,7 @@ static int open_granted(struct vf_session *s, struct vf_handle *h, struct vf_job
 
     vf_caller_of(ctx, &caller);
     if (!err && !vf_end_gate_enter(&slot->gate)) {
-        err = vf_slot_may(s, slot, job, NULL);
-        err = err ? err : EKEYEXPIRED;
+        err = gate_errno(s, slot, job);
     } else if (!err) {
         bool store = false, stored = false;
         struct vf_open_file *file = vf_files_open(&slot->files, ino, &store);
@@ -143,11 +158,11 @@ static int open_granted(struct vf_session *s, struct vf_handle *h, struct vf_job
             err = open_cards(s, h, job, &caller);
         else
             err = open_value(s, h, job, &caller, ino, store, &stored);
-        if (file)
-            vf_files_opened(&slot->files, file, stored, err != 0);
+        if (file && vf_files_opened(&slot->files, file, stored, err != 0))
+            drop_closed(s, slot, ino);
         vf_end_gate_leave(&slot->gate);
     }
-    if (err)
+    if (err && err != ENODEV)
         vf_access_deny(s, &h->node, job, &caller, err);
     return err;
 }
@@ -205,10 +220,8 @@ void vf_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     fi->keep_cache = !plain;
     if (fuse_reply_open(req, fi) == -ENOENT) {
         /* The opener was interrupted: no RELEASE will come. */
-        if (!plain && vf_files_close(&node.slot->files, ino)) {
-            fuse_lowlevel_notify_inval_inode(s->fuse, ino, 0, 0);
-            vf_files_dropped(&node.slot->files, ino);
-        }
+        if (!plain && vf_files_close(&node.slot->files, ino))
+            drop_closed(s, node.slot, ino);
         handle_free(h);
     }
 }
@@ -266,8 +279,7 @@ void vf_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
     struct vf_job *job = vf_slot_job_ref(slot);
     int err = vf_slot_may(s, slot, job, NULL);
     if (!err && !vf_end_gate_enter(&slot->gate)) {
-        err = vf_slot_may(s, slot, job, NULL);
-        err = err ? err : EKEYEXPIRED;
+        err = gate_errno(s, slot, job);
     } else if (!err) {
         err = h->cards ? read_cards(s, req, h, job, size, off) : read_value(s, req, h, job, size, off);
         vf_end_gate_leave(&slot->gate);
@@ -286,8 +298,6 @@ void vf_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
     fuse_reply_err(req, 0);
     handle_free(h);
-    if (!plain && vf_files_close(&slot->files, ino)) {
-        fuse_lowlevel_notify_inval_inode(s->fuse, ino, 0, 0);
-        vf_files_dropped(&slot->files, ino);
-    }
+    if (!plain && vf_files_close(&slot->files, ino))
+        drop_closed(s, slot, ino);
 }

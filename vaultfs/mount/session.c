@@ -75,10 +75,10 @@ static enum vf_err check_job(struct vf_session *s, struct vf_why *why)
 static enum vf_err serve(struct vf_session *s, struct vf_why *why)
 {
     struct vf_control_server *control = NULL;
-    if (fuse_set_signal_handlers(s->fuse))
-        return vf_fail(why, VF_E_SYSTEM, "signal handlers could not be set");
+    s->main_thread = pthread_self();
+    VF_TRY(vf_signals_set(s->fuse, why));
     if (fuse_session_mount(s->fuse, s->mountpoint)) {
-        fuse_remove_signal_handlers(s->fuse);
+        vf_signals_done();
         return vf_fail(why, VF_E_SYSTEM, "%s: could not be mounted on (is fuse3 installed, and is the folder yours?)",
                        s->mountpoint);
     }
@@ -96,15 +96,15 @@ static enum vf_err serve(struct vf_session *s, struct vf_why *why)
         fuse_loop_cfg_set_clone_fd(config, 1);
         fuse_loop_cfg_set_max_threads(config, FUSE_THREADS);
         fuse_loop_cfg_set_idle_threads(config, FUSE_THREADS);
-        int rc = fuse_session_loop_mt(s->fuse, config); /* a signal's number, 0 after unmounting, or -errno */
+        int rc = fuse_session_loop_mt(s->fuse, config); /* 0 after unmounting or a signal, or -errno */
         fuse_loop_cfg_destroy(config);
         if (rc < 0)
             err = vf_fail(why, VF_E_SYSTEM, "%s: the kernel ended the mount: %s", s->mountpoint, strerror(-rc));
     }
+    vf_signals_done();
     vf_watch_stop(s);
     vf_control_stop(control);
     fuse_session_unmount(s->fuse);
-    fuse_remove_signal_handlers(s->fuse);
     if (!err) {
         vf_access_flush(s);
         err = vf_access_event(s, VF_EVENT_UNMOUNT, NULL, "ok", why);

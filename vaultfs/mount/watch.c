@@ -1,64 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The watcher: a thread of its own that ends grants to the second, keeps trusted time, warns before the end, takes up deliveries.
- *
- * The end of a grant: (1) state set, newcomers get the errno; (2) the gate closed, those inside waited for; (3) no lock held: the pages of
- * every file the kernel may hold are dropped, twice, since a READ that was answered before (2) may have been inserted after the first
- * pass; then names, so that no cached lookup succeeds; (4) keys wiped; (5) the entry.
- */
+/* The watcher: a thread of its own that ends grants to the second, warns before the end, takes up deliveries. It waits for nothing else. */
 #include "mount.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <time.h>
 
-#define TICK_US        (VF_SECOND_US / 4)
-#define SWEEP_EVERY_US (INT64_C(3600) * VF_SECOND_US)
-
-static void drop_pages(struct vf_session *s, struct vf_slot_job *slot)
-{
-    size_t n = 0;
-    uint64_t *list = vf_files_list(&slot->files, &n);
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t i = 0; list && i < n; i++)
-            fuse_lowlevel_notify_inval_inode(s->fuse, list[i], 0, 0);
-    free(list);
-}
-
-static void drop_names(struct vf_session *s, struct vf_slot_job *slot)
-{
-    static const struct {
-        const char *name;
-        unsigned kind;
-    } children[] = {
-        {"cards.csv", VF_NODE_CARDS}, {"cards-excel.csv", VF_NODE_CARDS_EXCEL},
-        {"photos", VF_NODE_PHOTOS},   {"signatures", VF_NODE_SIGNATURES},
-        {"records", VF_NODE_RECORDS},
-    };
-    uint64_t parent = s->opt->job ? FUSE_ROOT_ID : vf_node_ino(slot, VF_NODE_JOB, 0);
-    for (size_t i = 0; i < sizeof(children) / sizeof(children[0]); i++) {
-        fuse_lowlevel_notify_inval_entry(s->fuse, parent, children[i].name, strlen(children[i].name));
-        fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, children[i].kind, 0), -1, 0);
-    }
-}
-
-void vf_slot_end(struct vf_session *s, struct vf_slot_job *slot, enum vf_slot_state why)
-{
-    enum vf_slot_state live = VF_SLOT_LIVE;
-    if (!atomic_compare_exchange_strong(&slot->state, &live, why))
-        return;
-    vf_end_gate_close(&slot->gate);
-    drop_pages(s, slot);
-    drop_names(s, slot);
-    struct vf_job *job = vf_slot_job_ref(slot);
-    vf_job_forget(job);
-    enum vf_event event = why == VF_SLOT_REVOKED ? VF_EVENT_REVOKE : VF_EVENT_EXPIRE;
-    enum vf_err ignored = vf_access_event(s, event, job, why == VF_SLOT_REVOKED ? "EKEYREVOKED" : "EKEYEXPIRED", NULL);
-    (void)ignored; /* the grant has ended whether or not the disk takes the entry */
-    vf_job_unref(job);
-}
+#define TICK_US (VF_SECOND_US / 4)
 
 static void warn_before_end(struct vf_slot_job *slot, const struct vf_grant *g, int64_t left)
 {
@@ -99,13 +50,13 @@ static int64_t look_at_slots(struct vf_session *s, bool *ret_back)
         struct vf_job *job = vf_slot_job_ref(slot);
         enum vf_err may = vf_job_may(s->station, job, NULL);
         if (atomic_load(&slot->state) != VF_SLOT_LIVE) {
-            *ret_back |= may == VF_OK && !slot->replaced; /* the clock was wrong when it ended */
+            *ret_back |= may == VF_OK && !slot->replaced && !slot->ending; /* the clock was wrong when it ended */
             vf_job_unref(job);
             continue;
         }
         int64_t left = vf_job_grant(job)->until_us - now;
         if (may == VF_E_EXPIRED || may == VF_E_REVOKED) {
-            vf_slot_end(s, slot, may == VF_E_REVOKED ? VF_SLOT_REVOKED : VF_SLOT_ENDED);
+            slot->ending = vf_slot_end_begin(s, slot, may == VF_E_REVOKED ? VF_SLOT_REVOKED : VF_SLOT_ENDED);
         } else {
             warn_before_end(slot, vf_job_grant(job), left);
             if (left > 0 && left < sleep_us)
@@ -142,49 +93,52 @@ static void take_deliveries(struct vf_session *s)
     }
 }
 
-static void sleep_for(struct vf_session *s, int64_t us)
+/* This thread alone adds slots and ends them. */
+static void finish_ends(struct vf_session *s)
+{
+    for (size_t i = 0; i < s->nslots; i++)
+        if (s->slots[i]->ending)
+            s->slots[i]->ending = !vf_slot_end_finish(s, s->slots[i]);
+}
+
+static bool sleep_for(struct vf_session *s, int64_t us)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + us % VF_SECOND_US * 1000;
-    until.tv_sec += us / VF_SECOND_US + ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
+    vf_timespec_add(&until, us);
     pthread_mutex_lock(&s->watch_lock);
     if (!s->stopping)
         pthread_cond_timedwait(&s->watch_wake, &s->watch_lock, &until);
+    bool go_on = !s->stopping;
     pthread_mutex_unlock(&s->watch_lock);
+    return go_on;
+}
+
+static void leave(struct vf_session *s)
+{
+    atomic_store(&s->leaving, true);
+    vf_slots_leave(s);
+    fuse_session_exit(s->fuse);
+    pthread_kill(s->main_thread, SIGTERM); /* out of the system call that it waits in */
 }
 
 static void *watch(void *arg)
 {
     struct vf_session *s = arg;
-    int64_t next_tick = 0, next_sweep = 0;
-    bool stop = false;
+    int64_t sleep_us = 0;
 
-    while (!stop) {
-        take_deliveries(s);
+    do {
+        if (vf_signals_asked()) {
+            leave(s);
+            break;
+        }
         bool back = false;
-        int64_t sleep_us = look_at_slots(s, &back);
-        if (back && vf_station_refresh(s->station, NULL) == VF_OK)
-            continue; /* with shares opened anew */
-        int64_t now = vf_clock_boot_us();
-        if (now >= next_tick) {
-            enum vf_err ignored = vf_station_clock_tick(s->station, NULL);
-            (void)ignored; /* a clock that cannot be saved now is saved at the next tick, and T holds without it */
-            vf_access_flush(s);
-            next_tick = now + VF_SECOND_US;
-        }
-        if (now >= next_sweep) {
-            uint64_t dropped;
-            enum vf_err ignored = vf_station_sweep(s->station, &dropped, NULL);
-            (void)ignored;
-            next_sweep = now + SWEEP_EVERY_US;
-        }
-        sleep_for(s, sleep_us);
-        pthread_mutex_lock(&s->watch_lock);
-        stop = s->stopping;
-        pthread_mutex_unlock(&s->watch_lock);
-    }
+        take_deliveries(s);
+        sleep_us = look_at_slots(s, &back);
+        finish_ends(s);
+        if (back)
+            atomic_store(&s->refresh, true);
+    } while (sleep_for(s, sleep_us));
     return NULL;
 }
 
@@ -197,16 +151,17 @@ enum vf_err vf_watch_start(struct vf_session *s, struct vf_why *why)
     pthread_cond_init(&s->watch_wake, &attr);
     pthread_condattr_destroy(&attr);
     int rc = pthread_create(&s->watcher, NULL, watch, s);
-    if (rc)
-        return vf_fail(why, VF_E_SYSTEM, "no thread to watch the end of the grants: %s", strerror(rc));
-    s->watcher_runs = true;
-    return VF_OK;
+    s->watcher_runs = rc == 0;
+    if (!rc)
+        rc = pthread_create(&s->keeper, NULL, vf_keep, s);
+    s->keeper_runs = rc == 0;
+    return rc ? vf_fail(why, VF_E_SYSTEM, "no thread to watch the end of the grants: %s", strerror(rc)) : VF_OK;
 }
 
 void vf_watch_wake(struct vf_session *s)
 {
     pthread_mutex_lock(&s->watch_lock);
-    pthread_cond_signal(&s->watch_wake);
+    pthread_cond_broadcast(&s->watch_wake);
     pthread_mutex_unlock(&s->watch_lock);
 }
 
@@ -216,8 +171,10 @@ void vf_watch_stop(struct vf_session *s)
         return;
     pthread_mutex_lock(&s->watch_lock);
     s->stopping = true;
-    pthread_cond_signal(&s->watch_wake);
+    pthread_cond_broadcast(&s->watch_wake);
     pthread_mutex_unlock(&s->watch_lock);
     pthread_join(s->watcher, NULL);
-    s->watcher_runs = false;
+    if (s->keeper_runs)
+        pthread_join(s->keeper, NULL);
+    s->watcher_runs = s->keeper_runs = false;
 }

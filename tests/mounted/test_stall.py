@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""The end of a grant waits for nobody: not for a disk that hangs with openers inside, not for a sweep, not for a delivery. And a daemon that
+is told to go takes with it what the kernel has cached of open files."""
+import mmap
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from world import EKEYEXPIRED, World, check, entries, errno_of, read
+
+ENOTCONN = 107
+
+
+def map_and_wait(path):
+    """A process that maps the file, says so, waits for a line, touches the mapping again. SIGBUS is what we want to see."""
+    code = '''
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDONLY)
+m = mmap.mmap(fd, os.fstat(fd).st_size, prot=mmap.PROT_READ)
+first = m[0:16]
+print('mapped', flush=True)
+sys.stdin.readline()
+m[0:16]
+'''
+    p = subprocess.Popen([sys.executable, '-c', code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    check(p.stdout.readline() == b'mapped\n', 'the mapping stands')
+    return p
+
+
+def touch(p):
+    p.communicate(b'\n', timeout=20)
+    return p.returncode
+
+
+def end_in(seconds):
+    end = int(time.time()) + seconds
+    return end, time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(end))
+
+
+def two_jobs(world, seconds):
+    station, enrol = world.station()
+    end, until = end_in(seconds)
+    for job in ('first', 'second'):
+        world.deliver(station, enrol, job=job, until=until)
+    return station, enrol, end
+
+
+def stuck(what):
+    """The disk, or the sweep, hangs over the end of two grants with an opener inside."""
+    world = World(records=6)
+    station, enrol, end = two_jobs(world, 7)
+    flag = world.dir / 'stall'
+    variable = {'disk': 'VAULTFS_TEST_STALL_DISK', 'sweep': 'VAULTFS_TEST_STALL_SWEEP'}[what]
+    if what == 'sweep':
+        flag.touch()
+    mnt = world.mount(station, exe='VAULTFS_STALL', env={variable: str(flag)})
+    photos = {job: sorted((mnt / job / 'photos').iterdir()) for job in ('first', 'second')}
+    held = {job: os.open(photos[job][0], os.O_RDONLY) for job in photos}
+    good = {job: os.pread(held[job], 1 << 21, 0) for job in photos}
+    maps = {job: map_and_wait(photos[job][1]) for job in photos}
+    opener = None
+    if what == 'disk':
+        flag.touch()
+        code = 'import sys; d = open(sys.argv[1], "rb").read(); sys.exit(9)'
+        opener = subprocess.Popen([sys.executable, '-c', code, str(photos['first'][2])], stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        check(opener.poll() is None, 'an opener waits for the disk')
+    check(time.time() < end - 0.5, 'set up in time')
+    for job in held:
+        check(os.pread(held[job], 1 << 21, 0) == good[job], 'open files read before the end')
+    time.sleep(max(0, end + 1 - time.time()))
+    for job in held:
+        check(errno_of(lambda: os.pread(held[job], 1 << 21, 0)) == EKEYEXPIRED, f'{what} hangs: an open file of {job} has ended')
+        check(touch(maps[job]) == -signal.SIGBUS, f'{what} hangs: a mapping of {job} has ended')
+        check(errno_of(lambda: os.open(photos[job][3], os.O_RDONLY)) == EKEYEXPIRED, 'opening has ended')
+    flag.unlink()
+    if opener:
+        check(opener.wait(timeout=20) == 1, 'the opener that was inside gets no byte after the end')
+        check(errno_of(lambda: os.pread(held['first'], 100, 0)) == EKEYEXPIRED, 'still ended')
+    for fd in held.values():
+        os.close(fd)
+    world.unmount(mnt)
+    log = entries(station / 'log')
+    check(sum(e['event'] == 'expire' for e in log) == 2, 'both ends are in the log')
+    world.keytool('audit', 'verify', '--enrol', enrol, station / 'log')
+
+
+def told_to_go(cache):
+    """SIGTERM with files open, mapped and read by four readers."""
+    world = World(records=12)
+    station, enrol = world.station()
+    world.deliver(station, enrol)
+    mnt = world.mount(station, options=('-o', f'cache={cache}'))
+    photos = sorted((mnt / 'cards/photos').iterdir())
+    held = os.open(photos[0], os.O_RDONLY)
+    check(len(os.pread(held, 1 << 21, 0)) > 1000, 'an open file')
+    table = os.open(mnt / 'cards/cards.csv', os.O_RDONLY)
+    os.pread(table, 1 << 20, 0)
+    mapped = map_and_wait(photos[1])
+    code = '''
+import os, sys
+while True:
+    for name in sorted(os.listdir(sys.argv[1])):
+        with open(os.path.join(sys.argv[1], name), 'rb') as f:
+            f.read()
+'''
+    readers = [subprocess.Popen([sys.executable, '-c', code, str(mnt / 'cards/photos')], stderr=subprocess.DEVNULL) for _ in range(4)]
+    time.sleep(0.5)
+    os.kill(world.pid_of(mnt), signal.SIGTERM)
+    start = time.time()
+    while world.daemons() and time.time() < start + 10:
+        time.sleep(0.05)
+    check(not world.daemons(), 'the daemon went')
+    check(time.time() - start < 5, 'soon')
+    check(not os.path.ismount(mnt), 'and took the mount with it')
+    check(errno_of(lambda: os.pread(held, 1 << 21, 0)) == ENOTCONN, 'an open file reads no more')
+    check(errno_of(lambda: os.pread(table, 1 << 20, 0)) == ENOTCONN, 'nor does cards.csv')
+    check(touch(mapped) == -signal.SIGBUS, 'nor a mapping')
+    for r in readers:
+        check(r.wait(timeout=10) == 1, 'readers end')
+    os.close(held)
+    os.close(table)
+    world.mounts.clear()
+    check(entries(station / 'log')[-2]['event'] == 'unmount', 'an orderly end: the log says so, and is sealed')
+    world.keytool('audit', 'verify', '--enrol', enrol, station / 'log')
+    world.mount(station, where=mnt)
+    check(len(read(photos[0])) > 1000, 'it mounts again')
+    world.unmount(mnt)
+
+
+stuck('disk')
+stuck('sweep')
+told_to_go('close')
+told_to_go('grant')
+print('an end waits for nobody')
