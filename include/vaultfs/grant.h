@@ -274,7 +274,7 @@ struct vf_issue_report {
     uint64_t leavers, protected_in; /* in the grant by a list's word */
     struct vf_ref *incomplete_refs; /* freed by vf_issue_report_done */
     uint64_t bytes_to_send;         /* a bundle's size for what the device was not yet sent */
-    bool offline_before;            /* for online: this device had an offline grant of some of these values (false while there is no desk) */
+    bool offline_before;            /* for online: this device had an offline grant of some of these values */
 };
 VF_PUBLIC void vf_issue_report_done(struct vf_issue_report *r);
 /*
@@ -301,8 +301,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_issue(struct vf_vault *v, const struc
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_rederive(struct vf_vault *v, const struct vf_grant_file *file,
                                                     struct vf_why *why);
 /*
- * Add a signature; the new file goes to `out`. With v: the signer is an admin of the policy in force (VF_E_REFUSED), the signatures there
- * are hold, the issuer's among them (VF_E_UNSIGNED), grant and device are not revoked (VF_E_REVOKED), vf_grant_rederive; then the grant is
+ * Add a signature; the new file goes to `out`. With v: the signer is an admin of the policy in force (VF_E_REFUSED), the signatures on it
+ * hold, the issuer's among them (VF_E_FORGED, VF_E_UNSIGNED), grant and device are not revoked (VF_E_REVOKED), vf_grant_rederive; then the grant is
  * remembered in the vault. Without v (NULL): nothing is compared.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_sign(const struct vf_grant_file *file, const struct vf_identity *admin,

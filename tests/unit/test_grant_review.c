@@ -104,8 +104,11 @@ static void photos_are_whole(void **state)
 
     (void)state;
     issue(v, ALICE, &opt, &i);
+    close_vault(v);
+    v = open_as(&p, VF_VAULT_READ, BOB); /* looking changes nothing but the log */
     VF_FREE char *page = NULL;
     OK(review(v, &i, &page));
+    OK(vf_grant_rederive(v, &i.f, why));
     VF_VIEW view = NULL;
     OK(vf_view_open(v, &view, why));
     for (unsigned k = 0; k < 6; k++) {
