@@ -28,7 +28,7 @@ static enum vf_err bundle_export(const struct kt_args *a, struct vf_why *why)
     VF_NEWFILE out = {.fd = -1};
 
     VF_TRY(kt_grant_read(kt_get(a, KT_GRANT), &bytes, &file, why));
-    VF_TRY(vf_newfile_open(&out, path, 0644, kt_has(a, KT_FORCE), why));
+    VF_TRY(kt_output_open(a, path, 0644, &out, why));
     VF_TRY(kt_vault_open(a, a->argv[0], VF_VAULT_WRITE, &id, &v, why));
     enum vf_err err = export_to(a, v, &file, &out, &r, why);
     err = kt_vault_close(v, err, why);

@@ -18,7 +18,7 @@ static enum vf_err grant_review(const struct kt_args *a, struct vf_why *why)
     VF_NEWFILE page = {.fd = -1};
 
     VF_TRY(kt_grant_read(a->argv[0], &bytes, &file, why));
-    VF_TRY(vf_newfile_open(&page, path, 0600, kt_has(a, KT_FORCE), why));
+    VF_TRY(kt_output_open(a, path, 0600, &page, why));
     VF_TRY(kt_vault_open(a, a->argv[1], VF_VAULT_READ, &id, &v, why));
     enum vf_err err = vf_grant_review(v, &file, page.fd, path, why);
     if (!err)

@@ -121,7 +121,7 @@ static enum vf_err erase_with(const struct kt_args *a, struct vf_vault *v, enum 
         return vf_fail(why, VF_E_NOT_FOUND, "no record was chosen");
     (void)snprintf(question, sizeof(question), "Erase %zu record%s for good?", chosen.n, chosen.n == 1 ? "" : "s");
     if (!kt_has(a, KT_YES) && !kt_confirm(question))
-        return kt_usage(why, "nothing was erased: answer y, or give --yes where there is no terminal");
+        return vf_fail(why, VF_E_INPUT, "nothing was erased: answer y, or give --yes where there is no terminal");
     VF_TRY(vf_record_erase(v, chosen.refs, chosen.n, reason, &live, &nlive, why));
     (void)printf("%zu record%s erased\n", chosen.n, chosen.n == 1 ? "" : "s");
     for (size_t i = 0; i < nlive; i++)

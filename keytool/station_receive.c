@@ -208,7 +208,7 @@ enum vf_err kt_station_handin(const struct kt_args *a, struct vf_why *why)
 
     if (!dir)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
-    VF_TRY(vf_newfile_open(&out, path, 0644, kt_has(a, KT_FORCE), why));
+    VF_TRY(kt_output_open(a, path, 0644, &out, why));
     VF_TRY(seal(a->argv[0], &sealed, why));
     VF_TRY(vf_handin_write(dir, out.fd, &size, why));
     VF_TRY(vf_newfile_commit(&out, why));

@@ -162,6 +162,8 @@ static enum vf_err vault_backup(const struct kt_args *a, struct vf_why *why)
     struct kt_progress p = {.what = "Backing up", .unit = "rows"};
     enum vf_err err = vf_vault_backup(a->argv[0], a->argv[1], kt_has(a, KT_FORCE), kt_progress_show, &p, why);
     kt_progress_done(&p);
+    if (err == VF_E_EXISTS)
+        return vf_fail(why, err, "%s: exists already; --force overwrites it", a->argv[1]);
     if (!err)
         kt_say(
             "Wrote %s. It opens with any admin's key of today, for ever: what is erased from the vault later stays in it.",
