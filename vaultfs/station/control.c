@@ -65,10 +65,10 @@ char vf_control_recv(int sock, char *buf, size_t size, size_t *ret_len, int *fds
     do
         n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
-    if (n < 1)
+    if (n < 0)
         return 0;
-    take_fds(&msg, fds, max_fds, &nfds);
-    if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+    take_fds(&msg, fds, max_fds, &nfds); /* an empty packet can carry some too */
+    if (n == 0 || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
         for (size_t i = 0; i < nfds; i++)
             close(fds[i]);
         return 0;
