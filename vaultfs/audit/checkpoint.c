@@ -50,10 +50,10 @@ enum vf_err vf_checkpoint_parse(const struct vf_note *note, struct vf_checkpoint
     return VF_OK;
 }
 
-enum vf_err vf_checkpoint_record(const char *origin, uint64_t size, const struct vf_hash *root, const struct vf_seal_key *key,
-                                 struct vf_buf *out, struct vf_why *why)
+enum vf_err vf_checkpoint_record(const char *origin, uint64_t size, const struct vf_hash *root,
+                                 const struct vf_seal_key *key, struct vf_buf *out, struct vf_why *why)
 {
-    VF_BUF text;
+    VF_BUF text = {0};
 
     vf_buf_init(&text, 512);
     vf_checkpoint_put(origin, size, root, &text);
@@ -110,8 +110,8 @@ static size_t whole_note(const char *p, size_t len)
     return end != NULL ? (size_t)(end - p) + 1 : 0;
 }
 
-enum vf_err vf_record_reader_peek(struct vf_record_reader *r, const char *what, enum vf_record_kind *ret_kind, const char **ret,
-                                  size_t *ret_len, struct vf_why *why)
+enum vf_err vf_record_reader_peek(struct vf_record_reader *r, const char *what, enum vf_record_kind *ret_kind,
+                                  const char **ret, size_t *ret_len, struct vf_why *why)
 {
     for (;;) {
         size_t window = r->have < VF_RECORD_MAX ? r->have : VF_RECORD_MAX;

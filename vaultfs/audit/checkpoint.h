@@ -9,8 +9,8 @@
 #define VF_ORIGIN_LINE_LEN 44
 
 /* The origin's text, appended. `follows` may be NULL. */
-void vf_origin_put(const char *line, enum vf_log_kind kind, const char *owner, int64_t created_us, const uint8_t seal_key[32],
-                   const struct vf_checkpoint *follows, struct vf_buf *out);
+void vf_origin_put(const char *line, enum vf_log_kind kind, const char *owner, int64_t created_us,
+                   const uint8_t seal_key[32], const struct vf_checkpoint *follows, struct vf_buf *out);
 
 /* A signed checkpoint with the empty line that follows it in the file. */
 VF_MUST_USE enum vf_err vf_checkpoint_record(const char *origin, uint64_t size, const struct vf_hash *root,
@@ -29,7 +29,8 @@ struct vf_record_reader {
     char *buf;
     size_t have; /* bytes at buf, beginning at `at` */
 };
-VF_MUST_USE enum vf_err vf_record_reader_init(struct vf_record_reader *r, int fd, uint64_t at, uint64_t end, struct vf_why *why);
+VF_MUST_USE enum vf_err vf_record_reader_init(struct vf_record_reader *r, int fd, uint64_t at, uint64_t end,
+                                              struct vf_why *why);
 void vf_record_reader_done(struct vf_record_reader *r);
 /* WHOLE: the note at *ret without the empty line behind it, good until the next call of any function of the reader; the reader
  * stands before it still. TORN, LONG: what there is. */

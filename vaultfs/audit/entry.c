@@ -110,7 +110,7 @@ static enum vf_err check(const struct vf_entry *e, struct vf_why *why)
 enum vf_err vf_entry_body_make(const struct vf_entry *e, const uint8_t seal_key[32], struct vf_entry_body *ret,
                                struct vf_why *why)
 {
-    VF_BUF out;
+    VF_BUF out = {0};
 
     VF_TRY(check(e, why));
     vf_buf_init(&out, VF_ENTRY_LINE_MAX - PLACE_MAX);

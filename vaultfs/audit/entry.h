@@ -22,8 +22,8 @@ struct vf_entry_body {
     struct vf_buf b;
     size_t split;
 };
-VF_MUST_USE enum vf_err vf_entry_body_make(const struct vf_entry *entry, const uint8_t seal_key[32], struct vf_entry_body *ret,
-                                           struct vf_why *why);
+VF_MUST_USE enum vf_err vf_entry_body_make(const struct vf_entry *entry, const uint8_t seal_key[32],
+                                           struct vf_entry_body *ret, struct vf_why *why);
 void vf_entry_body_done(struct vf_entry_body *text);
 #define VF_ENTRY_BODY VF_CLEANUP(vf_entry_body_done) struct vf_entry_body
 
@@ -37,7 +37,8 @@ struct vf_entry_lines {
 };
 void vf_entry_lines_done(struct vf_entry_lines *lines);
 /* The whole line and its newline. False: no memory, nothing changed. */
-VF_MUST_USE bool vf_entry_lines_add(struct vf_entry_lines *lines, uint64_t seq, int64_t time_us, const struct vf_entry_body *text,
-                                    const struct vf_buf *origin, const uint8_t nonce[VF_ENTRY_NONCE_LEN]);
+VF_MUST_USE bool vf_entry_lines_add(struct vf_entry_lines *lines, uint64_t seq, int64_t time_us,
+                                    const struct vf_entry_body *text, const struct vf_buf *origin,
+                                    const uint8_t nonce[VF_ENTRY_NONCE_LEN]);
 
 #endif

@@ -259,7 +259,8 @@ enum vf_err vf_entry_parse(const char *line, size_t len, struct vf_entry_view *r
     if (len > VF_ENTRY_LINE_MAX)
         return vf_fail(why, VF_E_FORMAT, "not a log entry: longer than %d bytes", VF_ENTRY_LINE_MAX);
     if (!parse_head(&c, &v) || !parse_subject(&c, &v) || !parse_details(&c, &v) || !parse_key(&c, &v) || !parse_tail(&c, &v))
-        return vf_fail(why, VF_E_FORMAT, "not a log entry: near byte %zu there should be %s", (size_t)(c.p - line), c.wanted);
+        return vf_fail(why, VF_E_FORMAT, "not a log entry: near byte %zu there should be %s", (size_t)(c.p - line),
+                       c.wanted);
     *ret = v;
     return VF_OK;
 }

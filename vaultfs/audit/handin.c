@@ -55,8 +55,8 @@ static enum vf_err copy_range(int from, uint64_t at, uint64_t len, int to, const
 }
 
 /* Copy up to `lines` lines of a segment. *ret_lines: how many there were. Whole chunks, newlines only counted. */
-static enum vf_err copy_lines(int from, uint64_t at, uint64_t end, int to, const char *what, uint64_t lines, uint64_t *ret_lines,
-                              struct vf_why *why)
+static enum vf_err copy_lines(int from, uint64_t at, uint64_t end, int to, const char *what, uint64_t lines,
+                              uint64_t *ret_lines, struct vf_why *why)
 {
     char chunk[65536];
 

@@ -21,16 +21,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char mark[] =
-    "A copy of a log that was handed in. What stands behind the last checkpoint is a hand-in that was not finished, and does not count.\n";
+static const char mark[] = "A copy of a log that was handed in. What stands behind the last checkpoint is a hand-in that "
+                           "was not finished, and does not count.\n";
 
 struct copy {
     const char *dir;
     int dirfd, lockfd;
-    uint64_t size;     /* entries */
-    uint64_t cp_end;   /* bytes of whole checkpoints */
+    uint64_t size;   /* entries */
+    uint64_t cp_end; /* bytes of whole checkpoints */
     uint64_t seg_first;
-    uint64_t seg_end;  /* bytes of that segment that count */
+    uint64_t seg_end; /* bytes of that segment that count */
     bool any_segment;
     struct vf_buf last; /* its last checkpoint note */
 };
@@ -111,8 +111,8 @@ static enum vf_err find_checkpoint(struct copy *c, struct vf_why *why)
             return VF_OK;
         if (kind != VF_RECORD_WHOLE || vf_note_parse(p, len, &note, NULL) != VF_OK ||
             vf_checkpoint_parse(&note, &cp, NULL) != VF_OK || cp.size <= c->size)
-            return vf_fail(why, VF_E_DAMAGED, "%s/" VF_LOG_CHECKPOINTS ": the copy kept here is damaged at byte %llu", c->dir,
-                           (unsigned long long)r.at);
+            return vf_fail(why, VF_E_DAMAGED, "%s/" VF_LOG_CHECKPOINTS ": the copy kept here is damaged at byte %llu",
+                           c->dir, (unsigned long long)r.at);
         c->last.len = 0;
         vf_buf_put(&c->last, p, len);
         c->size = cp.size;
@@ -136,7 +136,8 @@ static enum vf_err find_end(struct copy *c, struct vf_why *why)
         c->any_segment = true;
     }
     if (!c->any_segment)
-        return c->size == 0 ? VF_OK : vf_fail(why, VF_E_DAMAGED, "%s: the entries of the copy kept here are missing", c->dir);
+        return c->size == 0 ? VF_OK
+                            : vf_fail(why, VF_E_DAMAGED, "%s: the entries of the copy kept here are missing", c->dir);
     vf_segment_name(c->seg_first, name);
     VF_TRY(vf_segment_open(c->dirfd, c->dir, name, O_RDONLY, &fd, NULL, why));
     VF_TRY(vf_line_reader_init(&r, why));
@@ -159,7 +160,7 @@ static enum vf_err find_end(struct copy *c, struct vf_why *why)
 struct append {
     struct copy *c;
     struct vf_tree tree;
-    uint64_t seq;  /* of the line at the reader */
+    uint64_t seq; /* of the line at the reader */
     int fd;
     uint64_t at;
     bool fresh; /* the folder has a new name in it */
@@ -228,7 +229,8 @@ static enum vf_err add_line(struct append *a, const char *line, size_t len, stru
 }
 
 /* Lines [c->size, v->sealed) of the file. */
-static enum vf_err append_entries(struct append *a, const struct vf_source *file, const struct vf_verdict *v, struct vf_why *why)
+static enum vf_err append_entries(struct append *a, const struct vf_source *file, const struct vf_verdict *v,
+                                  struct vf_why *why)
 {
     VF_CLEANUP(vf_line_reader_done) struct vf_line_reader r = {0};
     struct vf_hash mine, theirs;
@@ -314,8 +316,8 @@ static enum vf_err match_checkpoints(const struct copy *c, const struct vf_sourc
 /* ------------------------------------------------------------------------------------------------------------------- together */
 
 /* 3. With the copy's last checkpoint among those that the file must contain. */
-static enum vf_err verify_file(const struct copy *c, const char *file, const struct vf_verify_options *opt, struct vf_verdict *v,
-                               struct vf_tree *ret_tree, struct vf_why *why)
+static enum vf_err verify_file(const struct copy *c, const char *file, const struct vf_verify_options *opt,
+                               struct vf_verdict *v, struct vf_tree *ret_tree, struct vf_why *why)
 {
     struct vf_verify_options with = *opt;
     VF_FREE struct vf_note *notes = calloc(opt->ncheckpoints + 1, sizeof(*notes));

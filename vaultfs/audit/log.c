@@ -35,14 +35,14 @@ static enum vf_err make_origin(const uint8_t seal_key[32], enum vf_log_kind kind
     struct vf_checkpoint follows;
     struct vf_origin check;
     struct vf_note note;
-    VF_BUF text;
+    VF_BUF text = {0};
 
     if (restored_from != NULL)
         VF_TRY(parse_follows(restored_from, &follows, why));
     new_origin_line(line);
     vf_buf_init(&text, VF_LOG_ORIGIN_MAX / 2);
-    vf_origin_put(line, kind, vf_identity_pub_get(signer)->name, vf_clock_wall_us(), seal_key, restored_from != NULL ? &follows : NULL,
-                  &text);
+    vf_origin_put(line, kind, vf_identity_pub_get(signer)->name, vf_clock_wall_us(), seal_key,
+                  restored_from != NULL ? &follows : NULL, &text);
     VF_TRY(vf_buf_check(&text, "the origin of a log", why));
     VF_TRY(vf_note_sign((const char *)text.data, text.len, signer, out, why));
     /* What could not be read again is not written. */
@@ -50,7 +50,8 @@ static enum vf_err make_origin(const uint8_t seal_key[32], enum vf_log_kind kind
     return vf_origin_parse(&note, &check, why);
 }
 
-static enum vf_err create_seal(const char *seal_path, const struct vf_hash *id, struct vf_log_secret *secret, struct vf_why *why)
+static enum vf_err create_seal(const char *seal_path, const struct vf_hash *id, struct vf_log_secret *secret,
+                               struct vf_why *why)
 {
     size_t len = vf_seal_state_encode(&secret->now, id, secret->payload);
 
@@ -63,7 +64,7 @@ enum vf_err vf_log_create(const char *dir, const char *seal_path, enum vf_log_ki
     VF_SECRET struct vf_log_secret *secret = vf_secret_new(sizeof(*secret));
     VF_FREE char *origin_path = vf_path_join(dir, VF_LOG_ORIGIN);
     struct vf_hash id;
-    VF_BUF origin;
+    VF_BUF origin = {0};
 
     if (secret == NULL)
         return vf_fail(why, VF_E_LOCKED_MEMORY, "%s: no locked memory left for a seal key", dir);

@@ -36,16 +36,16 @@
  */
 struct vf_seal_state {
     struct vf_seal_key key;
-    struct vf_tree tree;    /* of all entries up to and with that seal entry */
-    uint64_t cp_at;         /* where that checkpoint begins in `checkpoints` */
-    uint64_t seg_first;     /* the segment that holds that seal entry */
-    uint64_t seg_at;        /* byte behind it there */
-    int64_t time_us;        /* its time */
+    struct vf_tree tree; /* of all entries up to and with that seal entry */
+    uint64_t cp_at;      /* where that checkpoint begins in `checkpoints` */
+    uint64_t seg_first;  /* the segment that holds that seal entry */
+    uint64_t seg_at;     /* byte behind it there */
+    int64_t time_us;     /* its time */
 };
 /* The slot's payload and back; `id` binds a slot file to its log. */
 size_t vf_seal_state_encode(const struct vf_seal_state *s, const struct vf_hash *id, uint8_t out[VF_SLOT_PAYLOAD]);
-VF_MUST_USE enum vf_err vf_seal_state_decode(const uint8_t *in, size_t len, const struct vf_hash *id, struct vf_seal_state *ret,
-                                             struct vf_why *why);
+VF_MUST_USE enum vf_err vf_seal_state_decode(const uint8_t *in, size_t len, const struct vf_hash *id,
+                                             struct vf_seal_state *ret, struct vf_why *why);
 
 /* How far a seal that was begun has come; each step is tried again until it succeeds. */
 enum vf_seal_step { VF_SEAL_IDLE, VF_SEAL_SLOT, VF_SEAL_CHECKPOINT, VF_SEAL_WIPE };
@@ -75,27 +75,27 @@ struct vf_log {
 
     /* Under mu: the queue. */
     struct vf_entry_lines queue;
-    uint64_t queued;         /* entries in it that others wait for (not gap, recover, seal) */
-    uint64_t taken;          /* the same of the batch that is being written */
-    uint64_t next;           /* seq of the next entry */
-    uint64_t durable;        /* entries on the disk */
-    uint64_t sealed;         /* covered by the last checkpoint */
-    uint64_t want;           /* sealing was asked for up to here */
-    int64_t last_us;         /* time of the last entry that was put */
-    int64_t durable_us;      /* of the last one that is durable */
-    int64_t unsealed_us;     /* boot clock when the oldest entry that is not sealed was put; INT64_MAX: none */
-    int64_t raw_now, raw_boot; /* clocks at the last entry, to see steps */
-    uint64_t epoch;          /* how often entries were lost */
+    uint64_t queued;                   /* entries in it that others wait for (not gap, recover, seal) */
+    uint64_t taken;                    /* the same of the batch that is being written */
+    uint64_t next;                     /* seq of the next entry */
+    uint64_t durable;                  /* entries on the disk */
+    uint64_t sealed;                   /* covered by the last checkpoint */
+    uint64_t want;                     /* sealing was asked for up to here */
+    int64_t last_us;                   /* time of the last entry that was put */
+    int64_t durable_us;                /* of the last one that is durable */
+    int64_t unsealed_us;               /* boot clock when the oldest entry that is not sealed was put; INT64_MAX: none */
+    int64_t raw_now, raw_boot;         /* clocks at the last entry, to see steps */
+    uint64_t epoch;                    /* how often entries were lost */
     uint64_t lost_from[VF_LOG_EPOCHS]; /* durable entries when epoch n (modulo) ended */
-    uint64_t lost;           /* lost and refused entries that no durable gap entry tells yet */
-    uint64_t lost_told;      /* the part of it that a queued gap entry tells */
-    bool recover, recover_queued; /* a recover entry is due; is on its way */
+    uint64_t lost;                     /* lost and refused entries that no durable gap entry tells yet */
+    uint64_t lost_told;                /* the part of it that a queued gap entry tells */
+    bool recover, recover_queued;      /* a recover entry is due; is on its way */
     uint64_t recover_cut, recover_kept;
-    bool failed;             /* the last attempt failed */
+    bool failed; /* the last attempt failed */
     uint64_t failures;
-    int64_t failed_us;       /* boot clock of it */
+    int64_t failed_us; /* boot clock of it */
     struct vf_why fail_why;
-    bool sealing;            /* a seal was begun and is not finished */
+    bool sealing; /* a seal was begun and is not finished */
     bool stop;
     uint8_t nonces[64][VF_ENTRY_NONCE_LEN];
     unsigned nonces_left;
@@ -106,7 +106,7 @@ struct vf_log {
     struct stat dir_st; /* device and inode */
 
     /* Thread: segments. The last one that holds durable entries. */
-    int segfd;          /* -1: none open for writing */
+    int segfd; /* -1: none open for writing */
     uint64_t seg_first;
     uint64_t seg_len;   /* durable bytes; 0: there is no segment yet */
     struct stat seg_st; /* as it was opened: device and inode */
@@ -116,7 +116,7 @@ struct vf_log {
     /* Thread: sealing. */
     struct vf_tree tree;
     struct vf_log_secret *secret;
-    unsigned slot;       /* where secret->now is stored */
+    unsigned slot; /* where secret->now is stored */
     uint64_t slot_seq;
     enum vf_seal_step step;
     struct vf_buf record; /* the checkpoint being written, with its empty line */
@@ -131,7 +131,8 @@ VF_MUST_USE enum vf_err vf_log_put_own(struct vf_log *log, const struct vf_entry
 VF_MUST_USE enum vf_err vf_log_put_due(struct vf_log *log, struct vf_why *why);
 
 /* log_commit.c. The batch becomes durable, or nothing of it counts. `first`: its first seq. */
-VF_MUST_USE enum vf_err vf_log_commit_batch(struct vf_log *log, const char *data, size_t len, uint64_t first, struct vf_why *why);
+VF_MUST_USE enum vf_err vf_log_commit_batch(struct vf_log *log, const char *data, size_t len, uint64_t first,
+                                            struct vf_why *why);
 /* Is the folder at the path the one we know, and writable? Follows one that was put back. */
 VF_MUST_USE enum vf_err vf_log_folder_check(struct vf_log *log, struct vf_why *why);
 

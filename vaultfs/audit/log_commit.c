@@ -88,7 +88,8 @@ static enum vf_err extend(struct vf_log *log, const char *data, size_t len, stru
 }
 
 /* The file with its content, made durable under a name that no reader takes for a segment. */
-static enum vf_err write_new(struct vf_log *log, const char *tmp, const char *data, size_t len, int *ret_fd, struct vf_why *why)
+static enum vf_err write_new(struct vf_log *log, const char *tmp, const char *data, size_t len, int *ret_fd,
+                             struct vf_why *why)
 {
     if (unlinkat(log->dirfd, tmp, 0) != 0 && errno != ENOENT)
         return vf_fail_sys(why, "%s/%s: cannot remove", log->dir, tmp);

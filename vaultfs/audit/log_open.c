@@ -17,7 +17,8 @@ static enum vf_err read_origin(struct vf_log *log, struct vf_why *why)
 
     VF_TRY(vf_segment_open(log->dirfd, log->dir, VF_LOG_ORIGIN, O_RDONLY, &fd, &size, why));
     if (size == 0 || size > VF_LOG_ORIGIN_MAX)
-        return vf_fail(why, VF_E_DAMAGED, "%s/" VF_LOG_ORIGIN ": damaged: %llu bytes long", log->dir, (unsigned long long)size);
+        return vf_fail(why, VF_E_DAMAGED, "%s/" VF_LOG_ORIGIN ": damaged: %llu bytes long", log->dir,
+                       (unsigned long long)size);
     uint8_t *at = vf_buf_grow(&log->origin_note, (size_t)size);
     VF_TRY(vf_buf_check(&log->origin_note, "the origin of a log", why));
     VF_TRY(vf_fd_pread(fd, at, (size_t)size, 0, log->dir, why));

@@ -8,7 +8,8 @@
  *      was told to be durable comes after it, because batches are written one after the other.
  *   4. Make the tail durable, by writing it anew: what is read may be in memory only, after an fsync that failed in the process before.
  *   5. Cut a torn line. Damage of more than a line is left where it is and made void by a new segment.
- *   6. `next`: the entries that it knows must be there, with its root. Then the checkpoint is written (again) and `now` is wiped.
+ *   6. `next`: the entries that it knows must be there, with its root. Then its slot and the checkpoint are written (again), and `now` is
+ *      wiped.
  *   7. If anything was found behind the last checkpoint, the first entry from now on is a recover entry.
  */
 #include "log.h"
@@ -49,7 +50,7 @@ static enum vf_err check_seal_entry(struct vf_log *log, int fd, const char *name
     const struct vf_seal_state *now = &log->secret->now;
     size_t len = now->seg_at < VF_ENTRY_LINE_MAX + 2 ? (size_t)now->seg_at : VF_ENTRY_LINE_MAX + 2;
     struct vf_entry_view view;
-    VF_BUF tail;
+    VF_BUF tail = {0};
 
     vf_buf_init(&tail, len);
     char *p = (char *)vf_buf_grow(&tail, len);
@@ -63,7 +64,8 @@ static enum vf_err check_seal_entry(struct vf_log *log, int fd, const char *name
               memcmp(view.seal_key, now->key.pub, sizeof(view.seal_key)) == 0;
     return ok ? VF_OK
               : vf_fail(why, VF_E_DAMAGED,
-                        "%s/%s: the entry that the seal beside the log goes on from is not there: one of them was restored or changed",
+                        "%s/%s: the entry that the seal beside the log goes on from is not there: one of them was restored "
+                        "or changed",
                         log->dir, name);
 }
 
@@ -88,11 +90,13 @@ static enum vf_err check_checkpoint(struct vf_log *log, uint64_t *ret_end, struc
     VF_TRY(vf_record_reader_peek(&r, log->dir, &kind, &p, &len, why));
     vf_tree_root(&now->tree, &root);
     if (kind != VF_RECORD_WHOLE || vf_note_parse(p, len, &note, NULL) != VF_OK ||
-        vf_checkpoint_parse(&note, &c, NULL) != VF_OK || strcmp(c.origin, log->origin.line) != 0 || c.size != now->tree.size ||
-        !vf_equal(c.root.b, root.b, sizeof(root.b)))
+        vf_checkpoint_parse(&note, &c, NULL) != VF_OK || strcmp(c.origin, log->origin.line) != 0 ||
+        c.size != now->tree.size || !vf_equal(c.root.b, root.b, sizeof(root.b)))
         return vf_fail(why, VF_E_DAMAGED,
-                       "%s/" VF_LOG_CHECKPOINTS ": the checkpoint that the seal beside the log goes on from is not there: one of "
-                       "them was restored or changed", log->dir);
+                       "%s/" VF_LOG_CHECKPOINTS
+                       ": the checkpoint that the seal beside the log goes on from is not there: one of "
+                       "them was restored or changed",
+                       log->dir);
     vf_buf_put(&log->checkpoint, p, len);
     *ret_end = now->cp_at + len + 1;
     return vf_buf_check(&log->checkpoint, "a checkpoint", why);
@@ -110,8 +114,10 @@ static enum vf_err check_end(struct vf_log *log, uint64_t end, struct vf_why *wh
     }
     if ((uint64_t)st.st_size != end)
         return vf_fail(why, VF_E_DAMAGED,
-                       "%s/" VF_LOG_CHECKPOINTS ": goes on behind what the seal beside the log knows: that was restored from an older "
-                       "copy, or somebody wrote to the file", log->dir);
+                       "%s/" VF_LOG_CHECKPOINTS
+                       ": goes on behind what the seal beside the log knows: that was restored from an older "
+                       "copy, or somebody wrote to the file",
+                       log->dir);
     return VF_OK;
 }
 
@@ -143,8 +149,8 @@ static void add_line(struct vf_log *log, struct tail *t, const struct vf_entry_v
 }
 
 /* One segment from t->seg_at up to the first line that is none, or to `limit`. *ret_bad: it stopped before both. */
-static enum vf_err read_segment(struct vf_log *log, struct tail *t, struct vf_line_reader *r, int fd, uint64_t limit, bool *ret_bad,
-                                struct vf_why *why)
+static enum vf_err read_segment(struct vf_log *log, struct tail *t, struct vf_line_reader *r, int fd, uint64_t limit,
+                                bool *ret_bad, struct vf_why *why)
 {
     enum vf_line_kind kind = VF_LINE_END;
     struct vf_entry_view view;
@@ -169,8 +175,8 @@ static enum vf_err read_segment(struct vf_log *log, struct tail *t, struct vf_li
     return VF_OK;
 }
 
-static enum vf_err read_segments(struct vf_log *log, struct tail *t, const struct vf_segments *segs, struct vf_line_reader *r,
-                                 struct vf_why *why)
+static enum vf_err read_segments(struct vf_log *log, struct tail *t, const struct vf_segments *segs,
+                                 struct vf_line_reader *r, struct vf_why *why)
 {
     char name[VF_SEGMENT_NAME_LEN + 1];
     bool bad = false;
@@ -182,8 +188,9 @@ static enum vf_err read_segments(struct vf_log *log, struct tail *t, const struc
             continue;
         vf_segment_name(segs->first[i], name);
         if (bad || (!here && segs->first[i] != t->tree.size) || (here && vf_segments_limit(segs, i) < t->tree.size))
-            return vf_fail(why, VF_E_DAMAGED, "%s: entry %llu is missing or damaged, although %s was begun after it was durable",
-                           log->dir, (unsigned long long)t->tree.size, name);
+            return vf_fail(why, VF_E_DAMAGED,
+                           "%s: entry %llu is missing or damaged, although %s was begun after it was durable", log->dir,
+                           (unsigned long long)t->tree.size, name);
         VF_TRY(vf_segment_open(log->dirfd, log->dir, name, O_RDONLY, &fd, &t->seg_size, why));
         if (!here) {
             t->seg_first = segs->first[i];
@@ -267,8 +274,10 @@ static enum vf_err settle_seal(struct vf_log *log, const struct tail *t, bool bo
         return vf_slots_write(log->seal_path, VF_LOG_SLOT_TYPE, 1 - log->slot, 0, NULL, 0, why);
     }
     if (!t->next_seen || log->secret->next.cp_at != cp_end)
-        return vf_fail(why, VF_E_DAMAGED, "%s: entries that the seal beside the log knows as durable are not there, or others", log->dir);
-    log->step = VF_SEAL_CHECKPOINT;
+        return vf_fail(why, VF_E_DAMAGED,
+                       "%s: entries that the seal beside the log knows as durable are not there, or others", log->dir);
+    /* From the slot on: what was read of it may be in memory only, and the old key must not sign before the new one is durable. */
+    log->step = VF_SEAL_SLOT;
     VF_TRY(vf_log_seal_finish(log, why));
     vf_buf_reset(&log->checkpoint);
     vf_buf_put(&log->checkpoint, log->record.data, log->record.len - 1);

@@ -39,8 +39,8 @@ static enum vf_err write_slot(struct vf_log *log, struct vf_why *why)
 {
     struct vf_seal_state *next = &log->secret->next;
     size_t len = vf_seal_state_encode(next, &log->id, log->secret->payload);
-    enum vf_err err = vf_slots_write(log->seal_path, VF_LOG_SLOT_TYPE, 1 - log->slot, log->slot_seq + 1, log->secret->payload, len,
-                                     why);
+    enum vf_err err =
+        vf_slots_write(log->seal_path, VF_LOG_SLOT_TYPE, 1 - log->slot, log->slot_seq + 1, log->secret->payload, len, why);
 
     vf_wipe(log->secret->payload, sizeof(log->secret->payload));
     return err;
@@ -49,7 +49,7 @@ static enum vf_err write_slot(struct vf_log *log, struct vf_why *why)
 /* Are the bytes of the record at cp_at already, and is the file as long as that? */
 static enum vf_err is_there(struct vf_log *log, int fd, uint64_t cp_at, uint64_t size, bool *ret, struct vf_why *why)
 {
-    VF_BUF have;
+    VF_BUF have = {0};
 
     *ret = false;
     if (size != cp_at + log->record.len)
@@ -75,8 +75,10 @@ enum vf_err vf_log_record_write(struct vf_log *log, uint64_t cp_at, struct vf_wh
     if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size < cp_at)
         return vf_fail(why, VF_E_DAMAGED, "%s/" VF_LOG_CHECKPOINTS ": checkpoints are missing from it", log->dir);
     if ((uint64_t)st.st_size > cp_at + log->record.len)
-        return vf_fail(why, VF_E_DAMAGED, "%s/" VF_LOG_CHECKPOINTS ": newer than the seal beside the log: that was restored from an "
-                       "older copy, or the log from a newer one", log->dir);
+        return vf_fail(why, VF_E_DAMAGED,
+                       "%s/" VF_LOG_CHECKPOINTS ": newer than the seal beside the log: that was restored from an "
+                       "older copy, or the log from a newer one",
+                       log->dir);
     VF_TRY(is_there(log, fd, cp_at, (uint64_t)st.st_size, &there, why));
     /* An attempt that failed, or a crash, may have left a part of this very record. */
     if (!there && (uint64_t)st.st_size > cp_at && ftruncate(fd, (off_t)cp_at) != 0)

@@ -11,8 +11,8 @@ _Static_assert(sizeof(PREFIX) - 1 + 32 == VF_ORIGIN_LINE_LEN, "an origin line");
 static const char *const kinds[] = {[VF_LOG_STATION] = "station", [VF_LOG_VAULT] = "vault", [VF_LOG_DESK] = "desk"};
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
-void vf_origin_put(const char *line, enum vf_log_kind kind, const char *owner, int64_t created_us, const uint8_t seal_key[32],
-                   const struct vf_checkpoint *follows, struct vf_buf *out)
+void vf_origin_put(const char *line, enum vf_log_kind kind, const char *owner, int64_t created_us,
+                   const uint8_t seal_key[32], const struct vf_checkpoint *follows, struct vf_buf *out)
 {
     char time[VF_TIME_LEN + 1];
 

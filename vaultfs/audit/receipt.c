@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "vaultfs/audit.h"
 
-enum vf_err vf_receipt_make(const struct vf_note *checkpoint, const struct vf_identity *by, int64_t now_us, struct vf_buf *out,
-                            struct vf_why *why)
+enum vf_err vf_receipt_make(const struct vf_note *checkpoint, const struct vf_identity *by, int64_t now_us,
+                            struct vf_buf *out, struct vf_why *why)
 {
     struct vf_checkpoint c;
 

@@ -126,7 +126,7 @@ void vf_segments_sweep(int dirfd)
     for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
         size_t len = strlen(e->d_name);
         size_t new = sizeof(VF_SEGMENT_NEW) - 1;
-        if (len == VF_SEGMENT_NAME_LEN + new && strncmp(e->d_name, PREFIX, PREFIX_LEN) == 0 &&
+        if (len == VF_SEGMENT_NAME_LEN + new &&strncmp(e->d_name, PREFIX, PREFIX_LEN) == 0 &&
             strcmp(e->d_name + len - new, VF_SEGMENT_NEW) == 0)
             (void)unlinkat(dirfd, e->d_name, 0);
     }

@@ -13,7 +13,7 @@
 
 /* "entries-00000000000000001024.jsonl" */
 #define VF_SEGMENT_NAME_LEN 34
-#define VF_SEGMENT_NEW ".new" /* behind the name while it is being made */
+#define VF_SEGMENT_NEW      ".new" /* behind the name while it is being made */
 void vf_segment_name(uint64_t first, char out[VF_SEGMENT_NAME_LEN + 1]);
 
 /* The segments of a folder by the seq of their first line, ascending. `strangers`: names that begin like a segment's and are none. */
@@ -30,8 +30,8 @@ void vf_segments_sweep(int dirfd);
 /* Where what segment i may hold ends: the next one's first seq, or UINT64_MAX. */
 uint64_t vf_segments_limit(const struct vf_segments *s, size_t i);
 /* Open for reading (O_RDONLY) or in place (O_RDWR); a regular file only. *ret_size may be NULL. */
-VF_MUST_USE enum vf_err vf_segment_open(int dirfd, const char *dir, const char *name, int flags, int *ret_fd, uint64_t *ret_size,
-                                        struct vf_why *why);
+VF_MUST_USE enum vf_err vf_segment_open(int dirfd, const char *dir, const char *name, int flags, int *ret_fd,
+                                        uint64_t *ret_size, struct vf_why *why);
 
 /*
  * Lines of a file from `at` on, up to `end` or the end of the file, whichever comes first. Bounded memory: a line over
@@ -49,7 +49,7 @@ VF_MUST_USE enum vf_err vf_line_reader_init(struct vf_line_reader *r, struct vf_
 void vf_line_reader_done(struct vf_line_reader *r);
 void vf_line_reader_start(struct vf_line_reader *r, int fd, uint64_t at, uint64_t end);
 /* WHOLE: *ret, *ret_len without the newline, good until the next call. TORN: *ret_len bytes without a newline at the end. */
-VF_MUST_USE enum vf_err vf_line_reader_next(struct vf_line_reader *r, const char *what, enum vf_line_kind *ret_kind, const char **ret,
-                                            size_t *ret_len, struct vf_why *why);
+VF_MUST_USE enum vf_err vf_line_reader_next(struct vf_line_reader *r, const char *what, enum vf_line_kind *ret_kind,
+                                            const char **ret, size_t *ret_len, struct vf_why *why);
 
 #endif

@@ -154,7 +154,8 @@ static void tell_range(struct vf_walk *w, uint64_t from, uint64_t to, const char
     if (from == to)
         (void)snprintf(text, sizeof(text), "entry %llu %s", (unsigned long long)from, what);
     else
-        (void)snprintf(text, sizeof(text), "entries %llu to %llu %s", (unsigned long long)from, (unsigned long long)to, what);
+        (void)snprintf(text, sizeof(text), "entries %llu to %llu %s", (unsigned long long)from, (unsigned long long)to,
+                       what);
     tell(w, text);
 }
 
@@ -169,8 +170,8 @@ static void settle_bad(struct vf_walk *w, uint64_t seq)
         return;
     if (seq > w->expect) {
         uint64_t n = seq - w->expect < bad ? seq - w->expect : bad;
-        (void)snprintf(what, sizeof(what), "%s written: %s", n == 1 ? "was changed after it was" : "were changed after they were",
-                       w->bad_text);
+        (void)snprintf(what, sizeof(what), "%s written: %s",
+                       n == 1 ? "was changed after it was" : "were changed after they were", w->bad_text);
         tell_range(w, w->expect, w->expect + n - 1, what);
         w->expect += n;
         w->hole = true;
@@ -214,7 +215,8 @@ static enum vf_err good_line(struct vf_walk *w, const struct vf_entry_view *view
 }
 
 /* Lines of one segment; those from `limit` on are void. */
-static enum vf_err walk_segment(struct vf_walk *w, struct vf_line_reader *r, uint64_t limit, bool *ret_stop, struct vf_why *why)
+static enum vf_err walk_segment(struct vf_walk *w, struct vf_line_reader *r, uint64_t limit, bool *ret_stop,
+                                struct vf_why *why)
 {
     enum vf_line_kind kind = VF_LINE_END;
     struct vf_entry_view view;

@@ -16,20 +16,21 @@ struct vf_handin_head {
     uint64_t entries; /* number; their bytes run to the end of the file */
 };
 void vf_handin_head_encode(const struct vf_handin_head *h, uint8_t out[VF_HANDIN_HEAD_LEN]);
-VF_MUST_USE enum vf_err vf_handin_head_decode(const uint8_t in[VF_HANDIN_HEAD_LEN], struct vf_handin_head *ret, struct vf_why *why);
+VF_MUST_USE enum vf_err vf_handin_head_decode(const uint8_t in[VF_HANDIN_HEAD_LEN], struct vf_handin_head *ret,
+                                              struct vf_why *why);
 
 struct vf_source {
     const char *path; /* borrowed */
     bool folder;
-    bool copy;        /* a folder made by vf_handin_store: its last checkpoint is its end */
-    int fd;           /* the folder, or the file */
-    int cp_fd;        /* checkpoints; -1: there are none. For a file the same as fd, and not closed. */
+    bool copy; /* a folder made by vf_handin_store: its last checkpoint is its end */
+    int fd;    /* the folder, or the file */
+    int cp_fd; /* checkpoints; -1: there are none. For a file the same as fd, and not closed. */
     uint64_t cp_at, cp_end;
     struct vf_buf origin;
-    struct vf_segments segs;            /* of a file: one, first seq 0 */
-    uint64_t entries_at, entries_end;   /* of a file */
-    uint64_t promised;                  /* of a file: entries by its head */
-    uint64_t total_bytes;               /* of all entries, when it was opened */
+    struct vf_segments segs;          /* of a file: one, first seq 0 */
+    uint64_t entries_at, entries_end; /* of a file */
+    uint64_t promised;                /* of a file: entries by its head */
+    uint64_t total_bytes;             /* of all entries, when it was opened */
 };
 VF_MUST_USE enum vf_err vf_source_open(const char *path, struct vf_source *ret, struct vf_why *why);
 void vf_source_done(struct vf_source *s);

@@ -25,7 +25,8 @@ void vf_verifier_tell(struct vf_verifier *f, const char *fmt, ...)
     va_list ap;
 
     if (v->nfindings == VF_VERDICT_FINDINGS_MAX) {
-        (void)snprintf(v->findings[VF_VERDICT_FINDINGS_MAX - 1], sizeof(v->findings[0]), "there are more findings than are listed");
+        (void)snprintf(v->findings[VF_VERDICT_FINDINGS_MAX - 1], sizeof(v->findings[0]),
+                       "there are more findings than are listed");
         return;
     }
     va_start(ap, fmt);
@@ -60,7 +61,8 @@ static bool check_origin(struct vf_verifier *f, const struct vf_verify_options *
 
     vf_sha256(b->data, b->len, &v->id);
     if (opt->log_id != NULL && !vf_equal(opt->log_id->b, v->id.b, sizeof(v->id.b)))
-        vf_verifier_tell(f, "the origin is not that of the log that was enrolled: this is another log, or one that was begun anew");
+        vf_verifier_tell(
+            f, "the origin is not that of the log that was enrolled: this is another log, or one that was begun anew");
     if (vf_note_parse(b->data, b->len, &note, &bad) != VF_OK || vf_origin_parse(&note, &v->origin, &bad) != VF_OK) {
         vf_verifier_tell(f, "the origin cannot be read: %.180s", bad.text);
         return false;
@@ -75,7 +77,8 @@ static bool check_origin(struct vf_verifier *f, const struct vf_verify_options *
     if (err == VF_OK && count > 0)
         v->origin_checked = true;
     else if (err == VF_OK)
-        vf_verifier_tell(f, "the origin is signed by none of the keys it should be: this log is not of that device or vault");
+        vf_verifier_tell(f,
+                         "the origin is signed by none of the keys it should be: this log is not of that device or vault");
     else
         vf_verifier_tell(f, "the origin is not what was signed: %.180s", bad.text);
     return true;
@@ -100,11 +103,13 @@ static enum vf_err take_held(struct vf_verifier *f, const struct vf_verify_optio
         return vf_fail(why, VF_E_NOMEM, "no memory for %zu checkpoints", opt->ncheckpoints);
     for (size_t i = 0; i < opt->ncheckpoints; i++) {
         struct vf_held h = {.index = i};
-        VF_TRY(vf_fail_prefix(why, vf_checkpoint_parse(&opt->checkpoints[i], &h.c, why), "checkpoint given as number %zu", i + 1));
+        VF_TRY(vf_fail_prefix(why, vf_checkpoint_parse(&opt->checkpoints[i], &h.c, why), "checkpoint given as number %zu",
+                              i + 1));
         if (strcmp(h.c.origin, f->v->origin.line) == 0)
             f->held[f->nheld++] = h;
         else
-            vf_verifier_tell(f, "the checkpoint given as number %zu is of another log: this log is %s", i + 1, f->v->origin.line);
+            vf_verifier_tell(f, "the checkpoint given as number %zu is of another log: this log is %s", i + 1,
+                             f->v->origin.line);
     }
     if (f->nheld > 1)
         qsort(f->held, f->nheld, sizeof(*f->held), compare_held);
@@ -120,8 +125,9 @@ static void check_held(struct vf_verifier *f)
         const struct vf_held *h = &f->held[f->held_at++];
         vf_tree_root(&f->tree, &root);
         if (!vf_equal(root.b, h->c.root.b, sizeof(root.b)))
-            vf_verifier_tell(f, "the checkpoint given as number %zu sealed other %llu entries than this log has: the log was rewritten",
-                             h->index + 1, (ull)h->c.size);
+            vf_verifier_tell(
+                f, "the checkpoint given as number %zu sealed other %llu entries than this log has: the log was rewritten",
+                h->index + 1, (ull)h->c.size);
     }
 }
 
@@ -130,11 +136,13 @@ static void end_held(struct vf_verifier *f, uint64_t expect)
     for (; f->held_at < f->nheld; f->held_at++) {
         const struct vf_held *h = &f->held[f->held_at];
         if (h->c.size > expect)
-            vf_verifier_tell(f, "the checkpoint given as number %zu covers %llu entries, but the log has %llu: its end was cut off",
-                             h->index + 1, (ull)h->c.size, (ull)expect);
+            vf_verifier_tell(
+                f, "the checkpoint given as number %zu covers %llu entries, but the log has %llu: its end was cut off",
+                h->index + 1, (ull)h->c.size, (ull)expect);
         else
-            vf_verifier_tell(f, "the checkpoint given as number %zu (%llu entries) cannot be compared: entries below it are damaged",
-                             h->index + 1, (ull)h->c.size);
+            vf_verifier_tell(
+                f, "the checkpoint given as number %zu (%llu entries) cannot be compared: entries below it are damaged",
+                h->index + 1, (ull)h->c.size);
     }
 }
 
@@ -163,8 +171,11 @@ static enum vf_err check_after_seal(struct vf_verifier *f, const struct vf_entry
 {
     VF_TRY(vf_chain_follow(f, view->seq, why));
     if (f->after_seal && view->event != VF_EVENT_RECOVER && !f->broken) {
-        vf_verifier_tell(f, "the checkpoint that ends with entry %llu is missing, although the log went on: checkpoints were removed or "
-                         "rolled back", (ull)view->seq - 1);
+        vf_verifier_tell(
+            f,
+            "the checkpoint that ends with entry %llu is missing, although the log went on: checkpoints were removed or "
+            "rolled back",
+            (ull)view->seq - 1);
         f->chain_hurt = true;
     }
     f->after_seal = false;
@@ -229,15 +240,18 @@ static void end_notes(struct vf_verifier *f, const struct vf_walk *w)
         vf_verifier_tell(f, "the file has %llu whole entries instead of the %llu that its head says: it was cut or added to",
                          (ull)w->expect, (ull)f->src->promised);
     else if (w->torn_bytes > 0)
-        vf_verifier_note(f, "the last line is incomplete (%llu bytes): the log is in use, or its writer was killed; the next opening "
-                         "cuts it and says so", (ull)w->torn_bytes);
+        vf_verifier_note(
+            f,
+            "the last line is incomplete (%llu bytes): the log is in use, or its writer was killed; the next opening "
+            "cuts it and says so",
+            (ull)w->torn_bytes);
     if (f->torn)
         vf_verifier_note(f, "the last checkpoint is incomplete: the log is in use, or its writer was killed");
     if (file && open > 0 && v->nfindings == 0)
         vf_verifier_tell(f, "%llu entries stand behind the last checkpoint: what is handed in ends with one", (ull)open);
     else if (open > 0 && v->nfindings == 0)
-        vf_verifier_note(f, "%s %llu to %llu %s not sealed: nothing proves %s yet", open == 1 ? "entry" : "entries", (ull)v->sealed,
-                         (ull)w->expect - 1, open == 1 ? "is" : "are", open == 1 ? "it" : "them");
+        vf_verifier_note(f, "%s %llu to %llu %s not sealed: nothing proves %s yet", open == 1 ? "entry" : "entries",
+                         (ull)v->sealed, (ull)w->expect - 1, open == 1 ? "is" : "are", open == 1 ? "it" : "them");
     if (f->src->segs.strangers > 0)
         vf_verifier_note(f, "%zu files are named almost like segments of the log and were not read", f->src->segs.strangers);
 }
@@ -301,8 +315,8 @@ static bool overtaken(const struct vf_source *src, const struct vf_walk *w)
     return now.n > src->segs.n && now.first[src->segs.n] <= w->expect;
 }
 
-static enum vf_err prove_once(const char *path, const struct vf_verify_options *opt, struct vf_verdict *v, uint64_t capture_size,
-                              struct vf_tree *ret_captured, bool *ret_again, struct vf_why *why)
+static enum vf_err prove_once(const char *path, const struct vf_verify_options *opt, struct vf_verdict *v,
+                              uint64_t capture_size, struct vf_tree *ret_captured, bool *ret_again, struct vf_why *why)
 {
     struct pass p = {.progress = {.opt = opt}};
     VF_SOURCE src = {.fd = -1, .cp_fd = -1};
@@ -371,10 +385,12 @@ static void on_telling_progress(void *user, uint64_t bytes)
 
     t->progress.done += bytes;
     if (t->opt->progress != NULL)
-        t->opt->progress(t->opt->user, t->progress.done, t->progress.total > t->progress.done ? t->progress.total : t->progress.done);
+        t->opt->progress(t->opt->user, t->progress.done,
+                         t->progress.total > t->progress.done ? t->progress.total : t->progress.done);
 }
 
-static enum vf_err tell_entries(const char *path, const struct vf_verify_options *opt, const struct vf_verdict *v, struct vf_why *why)
+static enum vf_err tell_entries(const char *path, const struct vf_verify_options *opt, const struct vf_verdict *v,
+                                struct vf_why *why)
 {
     VF_SOURCE src = {.fd = -1, .cp_fd = -1};
     struct telling t = {.opt = opt, .v = v};
@@ -389,8 +405,8 @@ static enum vf_err tell_entries(const char *path, const struct vf_verify_options
     return VF_OK;
 }
 
-enum vf_err vf_log_verify_capture(const char *path, const struct vf_verify_options *opt, uint64_t capture_size, struct vf_verdict *ret,
-                                  struct vf_tree *ret_captured, struct vf_why *why)
+enum vf_err vf_log_verify_capture(const char *path, const struct vf_verify_options *opt, uint64_t capture_size,
+                                  struct vf_verdict *ret, struct vf_tree *ret_captured, struct vf_why *why)
 {
     static const struct vf_verify_options none;
     bool again = true;

@@ -30,26 +30,26 @@ struct vf_verifier {
 
     /* Entries. */
     struct vf_tree tree;
-    bool broken;          /* the tree is not the writer's any more */
+    bool broken; /* the tree is not the writer's any more */
     int64_t last_us;
-    bool after_seal;      /* the last entry was a seal entry, and no checkpoint was met for it */
+    bool after_seal; /* the last entry was a seal entry, and no checkpoint was met for it */
 
     /* Checkpoints. */
     struct vf_record_reader cps;
     bool has_cps;
-    bool have_next;       /* `next` is parsed and not passed yet */
+    bool have_next; /* `next` is parsed and not passed yet */
     struct vf_note note;
     size_t note_len;
     struct vf_checkpoint next;
-    uint64_t cp_no;       /* of `next`, from 1 */
-    uint64_t cp_size;     /* of the last one that was accepted or told */
-    bool torn;            /* the file ends within one */
+    uint64_t cp_no;   /* of `next`, from 1 */
+    uint64_t cp_size; /* of the last one that was accepted or told */
+    bool torn;        /* the file ends within one */
     struct vf_note_key key;
     bool key_by_origin;
-    uint64_t key_seq;     /* of the seal entry that names `key` */
+    uint64_t key_seq; /* of the seal entry that names `key` */
     struct vf_seal_seen seals[VF_SEALS_KEPT];
     size_t nseals;
-    bool chain_hurt;      /* a checkpoint was told: the next may be signed by a key that it named */
+    bool chain_hurt; /* a checkpoint was told: the next may be signed by a key that it named */
 
     /* Held elsewhere, ascending. */
     struct vf_held *held;

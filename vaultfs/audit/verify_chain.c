@@ -35,13 +35,14 @@ static bool take_record(struct vf_verifier *f, const char *p, size_t len)
     struct vf_why bad = {0};
 
     if (vf_note_parse(p, len, &f->note, &bad) != VF_OK || vf_checkpoint_parse(&f->note, &f->next, &bad) != VF_OK) {
-        vf_verifier_tell(f, "checkpoint %llu (byte %llu of its file): damaged: %.120s", (ull)f->cp_no, (ull)f->cps.at, bad.text);
+        vf_verifier_tell(f, "checkpoint %llu (byte %llu of its file): damaged: %.120s", (ull)f->cp_no, (ull)f->cps.at,
+                         bad.text);
         return false;
     }
     /* The writer puts one signature; another line is something that the first does not protect. */
     if (f->note.nsigs != 1) {
-        vf_verifier_tell(f, "checkpoint %llu (byte %llu of its file): damaged: it has %zu signatures instead of one", (ull)f->cp_no,
-                         (ull)f->cps.at, f->note.nsigs);
+        vf_verifier_tell(f, "checkpoint %llu (byte %llu of its file): damaged: it has %zu signatures instead of one",
+                         (ull)f->cp_no, (ull)f->cps.at, f->note.nsigs);
         return false;
     }
     return true;
@@ -73,8 +74,8 @@ enum vf_err vf_chain_next(struct vf_verifier *f, struct vf_why *why)
             break;
         }
         if (kind != VF_RECORD_WHOLE)
-            vf_verifier_tell(f, "checkpoint %llu (byte %llu of its file): damaged: not the form of a checkpoint", (ull)f->cp_no,
-                             (ull)f->cps.at);
+            vf_verifier_tell(f, "checkpoint %llu (byte %llu of its file): damaged: not the form of a checkpoint",
+                             (ull)f->cp_no, (ull)f->cps.at);
         VF_TRY(resync(f, &more, why));
     }
     return VF_OK;
@@ -123,12 +124,15 @@ static bool check_signature(struct vf_verifier *f)
             continue;
         if (!f->chain_hurt)
             vf_verifier_tell(f,
-                             "a checkpoint is missing before checkpoint %llu (%llu entries): that one is signed by the key of entry %llu, "
-                             "not by the key of %s", (ull)f->cp_no, (ull)f->next.size, (ull)f->seals[i].seq, namer(f, by));
+                             "a checkpoint is missing before checkpoint %llu (%llu entries): that one is signed by the key "
+                             "of entry %llu, "
+                             "not by the key of %s",
+                             (ull)f->cp_no, (ull)f->next.size, (ull)f->seals[i].seq, namer(f, by));
         return true;
     }
     if (!f->chain_hurt || !f->broken)
-        vf_verifier_tell(f, "checkpoint %llu (%llu entries): not signed by the key that %s names: forged, or from another time",
+        vf_verifier_tell(f,
+                         "checkpoint %llu (%llu entries): not signed by the key that %s names: forged, or from another time",
                          (ull)f->cp_no, (ull)f->next.size, namer(f, by));
     return false;
 }
@@ -159,8 +163,8 @@ static void accept_next(struct vf_verifier *f)
         memmove(f->seals, f->seals + i, (f->nseals - i) * sizeof(*f->seals));
         f->nseals -= i;
     } else if (!f->broken) {
-        vf_verifier_tell(f, "checkpoint %llu (%llu entries): covers no new seal entry, so that one key signs twice", (ull)f->cp_no,
-                         (ull)f->next.size);
+        vf_verifier_tell(f, "checkpoint %llu (%llu entries): covers no new seal entry, so that one key signs twice",
+                         (ull)f->cp_no, (ull)f->next.size);
     }
     f->chain_hurt = false;
 }
@@ -172,9 +176,11 @@ static void check_next(struct vf_verifier *f, int64_t last_us)
     bool sig = check_signature(f);
 
     if (sig && !root && !f->broken) {
-        vf_verifier_tell(f,
-                         "entries %llu to %llu: at least one is not what checkpoint %llu sealed: it was changed, removed or inserted "
-                         "after it was written", (ull)from, (ull)f->next.size - 1, (ull)f->cp_no);
+        vf_verifier_tell(
+            f,
+            "entries %llu to %llu: at least one is not what checkpoint %llu sealed: it was changed, removed or inserted "
+            "after it was written",
+            (ull)from, (ull)f->next.size - 1, (ull)f->cp_no);
         f->broken = true;
     }
     if (sig && root) {
@@ -202,8 +208,11 @@ static bool useless(struct vf_verifier *f)
     if (other)
         vf_verifier_tell(f, "checkpoint %llu: of another log (%.64s): logs were spliced", (ull)f->cp_no, f->next.origin);
     else
-        vf_verifier_tell(f, "checkpoint %llu covers %llu entries, no more than the one before it (%llu): an old one was put back, or one "
-                         "stands twice", (ull)f->cp_no, (ull)f->next.size, (ull)f->cp_size);
+        vf_verifier_tell(
+            f,
+            "checkpoint %llu covers %llu entries, no more than the one before it (%llu): an old one was put back, or one "
+            "stands twice",
+            (ull)f->cp_no, (ull)f->next.size, (ull)f->cp_size);
     f->chain_hurt = true;
     pass_next(f);
     return true;
@@ -239,8 +248,8 @@ enum vf_err vf_chain_end(struct vf_verifier *f, uint64_t expect, struct vf_why *
 {
     VF_TRY(vf_chain_follow(f, expect, why));
     if (f->have_next && expect > 0)
-        vf_verifier_tell(f, "the log ends with entry %llu, but checkpoint %llu covers %llu entries: the end was cut off", (ull)expect - 1,
-                         (ull)f->cp_no, (ull)f->next.size);
+        vf_verifier_tell(f, "the log ends with entry %llu, but checkpoint %llu covers %llu entries: the end was cut off",
+                         (ull)expect - 1, (ull)f->cp_no, (ull)f->next.size);
     else if (f->have_next)
         vf_verifier_tell(f, "the log has no entries, but checkpoint %llu covers %llu: they were removed", (ull)f->cp_no,
                          (ull)f->next.size);
