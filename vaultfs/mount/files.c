@@ -136,3 +136,14 @@ uint64_t *vf_files_list(struct vf_files *f, size_t *ret_n)
     *ret_n = n;
     return list;
 }
+
+uint64_t vf_files_handles(struct vf_files *f)
+{
+    uint64_t n = 0;
+    pthread_mutex_lock(&f->lock);
+    for (size_t i = 0; i < VF_FILES_BUCKETS; i++)
+        for (const struct vf_open_file *file = f->bucket[i]; file; file = file->next)
+            n += file->handles;
+    pthread_mutex_unlock(&f->lock);
+    return n;
+}

@@ -85,6 +85,8 @@ bool vf_files_close(struct vf_files *f, uint64_t ino);
 void vf_files_dropped(struct vf_files *f, uint64_t ino);
 /* Every inode with handles or pages, copied; freed by the caller. */
 uint64_t *vf_files_list(struct vf_files *f, size_t *ret_n);
+/* How many times programs have them open. */
+uint64_t vf_files_handles(struct vf_files *f);
 
 /* --------------------------------------------------------------------------------------------------------------- cards */
 

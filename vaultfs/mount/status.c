@@ -67,6 +67,7 @@ static enum vf_err control_status(void *user, struct vf_buf *out, struct vf_why 
     struct vf_session *s = user;
     struct vf_log_state log;
     bool first = true;
+    uint64_t handles = 0;
 
     vf_log_state_get(s->log, &log);
     vf_buf_text(out, "{\"mountpoint\":");
@@ -84,8 +85,10 @@ static enum vf_err control_status(void *user, struct vf_buf *out, struct vf_why 
         put_job(s, s->slots[i], out);
         first = false;
     }
+    for (size_t i = 0; i < s->nslots; i++)
+        handles += vf_files_handles(&s->slots[i]->files);
     pthread_rwlock_unlock(&s->jobs_lock);
-    vf_buf_text(out, "]}");
+    vf_buf_fmt(out, "],\"open_files\":%llu}", (unsigned long long)handles);
     return vf_buf_check(out, "the status", why);
 }
 
