@@ -2,8 +2,6 @@
 /* Bad photos: each refused with its reason, cheaply; whatever comes through is whole and bare. */
 #include "vaultfs/record.h"
 
-#include "../../vaultfs/record/jpeg.h"
-
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -374,54 +372,6 @@ static void test_between_scans(void **state)
     blob_free(&b);
 }
 
-/* The last look at what leaves: it must see what the cutting might ever leave behind. */
-static void test_bare(void **state)
-{
-    static const struct {
-        uint8_t marker;
-        const char *body;
-        size_t len;
-        bool bare;
-    } cases[] = {
-        {0xe1, "Exif\0\0", 6, false},
-        {0xe1, "", 0, false},
-        {0xfe, "comment", 7, false},
-        {0xe2, "MPF\0", 4, false},
-        {0xe2, "ICC_PROFILE\0\1\1x", 15, true},
-        {0xe2, "ICC_PROFILE\0\1", 13, false},
-        {0xed, "Photoshop 3.0\0", 14, false},
-        {0xee, "Adobe\0d\0\0\0\0\1", 12, true},
-        {0xee, "Adobe\0d\0\0\0\0\1x", 13, false},
-        {0xe0, "JFXX\0\x10", 6, false},
-        {0xe0, "JFIF\0\1\2\0\0\1\0\1\1\1xyz", 17, false},
-        {0xdc, "\1\144", 2, false},
-        {0xe5, "x", 1, false},
-        {0xdb, "", 0, true},
-    };
-    struct blob b = small(&(struct jpeg_how){0});
-
-    (void)state;
-    assert_true(vf_jpeg_bare(b.d, b.n));
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        for (unsigned after = 0; after < 2; after++) {
-            struct blob c = {0};
-            blob_append(&c, b.d, b.n);
-            jpeg_insert(&c, cases[i].marker, cases[i].body, cases[i].len, after > 0);
-            assert_int_equal(vf_jpeg_bare(c.d, c.n), cases[i].bare);
-            blob_free(&c);
-        }
-    }
-    for (size_t n = 0; n < b.n; n++)
-        assert_false(vf_jpeg_bare(b.d, n));
-    blob_append(&b, "x", 1);
-    assert_false(vf_jpeg_bare(b.d, b.n));
-    b.n--;
-    for (unsigned i = 0; i < 2; i++)
-        jpeg_insert(&b, 0xee, "Adobe\0d\0\0\0\0\1", 12, false);
-    assert_false(vf_jpeg_bare(b.d, b.n)); /* room for one head of each kind */
-    blob_free(&b);
-}
-
 /* An EXIF block full of nonsense has no facts and goes. */
 static void test_exif_nonsense(void **state)
 {
@@ -605,11 +555,11 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_not_a_photo),    cmocka_unit_test(test_kinds),         cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_every_cut),      cmocka_unit_test(test_cut_large),     cmocka_unit_test(test_decoder_warnings),
-        cmocka_unit_test(test_flips),          cmocka_unit_test(test_between_scans), cmocka_unit_test(test_bare),
-        cmocka_unit_test(test_exif_nonsense),  cmocka_unit_test(test_scan_bomb),     cmocka_unit_test(test_empty_giant),
-        cmocka_unit_test(test_callers_buffer), cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_not_a_photo), cmocka_unit_test(test_kinds),         cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_every_cut),   cmocka_unit_test(test_cut_large),     cmocka_unit_test(test_decoder_warnings),
+        cmocka_unit_test(test_flips),       cmocka_unit_test(test_between_scans), cmocka_unit_test(test_exif_nonsense),
+        cmocka_unit_test(test_scan_bomb),   cmocka_unit_test(test_empty_giant),   cmocka_unit_test(test_callers_buffer),
+        cmocka_unit_test(test_no_memory),   cmocka_unit_test(test_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
