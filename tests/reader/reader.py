@@ -1,0 +1,535 @@
+# SPDX-License-Identifier: MIT
+"""
+A second implementation of the formats, from docs/format.md and its pages alone: it shares no code with the programs. Reading is strict: whatever
+is not exactly as the pages say raises Bad. Needs hashlib, and Debian's python3-nacl for XChaCha20-Poly1305, Argon2id, Ed25519, X25519.
+"""
+import base64
+import binascii
+import hashlib
+import re
+import struct
+
+import nacl.bindings as nb
+import nacl.exceptions
+import nacl.pwhash
+
+TEXT, IMAGE = 0, 1
+
+
+class Bad(Exception):
+    """Not as the format says, or not what was signed."""
+
+
+def need(condition, what):
+    if not condition:
+        raise Bad(what)
+
+
+# ---------------------------------------------------------------------------------------------------------------- conventions
+
+def u16(n):
+    return struct.pack('>H', n)
+
+
+def u32(n):
+    return struct.pack('>I', n)
+
+
+def u64(n):
+    return struct.pack('>Q', n)
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def frame(label, *parts):
+    return b''.join(u32(len(p)) + p for p in (label.encode(), *parts))
+
+
+def kdf(key, label, *parts):
+    return hashlib.blake2b(frame(label, *parts), digest_size=32, key=key).digest()
+
+
+def unbase64(text):
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Bad('base64') from None
+    need(base64.b64encode(data) == (text if isinstance(text, bytes) else text.encode()), 'base64 is not canonical')
+    return data
+
+
+class Bytes:
+    """Takes bytes off the front of what is there; the end must be reached exactly."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, n):
+        need(0 <= n <= len(self.data) - self.at, 'cut short')
+        self.at += n
+        return self.data[self.at - n:self.at]
+
+    def u8(self):
+        return self.take(1)[0]
+
+    def u16(self):
+        return struct.unpack('>H', self.take(2))[0]
+
+    def u32(self):
+        return struct.unpack('>I', self.take(4))[0]
+
+    def u64(self):
+        return struct.unpack('>Q', self.take(8))[0]
+
+    def magic(self, text):
+        need(self.take(len(text)) == text.encode(), f'not {text}')
+
+    def end(self):
+        need(self.at == len(self.data), 'something follows')
+
+
+# --------------------------------------------------------------------------------------------------------------------- fields
+
+# number: name, class, part, padded size of a text
+FIELDS = {
+    1: ('name_on_card', 'A', TEXT, 160), 2: ('rank', 'A', TEXT, 64), 3: ('warrant_no', 'A', TEXT, 12), 4: ('photo', 'A', IMAGE, 0),
+    5: ('signature', 'A', IMAGE, 0), 6: ('card_type', 'A', TEXT, 16), 7: ('card_serial', 'A', TEXT, 32),
+    8: ('issue_no', 'A', TEXT, 8), 9: ('valid_from', 'A', TEXT, 10), 10: ('valid_to', 'A', TEXT, 10),
+    11: ('endorsement', 'A', TEXT, 480), 12: ('chip_type', 'B', TEXT, 32), 13: ('chip_uid', 'B', TEXT, 20),
+    14: ('person_type', 'B', TEXT, 16), 15: ('surname', 'B', TEXT, 320), 16: ('forenames', 'B', TEXT, 320),
+    17: ('title', 'B', TEXT, 64), 18: ('shoulder_no', 'B', TEXT, 32), 19: ('unit_code', 'B', TEXT, 32),
+    20: ('station', 'B', TEXT, 256), 21: ('grade', 'B', TEXT, 64), 22: ('pay_no', 'C', TEXT, 32), 23: ('vetting', 'C', TEXT, 16),
+    24: ('vetting_expiry', 'C', TEXT, 10), 25: ('protect', 'C', TEXT, 16), 26: ('notify_to', 'C', TEXT, 254),
+    27: ('status', 'C', TEXT, 16), 28: ('source_system', 'C', TEXT, 64), 29: ('source_updated', 'C', TEXT, 40),
+}
+NUMBER = {info[0]: number for number, info in FIELDS.items()}
+
+
+def part_of(field):
+    return FIELDS[field][2]
+
+
+def padded(field, length):
+    if part_of(field) == TEXT:
+        return FIELDS[field][3]
+    return max(1, -(-length // 8192)) * 8192
+
+
+# ----------------------------------------------------------------------------------------------------------------- encryption
+
+def aead_open(key, nonce, ad, box):
+    try:
+        return nb.crypto_aead_xchacha20poly1305_ietf_decrypt(box, ad, nonce, key)
+    except nacl.exceptions.CryptoError:
+        raise Bad('does not decrypt') from None
+
+
+def aead_seal(key, nonce, ad, plain):
+    return nb.crypto_aead_xchacha20poly1305_ietf_encrypt(plain, ad, nonce, key)
+
+
+def value_ad(vault, ref, field, generation):
+    return frame('vaultfs v1 value', vault, ref.encode(), bytes([field]), u32(generation))
+
+
+def value_open(key, vault, ref, field, generation, sealed):
+    need(len(sealed) > 44, 'a value is too short')
+    plain = aead_open(key, sealed[:24], value_ad(vault, ref, field, generation), sealed[24:])
+    length, body = struct.unpack('>I', plain[:4])[0], plain[4:]
+    need(length <= len(body) and length <= 1048576, 'true length')
+    need(not any(body[length:]), 'padding')
+    need(len(body) == padded(field, length), 'padded size')
+    return body[:length]
+
+
+def value_seal(key, vault, ref, field, generation, nonce, value):
+    """What a holder of the field key can make."""
+    body = value + bytes(padded(field, len(value)) - len(value))
+    return nonce + aead_seal(key, nonce, value_ad(vault, ref, field, generation), u32(len(value)) + body)
+
+
+def offline_share(ref, part):
+    return hashlib.blake2b(frame('vaultfs v1 offline release share, public', ref.encode(), bytes([part])), digest_size=32).digest()
+
+
+def envelope_key(share, release, grant, ref, part):
+    return kdf(share, 'vaultfs v1 envelope key', release, grant.encode(), ref.encode(), bytes([part]))
+
+
+# ------------------------------------------------------------------------------------------------------------------ identities
+
+class Public:
+    """One public line."""
+
+    def __init__(self, line):
+        words = line.split(b' ')
+        need(len(words) == 4 and words[0] == b'vaultfs-identity-v1', 'not a public line')
+        self.line, self.role, self.name = line, words[1].decode(), words[2].decode()
+        need(self.role in ('admin', 'desk', 'device'), 'role')
+        need(re.fullmatch('[a-z0-9][a-z0-9.-]{0,62}', self.name), 'name')
+        need(len(words[3]) == 128, 'length of a public line')
+        keys = unbase64(words[3])
+        self.sign, self.box, self.cosign = keys[:32], keys[32:64], keys[64:]
+        need((self.cosign != bytes(32)) == (self.role == 'desk') and self.cosign != self.sign, 'cosigning key')
+
+    def fingerprint(self):
+        text = base64.b32encode(sha256(self.line)[:20]).decode()
+        return '-'.join(text[i:i + 4] for i in range(0, 32, 4))
+
+
+class Identity:
+    """A secret file."""
+
+    def __init__(self, data, passphrase=None):
+        r = Bytes(data)
+        need(sha256(data[:-32]) == data[-32:], 'checksum of an identity')
+        r.magic('VFIDENT\0')
+        need(r.u32() == 1, 'version of an identity')
+        self.public = Public(r.take(r.u16()))
+        memory, passes, salt, nonce = r.u32(), r.u32(), r.take(16), r.take(24)
+        size = r.u16()
+        head, secrets = data[:r.at], r.take(size)
+        r.take(32)
+        r.end()
+        if memory or passes:
+            need(65536 <= memory <= 1048576 and 2 <= passes <= 10 and size == 112 and passphrase, 'passphrase')
+            key = nacl.pwhash.argon2id.kdf(32, passphrase, salt, opslimit=passes, memlimit=memory * 1024)
+            secrets = aead_open(key, nonce, head, secrets)
+        else:
+            need(size == 96 and not any(salt) and not any(nonce), 'an identity without passphrase')
+        self.seed, self.box, self.cosign_seed = secrets[:32], secrets[32:64], secrets[64:]
+        sign_public, self.sign_secret = nb.crypto_sign_seed_keypair(self.seed)
+        need(sign_public == self.public.sign and nb.crypto_scalarmult_base(self.box) == self.public.box, 'keys of an identity')
+
+    def unseal(self, box):
+        try:
+            return nb.crypto_box_seal_open(box, self.public.box, self.box)
+        except nacl.exceptions.CryptoError:
+            raise Bad('a sealed box does not open') from None
+
+
+def slots(data, kind):
+    """The slots of a slot file that are there: (sequence, payload), newest first."""
+    need(len(data) == 8192, 'size of a slot file')
+    found = []
+    for raw in (data[:4096], data[4096:]):
+        r = Bytes(raw)
+        if raw == bytes(4096):
+            continue
+        magic, version, sequence = r.take(8), r.u32(), r.u64()
+        payload = r.take(min(r.u16(), 3072))
+        end = r.at
+        if sha256(raw[:end]) != r.take(32) or any(raw[r.at:]):
+            continue
+        need(magic == kind.encode() and version == 1, 'type of a slot')
+        found.append((sequence, payload))
+    return sorted(found, reverse=True)
+
+
+# ----------------------------------------------------------------------------------------------------------------------- notes
+
+def key_id(name, kind, key):
+    return sha256(name.encode() + b'\n' + bytes([kind]) + key)[:4]
+
+
+def signature_good(key, message, signature):
+    try:
+        nb.crypto_sign_open(signature + message, key)
+        return True
+    except nacl.exceptions.BadSignatureError:
+        return False
+
+
+class Note:
+    def __init__(self, data):
+        need(0 < len(data) <= 1048576, 'size of a note')
+        at = data.rfind(b'\n\n')
+        need(at >= 0, 'a note without signatures')
+        self.data, self.text = data, data[:at + 1]
+        block = data[at + 2:]
+        need(block.endswith(b'\n'), 'end of a note')
+        self.lines = []
+        for line in block[:-1].split(b'\n'):
+            need(line.startswith('— '.encode()), 'a signature line')
+            name, _, box = line[len('— '.encode()):].partition(b' ')
+            raw = unbase64(box)
+            need(name and 5 <= len(raw) <= 8192, 'a signature line')
+            self.lines.append((name.decode(), raw))
+        need(1 <= len(self.lines) <= 64, 'number of signatures')
+
+    def signers(self, keys):
+        """Distinct public keys, of {(name, key)}, that signed. One false signature of a known key refuses the note."""
+        good = set()
+        for name, key in keys:
+            for line_name, raw in self.lines:
+                if line_name == name and raw[:4] == key_id(name, 1, key):
+                    need(len(raw) == 68 and signature_good(key, self.text, raw[4:]), f'a false signature of {name}')
+                    good.add(key)
+        return good
+
+    def cosigned(self, name, key):
+        """Time of the latest cosignature of this key, or None."""
+        times = []
+        for line_name, raw in self.lines:
+            if line_name == name and raw[:4] == key_id(name, 4, key):
+                need(len(raw) == 76, 'a cosignature')
+                seconds = struct.unpack('>Q', raw[4:12])[0]
+                message = b'cosignature/v1\ntime %d\n' % seconds + self.text
+                need(signature_good(key, message, raw[12:]), f'a false cosignature of {name}')
+                times.append(seconds)
+        return max(times, default=None)
+
+
+class Lines:
+    """The text of our notes: `key: value` lines in order."""
+
+    def __init__(self, text, title):
+        self.lines = text.decode().split('\n')
+        need(self.lines.pop() == '' and self.lines.pop(0) == title, f'not {title}')
+
+    def next(self):
+        return self.lines[0].partition(': ')[0] if self.lines else None
+
+    def take(self, key):
+        need(self.next() == key, f'no line {key}')
+        return self.lines.pop(0)[len(key) + 2:]
+
+    def number(self, key):
+        value = self.take(key)
+        need(re.fullmatch('0|[1-9][0-9]*', value), key)
+        return int(value)
+
+    def hex(self, key, size):
+        value = self.take(key)
+        need(re.fullmatch(f'[0-9a-f]{{{2 * size}}}', value), key)
+        return bytes.fromhex(value)
+
+    def time(self, key):
+        value = self.take(key)
+        need(re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ', value), key)
+        return value
+
+    def end(self):
+        need(not self.lines, f'a line too many: {self.next()}')
+
+
+# ----------------------------------------------------------------------------------------------------------------------- trees
+
+def leaf(data):
+    return sha256(b'\0' + data)
+
+
+def node(left, right):
+    return sha256(b'\1' + left + right)
+
+
+class Tree:
+    """RFC 6962, leaf by leaf."""
+
+    def __init__(self):
+        self.size, self.edge = 0, []
+
+    def add(self, data):
+        self.edge.append(leaf(data))
+        self.size += 1
+        n = self.size
+        while n % 2 == 0:
+            right = self.edge.pop()
+            self.edge.append(node(self.edge.pop(), right))
+            n //= 2
+
+    def root(self):
+        if not self.edge:
+            return sha256(b'')
+        h = self.edge[-1]
+        for left in reversed(self.edge[:-1]):
+            h = node(left, h)
+        return h
+
+
+# ---------------------------------------------------------------------------------------------------------- enrolment and grant
+
+def signed_by(note, public, what):
+    need(note.signers([(public.name, public.sign)]), f'{what} is not signed')
+
+
+class Enrolment:
+    def __init__(self, data):
+        need(len(data) <= 8192, 'size of an enrolment')
+        note = Note(data)
+        lines = Lines(note.text, 'vaultfs enrolment v1')
+        name = lines.take('station')
+        self.device = Public(lines.take('device').encode())
+        self.vault = lines.hex('vault', 16)
+        self.log_id = lines.hex('log', 32)
+        self.origin = unbase64(lines.take('log-origin'))
+        self.created = lines.time('created')
+        lines.end()
+        need(self.device.role == 'device' and self.device.name == name, 'name of the station')
+        need(len(self.origin) <= 2048 and sha256(self.origin) == self.log_id, 'log id')
+        signed_by(note, self.device, 'the enrolment')
+        self.id = sha256(note.text)
+
+
+ENDS = {
+    'offline': 'expiry enforced by software, not by cryptography',
+    'online': "the force's key desk destroys this grant's one-time key at the end, and what was not released by then stays closed",
+}
+
+
+class Grant:
+    """A grant file, checked as far as it goes without a policy."""
+
+    def __init__(self, data):
+        r = Bytes(data)
+        r.magic('VFGRANT1')
+        self.note = Note(r.take(r.u32()))
+        self.manifest, self.envelopes, self.catalogue = r.take(r.u64()), r.take(r.u64()), r.take(r.u64())
+        r.end()
+        self.read_text()
+        self.read_manifest()
+        self.read_envelopes()
+
+    def read_text(self):
+        t = Lines(self.note.text, 'vaultfs grant v1')
+        self.force = t.take('force')
+        self.vault = t.hex('vault', 16)
+        self.id = t.take('grant')
+        need(re.fullmatch('[A-Z2-7]{16}', self.id), 'grant id')
+        self.policy = t.number('policy')
+        self.policy_hash = t.hex('policy-sha256', 32)
+        self.renews = t.take('renews')
+        self.job = t.take('job')
+        self.recipient = t.take('recipient')
+        self.enrolment = t.hex('enrolment-sha256', 32)
+        self.purpose = t.take('purpose')
+        self.issued_by = t.take('issued-by')
+        self.records = t.number('records')
+        self.fields = [NUMBER[name] for name in t.take('fields').split(', ')]
+        need(self.fields == sorted(set(self.fields)), 'order of the fields')
+        need(all(FIELDS[f][1] != 'C' for f in self.fields), 'a field of class C')
+        self.issued, self.start, self.until = t.time('issued'), t.time('from'), t.time('until')
+        need(self.start < self.until and self.issued < self.until, 'window')
+        self.release = t.take('release')
+        need(t.take('ends') == ENDS[self.release], 'the sentence on the end')
+        self.budget = t.take('budget')
+        need(t.take('clock-reset') in ('no', 'yes'), 'clock-reset')
+        self.sealed_share = unbase64(t.take('share'))
+        need(len(self.sealed_share) == 80, 'sealed share')
+        if self.release == 'online':
+            self.sealed_secret = unbase64(t.take('release-secret'))
+            self.prekey, self.desk_url = t.take('prekey'), t.take('desk-url')
+        need(t.hex('manifest-sha256', 32) == sha256(self.manifest), 'hash of the manifest')
+        need(t.hex('envelopes-sha256', 32) == sha256(self.envelopes), 'hash of the envelopes')
+        need(t.hex('catalogue-sha256', 32) == sha256(self.catalogue), 'hash of the catalogue')
+        t.end()
+
+    def read_manifest(self):
+        r = Bytes(self.manifest)
+        r.magic('VFMANIF1')
+        need(r.take(16) == self.vault and r.u32() == self.records, 'head of the manifest')
+        need(list(r.take(r.u8())) == self.fields, 'fields of the manifest')
+        self.rows = {}
+        last = ''
+        for _ in range(self.records):
+            ref = r.take(8).decode()
+            need(re.fullmatch('[A-Z2-7]{8}', ref) and ref > last, 'order of the refs')
+            last = ref
+            row = {f: (r.u32(), r.take(32)) for f in self.fields}
+            for f, (generation, digest) in row.items():
+                need((generation == 0) == (digest == bytes(32)), 'an absent value')
+                need(generation or part_of(f) == IMAGE, 'an absent text')
+            self.rows[ref] = row
+        r.end()
+
+    def read_envelopes(self):
+        r = Bytes(self.envelopes)
+        r.magic('VFENVEL1')
+        need(r.take(16).decode() == self.id and r.u32() == self.records, 'head of the envelopes')
+        self.of_part = {p: [f for f in self.fields if part_of(f) == p] for p in (TEXT, IMAGE)}
+        need([r.u8(), r.u8()] == [len(self.of_part[TEXT]), len(self.of_part[IMAGE])], 'head of the envelopes')
+        self.boxes = {}
+        for ref in self.rows:
+            for p in (TEXT, IMAGE):
+                n = len(self.of_part[p])
+                self.boxes[ref, p] = r.take(n * 32 + 16 if n else 0)
+        r.end()
+
+    def share(self, identity):
+        return identity.unseal(self.sealed_share)
+
+    def keys(self, share, ref, part, release=None):
+        """Field keys of one record's part."""
+        n = len(self.of_part[part])
+        if n == 0:
+            return {}
+        ek = envelope_key(share, release or offline_share(ref, part), self.id, ref, part)
+        ad = frame('vaultfs v1 envelope', self.vault, self.id.encode(), ref.encode(), bytes([part]), u32(n))
+        plain = aead_open(ek, bytes(24), ad, self.boxes[ref, part])
+        return {f: plain[i * 32:i * 32 + 32] for i, f in enumerate(self.of_part[part])}
+
+    def read_catalogue(self, share):
+        """{ref: (seconds, {field: lengths})}"""
+        r = Bytes(self.catalogue)
+        r.magic('VFCATAL1')
+        need(r.take(16).decode() == self.id, 'head of the catalogue')
+        key = kdf(share, 'vaultfs v1 catalogue key', self.id.encode())
+        ad = frame('vaultfs v1 catalogue', self.vault, self.id.encode())
+        r = Bytes(aead_open(key, bytes(24), ad, r.take(len(self.catalogue) - 24)))
+        need(r.u32() == self.records, 'records of the catalogue')
+        found = {}
+        for ref, row in self.rows.items():
+            need(r.take(8).decode() == ref, 'order of the catalogue')
+            seconds, lengths = r.u64(), {}
+            for f in self.fields:
+                if part_of(f) == TEXT:
+                    lengths[f] = (r.u16(), r.u16())
+                else:
+                    lengths[f] = (r.u32(), 0)
+                    need((lengths[f][0] == 0) == (row[f][0] == 0), 'length of an absent image')
+            found[ref] = (seconds, lengths)
+        r.end()
+        return found
+
+
+class Bundle:
+    def __init__(self, data):
+        r = Bytes(data)
+        r.magic('VFBUNDL1')
+        self.vault = r.take(16)
+        count, index, last = r.u32(), [], b''
+        for _ in range(count):
+            key = r.take(13)
+            need(key > last, 'order of the index')
+            last = key
+            index.append((key[:8].decode(), key[8], struct.unpack('>I', key[9:])[0], r.u32()))
+        self.values = {}
+        for ref, field, generation, length in index:
+            need(field in FIELDS and FIELDS[field][1] != 'C' and generation > 0, 'an entry of the index')
+            need(length == padded(field, length - 44) + 44, 'length of a value')
+            self.values[ref, field, generation] = r.take(length)
+        r.end()
+
+
+def bundle_bytes(vault, values):
+    """The encoder: {(ref, field, generation): sealed}."""
+    items = sorted((ref.encode() + bytes([field]) + u32(generation), sealed) for (ref, field, generation), sealed in values.items())
+    return (b'VFBUNDL1' + vault + u32(len(items)) + b''.join(key + u32(len(sealed)) for key, sealed in items)
+            + b''.join(sealed for _, sealed in items))
+
+
+class Revocation:
+    def __init__(self, data, admins):
+        need(len(data) <= 8192, 'size of a revocation')
+        note = Note(data)
+        t = Lines(note.text, 'vaultfs revocation v1')
+        self.vault = t.hex('vault', 16)
+        self.what = t.take('revokes')
+        self.grant = t.take('grant') if self.what == 'grant' else None
+        self.device = t.hex('enrolment-sha256', 32) if self.what == 'device' else None
+        self.recipient, self.prekey, self.reason = t.take('recipient'), t.take('prekey'), t.take('reason')
+        self.time = t.time('time')
+        t.end()
+        need(note.signers(admins), 'the revocation is not signed')
