@@ -31,7 +31,7 @@ def station_state(world, station):
     world.keytool('station', 'check', station)
     world.keytool('audit', 'verify', station / 'log')
     status = json.loads(world.keytool('station', 'status', '--json', station).stdout)
-    return json.dumps([(g['grant'], g['values_present']) for g in sorted(status['grants'], key=lambda g: g['grant'])])
+    return json.dumps([(g['id'], g['values_present']) for g in sorted(status['grants'], key=lambda g: g['id'])])
 
 
 def drill(world, name, folder, command, state, outputs=(), again=0):
