@@ -161,13 +161,15 @@ static enum vf_err say_force(enum vf_err err, const char *path, struct vf_why *w
     return err == VF_E_EXISTS ? vf_fail(why, err, "%s: exists already; --force overwrites it", path) : err;
 }
 
-enum vf_err kt_output_write(const struct kt_args *a, const char *path, const struct vf_buf *data, mode_t mode, struct vf_why *why)
+enum vf_err kt_output_write(const struct kt_args *a, const char *path, const struct vf_buf *data, mode_t mode,
+                            struct vf_why *why)
 {
     VF_TRY(vf_buf_check(data, path, why));
     return say_force(vf_file_write(path, data->data, data->len, mode, kt_has(a, KT_FORCE), why), path, why);
 }
 
-enum vf_err kt_output_open(const struct kt_args *a, const char *path, mode_t mode, struct vf_newfile *ret, struct vf_why *why)
+enum vf_err kt_output_open(const struct kt_args *a, const char *path, mode_t mode, struct vf_newfile *ret,
+                           struct vf_why *why)
 {
     return say_force(vf_newfile_open(ret, path, mode, kt_has(a, KT_FORCE), why), path, why);
 }

@@ -169,7 +169,8 @@ enum vf_err kt_vault_close(struct vf_vault *v, enum vf_err err, struct vf_why *w
 enum vf_err kt_output_write(const struct kt_args *a, const char *path, const struct vf_buf *data, mode_t mode,
                             struct vf_why *why);
 /* The same for what is written bit by bit: vf_newfile_commit ends it. */
-enum vf_err kt_output_open(const struct kt_args *a, const char *path, mode_t mode, struct vf_newfile *ret, struct vf_why *why);
+enum vf_err kt_output_open(const struct kt_args *a, const char *path, mode_t mode, struct vf_newfile *ret,
+                           struct vf_why *why);
 enum vf_err kt_time_arg(const char *option, const char *text, int64_t *ret, struct vf_why *why);
 enum vf_err kt_number_arg(const char *option, const char *text, uint64_t max, uint64_t *ret, struct vf_why *why);
 /* Asks on the terminal; false when there is none. */

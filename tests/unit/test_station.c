@@ -165,7 +165,8 @@ static void one_at_work(void **state)
 
 static void passphrases(void **state)
 {
-    VF_SECRET struct vf_passphrase *good = passphrase("a good one"), *bad = passphrase("a bad one"), *next = passphrase("the next");
+    VF_SECRET struct vf_passphrase *good = passphrase("a good one"), *bad = passphrase("a bad one"),
+                                   *next = passphrase("the next");
     struct vf_station *st = NULL;
     VF_BUF enrol = {0};
     bool locked = false;

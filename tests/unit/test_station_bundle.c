@@ -98,10 +98,8 @@ static void resealed(const struct delivery *d, const struct found_value *photo, 
 {
     struct vf_vault *v = open_as(&p, VF_VAULT_READ, ALICE);
     struct vf_value_grant *vg = vf_secret_new(sizeof(*vg));
-    const struct vf_value_id id = {.vault = d->i.f.grant.vault,
-                                   .ref = photo->v.ref,
-                                   .field = photo->v.field,
-                                   .generation = photo->v.generation};
+    const struct vf_value_id id = {
+        .vault = d->i.f.grant.vault, .ref = photo->v.ref, .field = photo->v.field, .generation = photo->v.generation};
     VF_VIEW view = NULL;
     VF_BUF plain = {0};
 
@@ -145,7 +143,8 @@ static enum vf_err put_forged(struct vf_txn *txn, void *user, struct vf_why *w)
 }
 
 /* What somebody does who writes into the station's database by himself. */
-static void change_store(const struct site *s, enum vf_err (*change)(struct vf_txn *txn, void *user, struct vf_why *w), void *user)
+static void change_store(const struct site *s, enum vf_err (*change)(struct vf_txn *txn, void *user, struct vf_why *w),
+                         void *user)
 {
     struct vf_store *store = NULL;
     char db[500];
@@ -472,9 +471,9 @@ static void false_receipts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cut_short),   cmocka_unit_test(not_what_was_signed), cmocka_unit_test(older_bundle),
-        cmocka_unit_test(left_half),   cmocka_unit_test(other_files),         cmocka_unit_test(mutated_grant),
-        cmocka_unit_test(receipts),    cmocka_unit_test(false_receipts),
+        cmocka_unit_test(cut_short), cmocka_unit_test(not_what_was_signed), cmocka_unit_test(older_bundle),
+        cmocka_unit_test(left_half), cmocka_unit_test(other_files),         cmocka_unit_test(mutated_grant),
+        cmocka_unit_test(receipts),  cmocka_unit_test(false_receipts),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

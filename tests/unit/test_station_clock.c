@@ -125,7 +125,7 @@ static void suspended(void **state)
 
     (void)state;
     start(&t, "suspended");
-    run(&t, 11 * MINUTE_US); /* H is known */
+    run(&t, 11 * MINUTE_US);        /* H is known */
     fake_clock_pass(3 * VF_DAY_US); /* asleep: no tick */
     assert_int_equal(may(&t), VF_E_EXPIRED);
     fake_clock_step(-3 * VF_DAY_US); /* an RTC that stood still */
@@ -452,10 +452,12 @@ static void foreign_clock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(to_the_second),         cmocka_unit_test(suspended),        cmocka_unit_test(back_while_running),
-        cmocka_unit_test(back_between_runs),     cmocka_unit_test(expired_between_runs), cmocka_unit_test(short_runs),
-        cmocka_unit_test(short_bad_step),        cmocka_unit_test(long_bad_step),    cmocka_unit_test(clock_reset_once),
-        cmocka_unit_test(clock_reset_unmounted), cmocka_unit_test(lost_clock),       cmocka_unit_test(lost_in_a_wrong_year),
+        cmocka_unit_test(to_the_second),        cmocka_unit_test(suspended),
+        cmocka_unit_test(back_while_running),   cmocka_unit_test(back_between_runs),
+        cmocka_unit_test(expired_between_runs), cmocka_unit_test(short_runs),
+        cmocka_unit_test(short_bad_step),       cmocka_unit_test(long_bad_step),
+        cmocka_unit_test(clock_reset_once),     cmocka_unit_test(clock_reset_unmounted),
+        cmocka_unit_test(lost_clock),           cmocka_unit_test(lost_in_a_wrong_year),
         cmocka_unit_test(foreign_clock),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

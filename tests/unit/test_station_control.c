@@ -245,8 +245,8 @@ static struct sockaddr_un address_of(const struct mount *m)
 
     if (stat(m->s.path, &info) != 0)
         abort();
-    int n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/vaultfs/%llx-%llx", runtime, (unsigned long long)info.st_dev,
-                     (unsigned long long)info.st_ino);
+    int n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/vaultfs/%llx-%llx", runtime,
+                     (unsigned long long)info.st_dev, (unsigned long long)info.st_ino);
     if (n < 0 || (size_t)n >= sizeof(address.sun_path))
         abort();
     return address;
@@ -380,7 +380,8 @@ static void a_mount_that_died(void **state)
     vf_control_stop(m.server);
     /* Its markers, as a killed one leaves them; a socket that nobody listens on. */
     char path[500], marker[900];
-    (void)snprintf(marker, sizeof(marker), "{\"pid\":1,\"mountpoint\":\"%s\",\"socket\":\"%s/vaultfs/dead\"}\n", m.mountpoint, runtime);
+    (void)snprintf(marker, sizeof(marker), "{\"pid\":1,\"mountpoint\":\"%s\",\"socket\":\"%s/vaultfs/dead\"}\n",
+                   m.mountpoint, runtime);
     (void)snprintf(path, sizeof(path), "%s/mounted", m.s.path);
     OK(vf_file_write(path, marker, strlen(marker), 0600, true, why));
     (void)snprintf(path, sizeof(path), "%s/vaultfs/dead.json", runtime);

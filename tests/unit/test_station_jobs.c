@@ -475,10 +475,18 @@ static void not_by_a_wrong_clock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_a_listing_needs),   cmocka_unit_test(only_what_is_granted), cmocka_unit_test(all_texts_at_once),
-        cmocka_unit_test(changed_behind_us),      cmocka_unit_test(after_the_end),        cmocka_unit_test(renewed),
-        cmocka_unit_test(budgets),                cmocka_unit_test(budget_of_all),        cmocka_unit_test(budget_while_receiving),
-        cmocka_unit_test(budget_of_many),         cmocka_unit_test(budget_without_log),   cmocka_unit_test(dropped_in_time),
+        cmocka_unit_test(what_a_listing_needs),
+        cmocka_unit_test(only_what_is_granted),
+        cmocka_unit_test(all_texts_at_once),
+        cmocka_unit_test(changed_behind_us),
+        cmocka_unit_test(after_the_end),
+        cmocka_unit_test(renewed),
+        cmocka_unit_test(budgets),
+        cmocka_unit_test(budget_of_all),
+        cmocka_unit_test(budget_while_receiving),
+        cmocka_unit_test(budget_of_many),
+        cmocka_unit_test(budget_without_log),
+        cmocka_unit_test(dropped_in_time),
         cmocka_unit_test(not_by_a_wrong_clock),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

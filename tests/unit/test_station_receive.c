@@ -4,7 +4,7 @@
 
 #include "fakeclock.h"
 
-#define TEXT_VALUES 8 /* text fields of a card */
+#define TEXT_VALUES 8                              /* text fields of a card */
 #define CARD_VALUES (OFFICERS * (TEXT_VALUES + 1)) /* and a photo; nobody has a signature */
 
 static struct place p, other; /* other: another force */

@@ -276,7 +276,7 @@ void vf_watch_stop(struct vf_session *s);
 void vf_watch_wake(struct vf_session *s);
 
 /* keep.c: a thread of its own for what may wait for the disk or a delivery: saving the clock, counts, sweeping, reading grants anew */
-void *vf_keep(void *session);
+void *vf_keeper_run(void *session);
 
 /* gate.c */
 void vf_timespec_add(struct timespec *t, int64_t us);

@@ -153,7 +153,7 @@ enum vf_err vf_watch_start(struct vf_session *s, struct vf_why *why)
     int rc = pthread_create(&s->watcher, NULL, watch, s);
     s->watcher_runs = rc == 0;
     if (!rc)
-        rc = pthread_create(&s->keeper, NULL, vf_keep, s);
+        rc = pthread_create(&s->keeper, NULL, vf_keeper_run, s);
     s->keeper_runs = rc == 0;
     return rc ? vf_fail(why, VF_E_SYSTEM, "no thread to watch the end of the grants: %s", strerror(rc)) : VF_OK;
 }

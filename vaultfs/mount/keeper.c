@@ -23,7 +23,7 @@ static bool sleep_a_while(struct vf_session *s)
     return go_on;
 }
 
-void *vf_keep(void *session)
+void *vf_keeper_run(void *session)
 {
     struct vf_session *s = session;
     int64_t next_tick = 0, next_sweep = 0, next_refresh = 0;
