@@ -126,7 +126,7 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_date_format_parse(const char *text, struct 
 /* One value, outer spaces cut, to YYYY-MM-DD and NUL; empty stays empty. VF_E_INPUT: not a date of that format, or no real date. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_date_convert(const struct vf_date_format *format, const char *value, size_t len,
                                                   char ret[VF_DATE_LEN + 1], struct vf_why *why);
-/* True for the fields to which a date format applies: valid_from, valid_to, vetting_expiry. (source_updated may be a time: as it is.) */
+/* True for the fields to which a date format applies: valid_from, valid_to, vetting_expiry. (To source_updated where it is one: it may be a time.) */
 VF_PUBLIC VF_MUST_USE bool vf_field_is_date(unsigned field);
 
 VF_PUBLIC VF_MUST_USE bool vf_protect_parse(const char *s, size_t len, enum vf_protect *ret); /* "" is STANDARD */

@@ -148,7 +148,12 @@ static void test_header(void **state)
     refused("warrant_no,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
             "hr.csv: 1:2: a column's name that is too long or not printable UTF-8");
     refused("warrant_no;rank\n1;a\n",
-            "hr.csv: 1:1: no field is called \"warrant_no;rank\"; name its field, or ignore, in a map (--map)");
+            "hr.csv: 1:1: the cells are not separated by commas: export it again as \"CSV UTF-8\"");
+    refused("warrant_no\trank\n", "hr.csv: 1:1: the cells are not separated by commas: export it again as \"CSV UTF-8\"");
+    /* Perhaps a record, not a header: nothing of it is shown. */
+    refused("184302,Smith\n",
+            "hr.csv: 1:1: no column has the name of a field: if this row names the columns, name their fields "
+            "in a map (--map); if it does not, put one above it that does");
 }
 
 static void test_not_csv(void **state)

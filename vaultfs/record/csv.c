@@ -76,17 +76,41 @@ static enum vf_err unknown_column(const struct run *r, size_t i)
                    r->what, r->row, i + 1, name);
 }
 
-static enum vf_err resolve(struct run *r, size_t i)
+/* By the map, else by its own name. */
+static bool known_column(const struct run *r, size_t i, enum vf_field *ret)
 {
     const char *name = r->columns[i];
     size_t len = strlen(name);
+
+    if (vf_csv_map_find(r->map, name, len, ret))
+        return true;
+    *ret = vf_field_by_name(name, len);
+    return *ret != VF_FIELD_NONE;
+}
+
+/* A row that names nothing we know may be no header but somebody's record: then none of its cells may be shown. */
+static enum vf_err is_header(const struct run *r)
+{
     enum vf_field field = VF_FIELD_NONE;
 
-    if (!vf_csv_map_find(r->map, name, len, &field)) {
-        field = vf_field_by_name(name, len);
-        if (field == VF_FIELD_NONE)
-            return unknown_column(r, i);
-    }
+    for (size_t i = 0; i < r->ncolumns; i++)
+        if (known_column(r, i, &field))
+            return VF_OK;
+    if (r->ncolumns == 1 && strpbrk(r->columns[0], ";\t") != NULL)
+        return vf_fail(r->why, VF_E_INPUT,
+                       "%s: %u:1: the cells are not separated by commas: export it again as \"CSV UTF-8\"", r->what, r->row);
+    return vf_fail(r->why, VF_E_INPUT,
+                   "%s: %u:1: no column has the name of a field: if this row names the columns, name their fields in a map "
+                   "(--map); if it does not, put one above it that does",
+                   r->what, r->row);
+}
+
+static enum vf_err resolve(struct run *r, size_t i)
+{
+    enum vf_field field = VF_FIELD_NONE;
+
+    if (!known_column(r, i, &field))
+        return unknown_column(r, i);
     if (vf_field_is_image(field))
         return vf_fail(r->why, VF_E_INPUT, "%s: %u:%zu: %s comes from files, not from a column", r->what, r->row, i + 1,
                        vf_field_info(field)->name);
@@ -106,6 +130,7 @@ static enum vf_err take_header(struct run *r)
         r->columns[i] = (const char *)r->names.data + r->start[i];
     r->ncolumns = r->ncells;
     r->had_header = true;
+    VF_TRY(is_header(r));
     for (size_t i = 0; i < r->ncolumns; i++)
         VF_TRY(resolve(r, i));
     const struct vf_csv_header header = {.ncolumns = r->ncolumns, .columns = r->columns, .fields = r->fields};

@@ -80,11 +80,11 @@ static enum vf_err check_size(struct photo *p, struct vf_why *why)
     if (p->width < WIDTH_MIN || p->height < HEIGHT_MIN)
         return vf_fail(why, VF_E_INPUT, "%ux%u is under %ux%u", p->width, p->height, WIDTH_MIN, HEIGHT_MIN);
     if (p->width > WIDTH_MAX || p->height > HEIGHT_MAX) {
+        if (pixels > PIXELS_MAX)
+            return vf_fail(why, VF_E_INPUT, "%ux%u is over 50 megapixels", p->width, p->height);
         if (!p->opt->fit)
             return vf_fail(why, VF_E_INPUT, "%ux%u is over %ux%u; --photo-fit may scale it down", p->width, p->height,
                            WIDTH_MAX, HEIGHT_MAX);
-        if (pixels > PIXELS_MAX)
-            return vf_fail(why, VF_E_INPUT, "%ux%u is over 50 megapixels", p->width, p->height);
         vf_scale_fit(p->width, p->height, WIDTH_MAX, HEIGHT_MAX, &p->to_width, &p->to_height);
         if (p->to_width < WIDTH_MIN || p->to_height < HEIGHT_MIN)
             return vf_fail(why, VF_E_INPUT, "%ux%u would be scaled to %ux%u, which is under %ux%u", p->width, p->height,

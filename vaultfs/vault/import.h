@@ -161,6 +161,8 @@ VF_MUST_USE enum vf_err vf_import_photos_scan(struct vf_import_job *job, struct 
  */
 const struct vf_import_file *vf_import_photos_find(struct vf_import_job *job, const char *stem, size_t len,
                                                    enum vf_field field, bool *ret_two);
+/* The pictures of a row that stays out have an owner all the same: mark those of this key as named. Takes the lock. */
+void vf_import_photos_name(struct vf_import_job *job, const struct vf_csv_cell *key);
 VF_MUST_USE enum vf_err vf_import_match(struct vf_import_job *job, struct vf_why *why);
 
 /* One worker's state. */

@@ -177,18 +177,6 @@ static enum vf_err find_leavers(struct vf_import_job *job, struct vf_view *view,
     return VF_OK;
 }
 
-/* The pictures of a row that stays out have an owner all the same. */
-static void name_pictures(struct vf_import_job *job, const struct vf_import_row *row)
-{
-    struct vf_csv_cell key = vf_import_cell_get(job, row, job->photo_key);
-    bool two = false;
-
-    if (key.len == 0)
-        return;
-    (void)vf_import_photos_find(job, key.text, key.len, VF_FIELD_PHOTO, &two);
-    (void)vf_import_photos_find(job, key.text, key.len, VF_FIELD_SIGNATURE, &two);
-}
-
 enum vf_err vf_import_match(struct vf_import_job *job, struct vf_why *why)
 {
     VF_VIEW view = NULL;
@@ -199,7 +187,8 @@ enum vf_err vf_import_match(struct vf_import_job *job, struct vf_why *why)
         struct vf_import_row *row = &job->rows[i];
         VF_TRY(find_record(job, view, row, why));
         if (row->bad) {
-            name_pictures(job, row);
+            struct vf_csv_cell key = vf_import_cell_get(job, row, job->photo_key);
+            vf_import_photos_name(job, &key);
             continue;
         }
         if (!row->found)

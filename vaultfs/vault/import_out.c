@@ -52,8 +52,11 @@ static enum vf_err count_orphans(struct vf_import_job *job, struct vf_why *why)
     if (job->report.photos_orphan == 0)
         return VF_OK;
     job->report.warnings++;
-    (void)snprintf(reason, sizeof(reason), "%llu files in the folder of photos belong to no row",
-                   (unsigned long long)job->report.photos_orphan);
+    if (job->report.photos_orphan == 1)
+        (void)snprintf(reason, sizeof(reason), "1 file in the folder of photos belongs to no row");
+    else
+        (void)snprintf(reason, sizeof(reason), "%llu files in the folder of photos belong to no row",
+                       (unsigned long long)job->report.photos_orphan);
     return vf_import_problem(job, 0, NULL, reason, true) == VF_OK
                ? VF_OK
                : vf_fail(why, VF_E_NOMEM, "%s: out of memory", job->opt->csv_path);

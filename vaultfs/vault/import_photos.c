@@ -119,3 +119,13 @@ const struct vf_import_file *vf_import_photos_find(struct vf_import_job *job, co
     *ret_two = n > 1;
     return n == 1 ? &job->files[lo] : NULL;
 }
+
+void vf_import_photos_name(struct vf_import_job *job, const struct vf_csv_cell *key)
+{
+    bool two = false;
+
+    if (key->len == 0)
+        return;
+    (void)vf_import_photos_find(job, key->text, key->len, VF_FIELD_PHOTO, &two);
+    (void)vf_import_photos_find(job, key->text, key->len, VF_FIELD_SIGNATURE, &two);
+}

@@ -96,7 +96,10 @@ static enum vf_err check_cell(struct vf_import_job *job, enum vf_field field, co
 {
     char iso[VF_DATE_LEN + 1];
 
-    if (!job->has_date_format || !vf_field_is_date(field))
+    /* source_updated is a date or a time; what is not a date of the format may be the latter. */
+    bool moment = field == VF_FIELD_SOURCE_UPDATED;
+    if (!job->has_date_format || (!vf_field_is_date(field) && !moment) ||
+        (moment && vf_date_convert(&job->date_format, cell->text, cell->len, iso, NULL) != VF_OK))
         return vf_field_check(&job->v->rules, field, cell->text, cell->len, &job->scratch, why);
     VF_TRY(vf_date_convert(&job->date_format, cell->text, cell->len, iso, why));
     return vf_field_check(&job->v->rules, field, iso, strlen(iso), &job->scratch, why);

@@ -138,6 +138,8 @@ static enum vf_err read_picture(struct vf_import_worker *w, const char *name, st
     VF_FD fd = openat(w->job->photos_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     struct stat st;
 
+    if (fd < 0 && errno == ELOOP)
+        return vf_fail(why, VF_E_INPUT, "the file is a symbolic link: put the picture itself there");
     if (fd < 0 || fstat(fd, &st) != 0)
         return vf_fail(why, VF_E_INPUT, "the file cannot be opened: %s", strerrordesc_np(errno));
     if (!S_ISREG(st.st_mode))
@@ -318,13 +320,16 @@ static enum vf_err compare(struct vf_import_worker *w, const struct vf_import_it
     if (err == VF_OK)
         err = compare_texts(w, item, needed, why);
     vf_view_pause(w->view);
-    if (err != VF_OK || item->row == NULL)
-        return err;
-    /* Without a transaction: a photo takes its time, and the writer must not wait for it to enlarge the database. */
+    return err;
+}
+
+/* Without a transaction: a photo takes its time, and the writer must not wait for it to enlarge the database. */
+static enum vf_err look_at_pictures(struct vf_import_worker *w, const struct vf_import_item *item, struct vf_why *why)
+{
     for (size_t i = 0; i < IMAGES; i++)
         VF_TRY(take_picture(w, item->row, images[i], why));
     VF_TRY(vf_view_resume(w->view, why));
-    err = compare_pictures(w, item, why);
+    enum vf_err err = compare_pictures(w, item, why);
     vf_view_pause(w->view);
     return err;
 }
@@ -375,8 +380,11 @@ enum vf_err vf_import_work(struct vf_import_worker *w, const struct vf_import_it
     if (item->row != NULL) {
         if (w->changed != 0)
             VF_TRY(check_row(w, item->row, &good, why));
-        if (!good)
+        if (!good) {
+            vf_import_photos_name(w->job, &w->cell[w->job->photo_key]);
             return VF_OK;
+        }
+        VF_TRY(look_at_pictures(w, item, why));
         VF_TRY(look_for_photo(w, item->row, why));
         item->row->outcome = !w->found ? VF_IMPORT_ADDED : w->changed != 0 ? VF_IMPORT_CHANGED : VF_IMPORT_UNCHANGED;
     }
