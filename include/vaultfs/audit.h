@@ -2,7 +2,7 @@
 /*
  * audit: the log. Entries, writer with group commit, seal chain, checkpoints, recovery, hand-in files, verification.
  *
- * A log is a folder (DESIGN 5):
+ * A log is a folder (docs/format.md):
  *   origin                                 signed note: origin line, kind, owner, first seal key; its SHA-256 is the log id
  *   entries-NNNNNNNNNNNNNNNNNNNN.jsonl     segments of at most 64 MiB, named by the seq of their first line; one JSON object a line.
  *                                          What a segment holds at or beyond the next segment's first seq is void (a tail that was

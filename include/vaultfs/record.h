@@ -83,7 +83,7 @@ VF_PUBLIC void vf_field_set_put(vf_field_set set, const char *sep, struct vf_buf
 
 /* What a force may set of its own. Owned strings; vf_rules_done frees. A zeroed struct is valid: default ranks, any warrant number. */
 struct vf_rules {
-    char **ranks; /* NULL: the default list of DOMAIN.md */
+    char **ranks; /* NULL: the default list, in rules.c */
     size_t nranks;
     char *warrant_pattern; /* POSIX extended regular expression matched against the whole number; NULL: any text <= 12 */
     void *compiled;        /* internal */

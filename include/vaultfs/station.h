@@ -61,7 +61,7 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_station_check(const char *path, void (*find
 /* --------------------------------------------------------------------------------------------------------------- trusted time */
 
 /*
- * DESIGN 7. H: highest time known. T = max(wall, H + boottime since H was saved in this boot). T decides; wall < T - 300 s is VF_E_CLOCK
+ * H: highest time known. T = max(wall, H + boottime since H was saved in this boot). T decides; wall < T - 300 s is VF_E_CLOCK
  * until it catches up. H follows a forward jump only after wall and boottime have agreed for 10 minutes, never passes the latest `until`
  * known, and is what destroys. *ret_t is set with VF_OK and with VF_E_CLOCK. MOUNT mode; thread-safe, no system call but two clock
  * reads; vf_station_clock_tick (once a second or so) does the bookkeeping and saves H when it moved by a minute, and at close.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sealing (DESIGN 5, docs/format.md "The seal chain"). Let K be the current key, in slot A, and K' the new one.
+ * Sealing (docs/format.md, "The seal chain"). Let K be the current key, in slot A, and K' the new one.
  *
  *   1. make K'                                                              vf_log_seal_begin
  *   2. append an entry that names the public half of K', as the last one of its batch
