@@ -533,3 +533,131 @@ class Revocation:
         self.time = t.time('time')
         t.end()
         need(note.signers(admins), 'the revocation is not signed')
+
+
+# ---------------------------------------------------------------------------------------------------------- policy and backup
+
+class PolicyVersion:
+    def __init__(self, note):
+        need(len(note.text) <= 16384, 'size of a policy')
+        t = Lines(note.text, 'vaultfs policy v1')
+        self.note, self.text_hash = note, sha256(note.text)
+        self.vault, self.version = t.hex('vault', 16), t.number('version')
+        self.previous = t.hex('previous', 32) if self.version > 1 else None
+        self.created, self.force = t.time('created'), t.take('force')
+        self.commitment, self.threshold = t.hex('commitment', 32), t.number('threshold')
+        self.admins = []
+        while t.next() == 'admin':
+            self.admins.append(Public(t.take('admin').encode()))
+        names = [a.name for a in self.admins]
+        need(1 <= len(names) <= 16 and names == sorted(set(names)) and all(a.role == 'admin' for a in self.admins), 'admins')
+        need(len({a.sign for a in self.admins}) == len(names) == len({a.box for a in self.admins}), 'keys of admins')
+        need(1 <= self.threshold <= len(names), 'threshold')
+        self.desk = None
+        if t.next() == 'desk':
+            self.desk, self.desk_url = Public(t.take('desk').encode()), t.take('desk-url')
+        t.end()
+
+    def keys(self):
+        return [(a.name, a.sign) for a in self.admins]
+
+
+class Policy:
+    """A policy file: the versions in force, and the pending one if there is one."""
+
+    def __init__(self, data):
+        need(0 < len(data) <= 4 << 20, 'size of a policy file')
+        self.in_force, self.pending = [], None
+        rest = data
+        while rest:
+            end = rest.find(b'\n\n')
+            end = rest.find(b'\n\n', end + 2)
+            need(end > 0 and self.pending is None, 'a version that is cut, or one behind a pending one')
+            self.add(PolicyVersion(Note(rest[:end + 1])))
+            rest = rest[end + 2:]
+
+    def add(self, v):
+        need(v.version == len(self.in_force) + 1, 'number of a version')
+        enough = len(v.note.signers(v.keys())) >= v.threshold
+        if self.in_force:
+            before = self.in_force[-1]
+            need((v.vault, v.force, v.previous) == (before.vault, before.force, before.text_hash), 'link to the version before')
+            enough = enough and len(v.note.signers(before.keys())) >= before.threshold
+        if enough:
+            self.in_force.append(v)
+        else:
+            self.pending = v
+
+    def ruling(self):
+        return self.in_force[-1]
+
+    def check_grant(self, grant):
+        """What makes a grant count."""
+        ruling = self.ruling()
+        need(grant.vault == ruling.vault, 'a grant of another force')
+        need(1 <= grant.policy <= len(self.in_force) and self.in_force[grant.policy - 1].text_hash == grant.policy_hash, 'policy of the grant')
+        need(len(grant.note.signers(ruling.keys())) >= ruling.threshold, 'signatures of the grant')
+
+
+TABLES = ('meta', 'vk', 'record', 'index', 'head', 'value', 'grant', 'manifest', 'device', 'times')
+
+
+class Backup:
+    """A backup file of a vault: tables of rows, and files."""
+
+    def __init__(self, data):
+        r = Bytes(data)
+        r.magic('VFBACKU1')
+        self.vault, self.created, self.w = r.take(16), r.u64(), r.take(32)
+        self.tables, self.files, rows = {name: {} for name in TABLES}, {}, 0
+        last = (-1, b'')
+        kind = r.take(1)
+        while kind == b'R':
+            table = r.u8()
+            key_size, value_size = r.u16(), r.u32()
+            key = r.take(key_size)
+            need(table < len(TABLES) and (table, key) > last, 'order of the rows')
+            last = (table, key)
+            self.tables[TABLES[table]][key] = r.take(value_size)
+            rows += 1
+            kind = r.take(1)
+        last = b''
+        while kind == b'F':
+            path = r.take(r.u16())
+            need(path > last and len(path) <= 200, 'order of the files')
+            last = path
+            self.files[path.decode()] = r.take(r.u64())
+            kind = r.take(1)
+        need(kind == b'E' and r.u64() == rows and r.u64() == len(self.files), 'end of a backup')
+        need(sha256(data[:r.at]) == r.take(32), 'hash of a backup')
+        r.end()
+
+    def values(self):
+        """{(ref, field, generation): (epoch, s, sealed)}"""
+        found = {}
+        for key, row in self.tables['value'].items():
+            v = Bytes(row)
+            epoch, s, digest = v.u32(), v.take(32), v.take(32)
+            sealed = v.take(len(row) - v.at)
+            need(len(key) == 13 and sha256(sealed) == digest, 'a value of a backup')
+            found[key[:8].decode(), key[8], struct.unpack('>I', key[9:])[0]] = (epoch, s, sealed)
+        return found
+
+    def record_keys(self):
+        """{(ref, epoch): wrapped}"""
+        found = {}
+        for key, row in self.tables['record'].items():
+            r = Bytes(row)
+            for _ in range(r.u8()):
+                epoch = r.u32()
+                found[key.decode(), epoch] = r.take(72)
+            r.end()
+        return found
+
+
+def open_wrapped(wrap_key, vault, ref, wrapped):
+    return aead_open(wrap_key, wrapped[:24], frame('vaultfs v1 wrapped record key', vault, ref.encode()), wrapped[24:])
+
+
+def open_head(head_key, vault, ref, head):
+    return aead_open(head_key, head[:24], frame('vaultfs v1 record head', vault, ref.encode()), head[24:])
