@@ -289,6 +289,7 @@ static void test_photos(void **state)
     assert_non_null(strstr(told.text, "6:photo: "));
     assert_non_null(strstr(told.text, "7:photo: the file is a symbolic link"));
     assert_non_null(strstr(told.text, "8:photo: not a regular file"));
+    assert_non_null(strstr(told.text, "2:photo: the same picture as that of row 4 (warning)\n"));
     assert_non_null(strstr(told.text, "4:photo: the same picture as that of row 2 (warning)\n"));
     assert_non_null(strstr(told.text, "0:: 1 file in the folder of photos belongs to no row (warning)\n"));
     assert_null(strstr(told.text, "nobody"));

@@ -17,11 +17,37 @@ static int cmp_photos(const void *a, const void *b)
     return cmp != 0 ? cmp : (x->row > y->row) - (x->row < y->row);
 }
 
-/* The same picture on two records of this import: the second and all further ones are told. */
+static bool same_photo(const struct vf_import_row *a, const struct vf_import_row *b)
+{
+    return memcmp(a->photo.b, b->photo.b, VF_HASH_LEN) == 0;
+}
+
+/* The same picture on two records of this import: told at each of them, since nobody knows whose it is. */
+static enum vf_err tell_same_photos(struct vf_import_job *job, struct vf_import_row **sorted, size_t n, struct vf_why *why)
+{
+    char reason[80];
+
+    for (size_t i = 0; i < n; i++) {
+        const struct vf_import_row *other = NULL;
+        if (i > 0 && same_photo(sorted[i - 1], sorted[i])) {
+            other = sorted[i - 1];
+            job->report.photos_duplicate++;
+        } else if (i + 1 < n && same_photo(sorted[i + 1], sorted[i])) {
+            other = sorted[i + 1];
+        }
+        if (other == NULL)
+            continue;
+        job->report.warnings++;
+        (void)snprintf(reason, sizeof(reason), "the same picture as that of row %u", (unsigned)other->row);
+        if (vf_import_problem(job, sorted[i]->row, "photo", reason, true) != VF_OK)
+            return vf_fail(why, VF_E_NOMEM, "%s: out of memory", job->opt->csv_path);
+    }
+    return VF_OK;
+}
+
 static enum vf_err find_same_photos(struct vf_import_job *job, struct vf_why *why)
 {
     VF_FREE struct vf_import_row **sorted = calloc(job->nrows + 1, sizeof(struct vf_import_row *));
-    char reason[80];
     size_t n = 0;
 
     if (sorted == NULL)
@@ -30,16 +56,7 @@ static enum vf_err find_same_photos(struct vf_import_job *job, struct vf_why *wh
         if (job->rows[i].has_photo && !job->rows[i].bad)
             sorted[n++] = &job->rows[i];
     qsort(sorted, n, sizeof(struct vf_import_row *), cmp_photos);
-    for (size_t i = 1; i < n; i++) {
-        if (memcmp(sorted[i - 1]->photo.b, sorted[i]->photo.b, VF_HASH_LEN) != 0)
-            continue;
-        job->report.photos_duplicate++;
-        job->report.warnings++;
-        (void)snprintf(reason, sizeof(reason), "the same picture as that of row %u", (unsigned)sorted[i - 1]->row);
-        if (vf_import_problem(job, sorted[i]->row, "photo", reason, true) != VF_OK)
-            return vf_fail(why, VF_E_NOMEM, "%s: out of memory", job->opt->csv_path);
-    }
-    return VF_OK;
+    return tell_same_photos(job, sorted, n, why);
 }
 
 /* File names are warrant numbers as a rule, so they are counted and not told. */
