@@ -172,12 +172,12 @@ enum vf_err vf_draft_finish(struct vf_vault *v, const struct vf_identity *admin,
     VF_TRY(vf_buf_check(&file, "the grant", why));
     VF_TRY(check_file(&file, why));
     VF_TRY(log_grant(v, g, why));
-    const struct vf_keep keep = {.grant = g,
-                                 .note = slice_of(&note),
-                                 .manifest = slice_of(&c->manifest),
-                                 .times = slice_of(&c->times),
-                                 .enrol = enrol};
-    VF_TRY(vf_keep(v, &keep, why));
+    const struct vf_rows_change keep = {.grant = g,
+                                        .note = slice_of(&note),
+                                        .manifest = slice_of(&c->manifest),
+                                        .times = slice_of(&c->times),
+                                        .enrol = enrol};
+    VF_TRY(vf_rows_keep(v, &keep, why));
     vf_buf_put(out, file.data, file.len);
     return vf_buf_check(out, "the grant", why);
 }

@@ -226,8 +226,9 @@ enum vf_err vf_bundle_export(struct vf_vault *v, const struct vf_grant_file *fil
     vf_buf_done(&x.plan);
     vf_buf_done(&x.index);
     VF_TRY(err);
-    const struct vf_keep keep = {.grant = &file->grant, .note = {file->note_bytes, file->note_len}, .mark_exported = true};
-    VF_TRY(vf_keep(v, &keep, why));
+    const struct vf_rows_change keep = {
+        .grant = &file->grant, .note = {file->note_bytes, file->note_len}, .mark_exported = true};
+    VF_TRY(vf_rows_keep(v, &keep, why));
     *ret = x.report;
     return VF_OK;
 }

@@ -47,8 +47,8 @@ enum vf_err vf_grant_revoke(struct vf_vault *v, const struct vf_identity *admin,
     vf_buf_init(&note, VF_NOTE_MAX);
     VF_TRY(vf_revocation_make(&r, admin, &note, why));
     VF_TRY(log_revoke(v, admin, g, g->recipient, why));
-    const struct vf_keep keep = {.grant = g, .note = {kept.note.data, kept.note.len}, .mark_revoked = true};
-    VF_TRY(vf_keep(v, &keep, why));
+    const struct vf_rows_change keep = {.grant = g, .note = {kept.note.data, kept.note.len}, .mark_revoked = true};
+    VF_TRY(vf_rows_keep(v, &keep, why));
     vf_buf_put(out, note.data, note.len);
     return vf_buf_check(out, "the revocation", why);
 }

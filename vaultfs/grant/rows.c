@@ -222,8 +222,8 @@ static bool has_row(struct vf_txn *txn, enum vf_vault_table table, const struct 
 }
 
 /* The note with the signatures of both, and the flags of both. */
-static enum vf_err merge_row(struct vf_slice old, const struct vf_keep *k, struct vf_grant_row *row, struct vf_buf *note,
-                             struct vf_why *why)
+static enum vf_err merge_row(struct vf_slice old, const struct vf_rows_change *k, struct vf_grant_row *row,
+                             struct vf_buf *note, struct vf_why *why)
 {
     struct vf_grant_row before;
     struct vf_note a;
@@ -244,7 +244,7 @@ static enum vf_err merge_row(struct vf_slice old, const struct vf_keep *k, struc
 
 static enum vf_err keep_body(struct vf_txn *txn, void *user, struct vf_why *why)
 {
-    const struct vf_keep *k = user;
+    const struct vf_rows_change *k = user;
     const struct vf_grant *g = k->grant;
     struct vf_grant_row row = {.state = k->mark_revoked ? VF_GRANT_REVOKED : VF_GRANT_ISSUED,
                                .exported = k->mark_exported,
@@ -278,9 +278,9 @@ static enum vf_err keep_body(struct vf_txn *txn, void *user, struct vf_why *why)
     return VF_OK;
 }
 
-enum vf_err vf_keep(struct vf_vault *v, const struct vf_keep *k, struct vf_why *why)
+enum vf_err vf_rows_keep(struct vf_vault *v, const struct vf_rows_change *k, struct vf_why *why)
 {
-    struct vf_keep copy = *k;
+    struct vf_rows_change copy = *k;
 
     return vf_store_update(vf_vault_store(v), keep_body, &copy, why);
 }

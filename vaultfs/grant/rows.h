@@ -57,7 +57,7 @@ VF_MUST_USE enum vf_err vf_kept_manifest(struct vf_vault *v, const struct vf_has
                                          struct vf_buf *ret_times, struct vf_why *why);
 
 /* What one change writes, in one transaction. */
-struct vf_keep {
+struct vf_rows_change {
     const struct vf_grant *grant;
     struct vf_slice note;
     struct vf_slice manifest, times; /* stored when the vault has no such manifest yet; len 0: it has */
@@ -65,7 +65,7 @@ struct vf_keep {
     bool mark_exported, mark_revoked;
 };
 /* Signatures of a note that the vault holds already are kept: both are merged. Flags are only ever set. */
-VF_MUST_USE enum vf_err vf_keep(struct vf_vault *v, const struct vf_keep *k, struct vf_why *why);
+VF_MUST_USE enum vf_err vf_rows_keep(struct vf_vault *v, const struct vf_rows_change *k, struct vf_why *why);
 
 /* The sticky error of a read transaction, in words. */
 VF_MUST_USE enum vf_err vf_rows_check(struct vf_vault *v, const struct vf_txn *txn, struct vf_why *why);

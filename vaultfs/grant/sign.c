@@ -85,11 +85,11 @@ static enum vf_err sign_with(const struct vf_grant_file *f, const struct vf_iden
     VF_TRY(check_kept(v, &f->grant, why));
     VF_TRY(vf_contents_again(v, f, &c, why));
     VF_TRY(log_sign(v, admin, &f->grant, why));
-    const struct vf_keep keep = {.grant = &f->grant,
-                                 .note = {note->data, note->len},
-                                 .manifest = {f->manifest_bytes, f->manifest_len},
-                                 .times = {c.times.data, c.times.len}};
-    return vf_keep(v, &keep, why);
+    const struct vf_rows_change keep = {.grant = &f->grant,
+                                        .note = {note->data, note->len},
+                                        .manifest = {f->manifest_bytes, f->manifest_len},
+                                        .times = {c.times.data, c.times.len}};
+    return vf_rows_keep(v, &keep, why);
 }
 
 enum vf_err vf_grant_sign(const struct vf_grant_file *file, const struct vf_identity *admin, struct vf_vault *v,
