@@ -483,6 +483,45 @@ static void test_generations(void **state)
     vf_buf_done(&second.manifest);
 }
 
+/* Is this anywhere in the vault's own files? */
+static bool in_files(const void *needle, size_t len)
+{
+    static const char *const names[] = {"vault/w", "vault/db/data.mdb", "vault/db/lock.mdb", "vault/seal"};
+    bool found = false;
+    char path[400];
+
+    for (size_t i = 0; i < 4; i++) {
+        size_t n = 0;
+        VF_FREE char *data = get_file(place_path(&p, names[i], path), &n);
+        found |= memmem(data, n, needle, len) != NULL;
+    }
+    return found;
+}
+
+/* The old W is nowhere, so the wrapped keys that LMDB leaves in its free pages open with nothing. */
+static void test_erase_for_good(void **state)
+{
+    struct vf_slot slots[2];
+    uint8_t wrapped[VF_WRAPPED_LEN];
+    struct vf_slice row;
+    char path[400];
+    (void)state;
+
+    assert_int_equal(run("warrant_no,surname\n1,One\n2,Two\n", (struct vf_import_options){0}), VF_OK);
+    struct vf_ref ref = ref_of(v, "1");
+    struct vf_txn *txn = NULL;
+    OK(vf_txn_read(vf_vault_store(v), &txn, why));
+    assert_true(vf_txn_get(txn, VF_VT_RECORD, ref.c, VF_REF_LEN, &row));
+    memcpy(wrapped, row.data + 5, sizeof(wrapped));
+    vf_txn_end(txn);
+    OK(vf_slots_read(place_path(&p, "vault/w", path), VF_W_TYPE, slots, why));
+    assert_true(slots[0].present && in_files(slots[0].payload, VF_KEY_LEN));
+    OK(vf_record_erase(v, &ref, 1, VF_ERASE_COURT, NULL, NULL, why));
+    assert_false(in_files(slots[0].payload, VF_KEY_LEN));
+    /* And this is why: the deleted row is still on the disk. */
+    assert_true(in_files(wrapped, sizeof(wrapped)));
+}
+
 static void test_erase(void **state)
 {
     struct vf_grant_id *live = NULL;
@@ -612,10 +651,13 @@ static void test_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_upsert),   T(test_map_and_dates),         T(test_bad_rows), T(test_stored_and_given),
-        T(test_refused),  T(test_check_changes_nothing), T(test_photos),   T(test_photo_key),
-        T(test_snapshot), T(test_generations),           T(test_erase),    T(test_many),
-        T(test_log),
+        T(test_upsert),   T(test_map_and_dates),
+        T(test_bad_rows), T(test_stored_and_given),
+        T(test_refused),  T(test_check_changes_nothing),
+        T(test_photos),   T(test_photo_key),
+        T(test_snapshot), T(test_generations),
+        T(test_erase),    T(test_erase_for_good),
+        T(test_many),     T(test_log),
     };
 
     return cmocka_run_group_tests(tests, vault_set_up, vault_tear_down);
