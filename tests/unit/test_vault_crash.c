@@ -1,636 +1,80 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Killed behind every write, sync and rename of each operation, and at random moments: what is found afterwards is the vault of before or that
- * of after. Disks and memory that refuse: an error, and the same.
- *
- * The calls are caught by functions of the same name in this program, LMDB's among them.
+ * Killed behind every write, sync and rename of each operation, and at random moments: what is found afterwards is the vault of before or
+ * that of after.
  */
-#include "../../vaultfs/vault/import.h"
-#include "vault_test.h"
-
-#include "fakeclock.h"
-#include "faults.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-/* ---------------------------------------------------------------------------------------------------------- the calls, caught */
-
-static _Atomic unsigned fatal_call; /* 0: none */
-static _Atomic unsigned refused_call;
-static int refusal;
-static _Atomic unsigned calls;
-static pid_t victim; /* its children (the walk of a check) are not meant */
-
-/* Refused: the call is not made. */
-static bool refuse(void)
-{
-    if (refused_call == 0 || calls + 1 != refused_call || getpid() != victim)
-        return false;
-    calls++;
-    errno = refusal;
-    return true;
-}
-
-/* Dead once the call is done and before anything is made of it. */
-static long counted(long result)
-{
-    int err = errno;
-    unsigned n = ++calls;
-
-    if (fatal_call != 0 && n == fatal_call && getpid() == victim)
-        (void)kill(getpid(), SIGKILL);
-    errno = err;
-    return result;
-}
-
-VF_PUBLIC ssize_t caught_pwrite(int fd, const void *data, size_t len, off_t at) __asm__("pwrite");
-VF_PUBLIC ssize_t caught_pwrite64(int fd, const void *data, size_t len, off_t at) __asm__("pwrite64");
-VF_PUBLIC ssize_t caught_write(int fd, const void *data, size_t len) __asm__("write");
-VF_PUBLIC ssize_t caught_writev(int fd, const struct iovec *iov, int n) __asm__("writev");
-VF_PUBLIC int caught_fdatasync(int fd) __asm__("fdatasync");
-VF_PUBLIC int caught_fsync(int fd) __asm__("fsync");
-VF_PUBLIC int caught_rename(const char *from, const char *to) __asm__("rename");
-VF_PUBLIC int caught_renameat2(int fd, const char *from, int to_fd, const char *to, unsigned flags) __asm__("renameat2");
-
-ssize_t caught_pwrite(int fd, const void *data, size_t len, off_t at)
-{
-    return refuse() ? -1 : counted(syscall(SYS_pwrite64, fd, data, len, at));
-}
-
-ssize_t caught_pwrite64(int fd, const void *data, size_t len, off_t at)
-{
-    return refuse() ? -1 : counted(syscall(SYS_pwrite64, fd, data, len, at));
-}
-
-ssize_t caught_write(int fd, const void *data, size_t len)
-{
-    return refuse() ? -1 : counted(syscall(SYS_write, fd, data, len));
-}
-
-ssize_t caught_writev(int fd, const struct iovec *iov, int n)
-{
-    return refuse() ? -1 : counted(syscall(SYS_writev, fd, iov, n));
-}
-
-int caught_fdatasync(int fd)
-{
-    return refuse() ? -1 : (int)counted(syscall(SYS_fdatasync, fd));
-}
-
-int caught_fsync(int fd)
-{
-    return refuse() ? -1 : (int)counted(syscall(SYS_fsync, fd));
-}
-
-int caught_rename(const char *from, const char *to)
-{
-    return refuse() ? -1 : (int)counted(syscall(SYS_rename, from, to));
-}
-
-int caught_renameat2(int fd, const char *from, int to_fd, const char *to, unsigned flags)
-{
-    return refuse() ? -1 : (int)counted(syscall(SYS_renameat2, fd, from, to_fd, to, flags));
-}
-
-/* ----------------------------------------------------------------------------------------------------------------- processes */
-
-static struct vf_buf encoded[ADMINS]; /* the arena does not come along into a child */
-static struct place base;             /* a vault to begin with, and what the operations need */
-static struct place now;              /* a copy of it, being worked on */
-
-static int group_set_up(void **state)
-{
-    if (vault_set_up(state) != 0)
-        return -1;
-    for (unsigned i = 0; i < ADMINS; i++) {
-        vf_buf_init(&encoded[i], VF_IDENTITY_FILE_MAX);
-        OK(vf_identity_encode(admin[i], NULL, VF_ARGON2_DEFAULT, &encoded[i], why));
-    }
-    return 0;
-}
-
-static int group_tear_down(void **state)
-{
-    for (unsigned i = 0; i < ADMINS; i++)
-        vf_buf_done(&encoded[i]);
-    return vault_tear_down(state);
-}
-
-static void begin_child(void)
-{
-    (void)alarm(60);
-    vf_crypto_done();
-    OK(vf_crypto_init(VF_ARENA_TOOL, why));
-    for (unsigned i = 0; i < ADMINS; i++)
-        OK(vf_identity_decode(encoded[i].data, encoded[i].len, NULL, &admin[i], why));
-}
-
-static void run(const char *const *argv)
-{
-    int status = 0;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
-        _exit(127);
-    }
-    if (waitpid(pid, &status, 0) != pid || status != 0)
-        abort();
-}
-
-static void remove_all(const char *path)
-{
-    const char *const argv[] = {"rm", "-rf", "--", path, NULL};
-
-    run(argv);
-}
-
-static void copy_base(void)
-{
-    char from[300];
-    const char *const argv[] = {"cp", "-a", "--", from, now.dir.path, NULL};
-
-    (void)snprintf(from, sizeof(from), "%s/.", base.dir.path);
-    remove_all(now.dir.path);
-    run(argv);
-}
-
-/* ---------------------------------------------------------------------------------------------------- what is in a vault, as text */
-
-struct dump {
-    struct vf_buf out;
-    struct vf_view *view;
-    unsigned n;
-    char *line[400];
-};
-
-static enum vf_err dump_record(void *user, const struct vf_head *head, struct vf_why *out)
-{
-    struct dump *d = user;
-    VF_BUF line = {0};
-    VF_BUF value = {0};
-
-    vf_buf_init(&line, 1 << 20);
-    for (unsigned pass = 0; pass < 2; pass++)
-        for (unsigned f = 1; f < VF_FIELD_COUNT; f++) {
-            /* The number first, so that the lines sort by it. */
-            if (vf_field_info(f) == NULL || (f == VF_FIELD_WARRANT_NO) != (pass == 0))
-                continue;
-            VF_TRY(vf_view_value(d->view, &head->ref, f, 0, &value, out));
-            if (vf_field_is_image(f))
-                vf_buf_fmt(&line, "%u:%zu ", head->f[f].generation, value.len);
-            else
-                vf_buf_fmt(&line, "%u:%.*s ", head->f[f].generation, (int)value.len,
-                           value.len > 0 ? (char *)value.data : "");
-        }
-    assert_true(d->n < 400);
-    d->line[d->n++] = strdup(vf_buf_cstr(&line));
-    return VF_OK;
-}
-
-static int cmp_lines(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* malloc'ed. Refs are random and left out. */
-static char *dump(const struct place *p)
-{
-    struct dump d = {.n = 0};
-    struct vf_vault_counts counts;
-    struct vf_vault *v = NULL;
-    struct stat st;
-
-    if (stat(p->vault, &st) != 0)
-        return strdup("nothing");
-    v = open_as(p, VF_VAULT_READ, ALICE);
-    OK(vf_vault_counts_get(v, &counts, why));
-    vf_buf_init(&d.out, 1 << 20);
-    vf_buf_fmt(&d.out, "policy %zu pending %d admins %zu epoch %u w %llu max %lld\n", vf_vault_policy(v)->ruling,
-               vf_vault_policy(v)->has_pending, vf_vault_policy(v)->policy.nadmins, counts.epoch,
-               (unsigned long long)counts.w_changes, (long long)vf_vault_max_grant_us(v));
-    OK(vf_view_open(v, &d.view, why));
-    OK(vf_view_each(d.view, dump_record, &d, why));
-    vf_view_close(d.view);
-    close_vault(v);
-    qsort(d.line, d.n, sizeof(d.line[0]), cmp_lines);
-    for (unsigned i = 0; i < d.n; i++) {
-        vf_buf_fmt(&d.out, "%s\n", d.line[i]);
-        free(d.line[i]);
-    }
-    char *text = strdup(vf_buf_cstr(&d.out));
-    vf_buf_done(&d.out);
-    return text;
-}
-
-/* -------------------------------------------------------------------------------------------------------------- the operations */
-
-/* These report what fails, since here anything may. */
-static enum vf_err with_vault(enum vf_err (*body)(struct vf_vault *v))
-{
-    VF_VAULT v = NULL;
-
-    VF_TRY(vf_vault_open(now.vault, VF_VAULT_WRITE, admin[ALICE], &v, why));
-    enum vf_err err = body(v);
-    struct vf_vault *done = v;
-    v = NULL;
-    enum vf_err closed = vf_vault_close(done, err == VF_OK ? why : NULL);
-    return err != VF_OK ? err : closed;
-}
-
-static enum vf_err find(struct vf_vault *v, const char *number, struct vf_ref *ret)
-{
-    VF_VIEW view = NULL;
-
-    VF_TRY(vf_view_open(v, &view, why));
-    return vf_view_find(view, number, strlen(number), ret, why);
-}
-
-static enum vf_err import_body(struct vf_vault *v)
-{
-    char csv[400], photos[400];
-    struct vf_import_options opt = {.csv_path = place_path(&now, "next.csv", csv),
-                                    .photos_dir = place_path(&now, "ph", photos)};
-    struct vf_import_report report;
-
-    (void)vf_import_stage_max(60000);
-    return vf_import(v, &opt, &report, why);
-}
-
-static enum vf_err op_import(void)
-{
-    return with_vault(import_body);
-}
-
-static enum vf_err set_body(struct vf_vault *v)
-{
-    struct vf_field_value values[2] = {{VF_FIELD_SURNAME, "Neu", 3}, {VF_FIELD_WARRANT_NO, "999", 3}};
-    struct vf_ref ref;
-
-    VF_TRY(find(v, "101", &ref));
-    return vf_record_set(v, &ref, values, 2, why);
-}
-
-static enum vf_err op_set(void)
-{
-    return with_vault(set_body);
-}
-
-static enum vf_err erase_body(struct vf_vault *v)
-{
-    struct vf_ref refs[2];
-
-    VF_TRY(find(v, "101", &refs[0]));
-    VF_TRY(find(v, "105", &refs[1]));
-    return vf_record_erase(v, refs, 2, VF_ERASE_LEAVER, NULL, NULL, why);
-}
-
-static enum vf_err op_erase(void)
-{
-    return with_vault(erase_body);
-}
-
-static enum vf_err settings_body(struct vf_vault *v)
-{
-    struct vf_vault_settings s = {.max_grant_us = VF_DAY_US};
-
-    return vf_vault_set(v, &s, why);
-}
-
-static enum vf_err op_settings(void)
-{
-    return with_vault(settings_body);
-}
-
-/* The policy file waits in the base. */
-static enum vf_err op_install(void)
-{
-    char path[400];
-    bool pending = false;
-    VF_BUF file = {0};
-
-    VF_TRY(vf_file_read(place_path(&now, "policy", path), VF_POLICY_MAX, &file, why));
-    return vf_policy_install(now.vault, file.data, file.len, admin[ALICE], &pending, why);
-}
-
-static enum vf_err op_create(void)
-{
-    struct vf_identity_pub pubs[2] = {*pub_of(ALICE), *pub_of(BOB)};
-    struct vf_vault_new what = {.force_name = "New", .admins = pubs, .nadmins = 2, .threshold = 1};
-
-    return vf_vault_create(now.vault, &what, admin[ALICE], why);
-}
-
-static enum vf_err op_restore(void)
-{
-    char path[400];
-
-    return vf_vault_restore(place_path(&now, "backup", path), now.vault, admin[ALICE], NULL, NULL, why);
-}
-
-/* ------------------------------------------------------------------------------------------------------------------- running */
-
-static unsigned slots_in_use(void)
-{
-    char path[400];
-    VF_FREE char *raw = get_file(place_path(&now, "vault/w", path), NULL);
-    unsigned n = 0;
-
-    for (unsigned s = 0; s < 2; s++) {
-        bool used = false;
-        for (size_t i = 0; i < 4096; i++)
-            used |= raw[s * 4096 + i] != 0;
-        n += used;
-    }
-    return n;
-}
-
-/* Run `op` in a child, where the nth call, or allocation, fails. Returns its error; *ret_met. */
-static void run_refused(enum vf_err (*op)(void), unsigned n, int err, bool *ret_met)
-{
-    int status = 0;
-    pid_t pid = fork();
-
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        begin_child();
-        calls = 0;
-        victim = getpid();
-        refusal = err;
-        if (err == ENOMEM)
-            faults_arm(FAULT_MEMORY, n, ENOMEM);
-        else
-            refused_call = n;
-        enum vf_err result = op();
-        bool met = err == ENOMEM ? faults_disarm() : calls >= n;
-        refused_call = 0;
-        /* Without the fault it has to work; and an error says why. */
-        if ((!met && result != VF_OK) || (result != VF_OK && why->text[0] == '\0')) {
-            (void)fprintf(stderr, "child: %u: %d %s\n", n, (int)result, why->text);
-            _exit(2);
-        }
-        _exit(met ? 1 : 0);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
-    *ret_met = WEXITSTATUS(status) == 1;
-}
-
-/* Run `op` in a child that dies behind call n (0: at `us` microseconds from now, or not at all). True: it was killed. */
-static bool run_killed(enum vf_err (*op)(void), unsigned n, long us)
-{
-    int status = 0;
-    pid_t pid = fork();
-
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        begin_child();
-        calls = 0;
-        victim = getpid();
-        fatal_call = n;
-        enum vf_err err = op();
-        fatal_call = 0;
-        if (err != VF_OK)
-            (void)fprintf(stderr, "child: %s\n", why->text);
-        _exit(err == VF_OK ? 0 : 1);
-    }
-    if (n == 0 && us > 0) {
-        struct timespec ts = {.tv_nsec = us * 1000};
-        (void)nanosleep(&ts, NULL);
-        (void)kill(pid, SIGKILL);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    if (WIFSIGNALED(status)) {
-        assert_int_equal(WTERMSIG(status), SIGKILL);
-        return true;
-    }
-    assert_int_equal(WEXITSTATUS(status), 0);
-    return false;
-}
-
-/* Another process has the vault open meanwhile: LMDB's lock file then lives on, with a dead writer's traces in it. */
-static pid_t start_reader(int *ret_fd)
-{
-    int ends[2], ready[2];
-    char byte = 0;
-
-    assert_int_equal(pipe2(ends, O_CLOEXEC) + pipe2(ready, O_CLOEXEC), 0);
-    pid_t pid = fork();
-    if (pid == 0) {
-        begin_child();
-        (void)close(ends[1]);
-        struct vf_vault *v = open_as(&now, VF_VAULT_READ, BOB);
-        (void)!write(ready[1], "x", 1);
-        (void)!read(ends[0], &byte, 1);
-        (void)vf_vault_close(v, NULL);
-        _exit(0);
-    }
-    (void)close(ends[0]);
-    (void)!read(ready[0], &byte, 1);
-    (void)close(ready[0]);
-    (void)close(ready[1]);
-    *ret_fd = ends[1];
-    return pid;
-}
-
-static void stop_reader(pid_t pid, int fd)
-{
-    int status = 0;
-
-    (void)close(fd);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
-}
-
-struct seen {
-    unsigned runs, before, after;
-};
-
-/* The vault as it was or as it was to be; everything in it sound; nothing left over. */
-static void look(const char *before, const char *after, struct seen *seen)
-{
-    struct stat st;
-    VF_FREE char *first = dump(&now);
-
-    seen->runs++;
-    if (strcmp(first, before) != 0 && strcmp(first, after) != 0)
-        fail_msg("neither before nor after:\n%s", first);
-    if (stat(now.vault, &st) == 0) {
-        /* Opened for writing, and then written to. */
-        close_vault(open_as(&now, VF_VAULT_WRITE, ALICE));
-        struct vf_vault *v = open_as(&now, VF_VAULT_WRITE, ALICE);
-        OK(vf_vault_set(v, &(struct vf_vault_settings){0}, why));
-        close_vault(v);
-        VF_FREE char *second = dump(&now);
-        /* A commit that was killed may come to light when the lock is mended, but none is lost. */
-        assert_true(strcmp(second, after) == 0 || (strcmp(second, before) == 0 && strcmp(first, before) == 0));
-        free(first);
-        first = second;
-        second = NULL;
-        assert_int_equal(slots_in_use(), 1);
-        assert_int_equal(check_clean(&now).orphans, 0);
-    }
-    seen->before += strcmp(first, before) == 0;
-    seen->after += strcmp(first, after) == 0;
-}
+#include "vault_crash.h"
 
 static void kill_everywhere(enum vf_err (*op)(void), unsigned stride, bool with_reader)
 {
-    struct seen seen = {0};
+    struct crash_seen seen = {0};
     unsigned n = 1;
 
-    copy_base();
-    VF_FREE char *before = dump(&now);
-    assert_false(run_killed(op, 0, 0));
-    VF_FREE char *after = dump(&now);
+    crash_copy_base();
+    VF_FREE char *before = crash_dump(&crash_now);
+    assert_false(crash_run_killed(op, 0, 0));
+    VF_FREE char *after = crash_dump(&crash_now);
     assert_string_not_equal(before, after);
-    look(after, after, &seen);
-    seen = (struct seen){0};
+    crash_look(after, after, &seen);
+    seen = (struct crash_seen){0};
     for (bool killed = true; killed; n += stride) {
         int fd = -1;
-        copy_base();
-        pid_t reader = with_reader ? start_reader(&fd) : -1;
-        killed = run_killed(op, n, 0);
-        look(before, after, &seen);
+        crash_copy_base();
+        pid_t reader = with_reader ? crash_start_reader(&fd) : -1;
+        killed = crash_run_killed(op, n, 0);
+        crash_look(before, after, &seen);
         if (with_reader)
-            stop_reader(reader, fd);
+            crash_stop_reader(reader, fd);
     }
     /* At random moments too. */
     for (unsigned i = 0; i < 10; i++) {
-        copy_base();
-        (void)run_killed(op, 0, (long)(1000 + (i * 2654435761u) % 40000));
-        look(before, after, &seen);
+        crash_copy_base();
+        (void)crash_run_killed(op, 0, (long)(1000 + (i * 2654435761u) % 40000));
+        crash_look(before, after, &seen);
     }
     assert_true(seen.before > 0 && seen.after > 0);
-}
-
-/* A disk that is full or broken, memory that is short: at every (stride-th) place. */
-static void refuse_everywhere(enum vf_err (*op)(void), unsigned stride)
-{
-    static const int errors[] = {ENOSPC, EIO, ENOMEM};
-
-    copy_base();
-    VF_FREE char *before = dump(&now);
-    assert_false(run_killed(op, 0, 0));
-    VF_FREE char *after = dump(&now);
-    for (size_t e = 0; e < sizeof(errors) / sizeof(errors[0]); e++) {
-        struct seen seen = {0};
-        bool met = true;
-        for (unsigned n = 1 + (unsigned)e; met; n += errors[e] == ENOMEM ? 5 * stride : stride) {
-            copy_base();
-            run_refused(op, n, errors[e], &met);
-            look(before, after, &seen);
-        }
-        assert_true(seen.before > 0 && seen.after > 0);
-    }
-}
-
-static void make_now(void)
-{
-    scratch_make(&now.dir);
-    (void)scratch_path(&now.dir, "vault", now.vault, sizeof(now.vault));
-}
-
-static int begin(void **state)
-{
-    static const char csv[] = "warrant_no,surname,rank\n101,One,Constable\n102,Two,Constable\n103,Three,Constable\n"
-                              "104,Four,Sergeant\n105,Five,Sergeant\n";
-    struct vf_buf next;
-    struct vf_vault *v = NULL;
-    (void)state;
-
-    place_make(&base, 2, 1);
-    v = open_as(&base, VF_VAULT_WRITE, ALICE);
-    put_photo(&base, "ph/102.jpg", 1);
-    import_csv(v, &base, csv, "ph", VF_OK, NULL);
-    close_vault(v);
-    put_photo(&base, "ph/102.jpg", 2);
-    put_photo(&base, "ph/103.jpg", 3);
-    vf_buf_init(&next, 1 << 20);
-    vf_buf_text(&next, "warrant_no,surname\n101,Uno\n102,Due\n104,Four\n105,\n");
-    for (unsigned i = 0; i < 25; i++)
-        vf_buf_fmt(&next, "%u,New%u\n", 200 + i, i);
-    put_file(&base, "next.csv", next.data, next.len);
-    vf_buf_done(&next);
-    make_now();
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    place_done(&base);
-    place_done(&now);
-    return 0;
-}
-
-static void test_refusals(void **state)
-{
-    struct vf_vault *v = open_as(&base, VF_VAULT_WRITE, BOB);
-    VF_BUF file = {0};
-    (void)state;
-
-    vf_buf_init(&file, VF_POLICY_MAX);
-    OK(vf_vault_rekey(v, admin[BOB], &file, why));
-    close_vault(v);
-    put_file(&base, "policy", file.data, file.len);
-    refuse_everywhere(op_set, 2);
-    refuse_everywhere(op_erase, 2);
-    refuse_everywhere(op_install, 3);
-    refuse_everywhere(op_import, 7);
-    remove_all(base.vault);
-    refuse_everywhere(op_create, 3);
 }
 
 static void test_import(void **state)
 {
     (void)state;
-    kill_everywhere(op_import, 3, false);
+    kill_everywhere(crash_op_import, 3, false);
 }
 
 static void test_set(void **state)
 {
     (void)state;
-    kill_everywhere(op_set, 1, false);
+    kill_everywhere(crash_op_set, 1, false);
 }
 
 static void test_erase(void **state)
 {
     (void)state;
-    kill_everywhere(op_erase, 1, true);
+    kill_everywhere(crash_op_erase, 1, true);
 }
 
 static void test_settings(void **state)
 {
     (void)state;
-    kill_everywhere(op_settings, 2, false);
+    kill_everywhere(crash_op_settings, 2, false);
 }
 
 static void test_rekey(void **state)
 {
-    struct vf_vault *v = open_as(&base, VF_VAULT_WRITE, BOB);
+    struct vf_vault *v = open_as(&crash_base, VF_VAULT_WRITE, BOB);
     VF_BUF file = {0};
     (void)state;
 
     vf_buf_init(&file, VF_POLICY_MAX);
     OK(vf_vault_rekey(v, admin[BOB], &file, why));
     close_vault(v);
-    put_file(&base, "policy", file.data, file.len);
-    kill_everywhere(op_install, 1, true);
+    put_file(&crash_base, "policy", file.data, file.len);
+    kill_everywhere(crash_op_install, 1, true);
 }
 
 static void test_install(void **state)
 {
-    struct vf_vault *v = open_as(&base, VF_VAULT_READ, BOB);
+    struct vf_vault *v = open_as(&crash_base, VF_VAULT_READ, BOB);
     struct vf_policy_change change = {.add = pub_of(CAROL), .nadd = 1};
     VF_BUF file = {0};
     (void)state;
@@ -638,15 +82,15 @@ static void test_install(void **state)
     vf_buf_init(&file, VF_POLICY_MAX);
     OK(vf_policy_change_make(v, &change, admin[BOB], &file, why));
     close_vault(v);
-    put_file(&base, "policy", file.data, file.len);
-    kill_everywhere(op_install, 2, false);
+    put_file(&crash_base, "policy", file.data, file.len);
+    kill_everywhere(crash_op_install, 2, false);
 }
 
 static void test_create(void **state)
 {
     (void)state;
-    remove_all(base.vault);
-    kill_everywhere(op_create, 1, false);
+    crash_remove_all(crash_base.vault);
+    kill_everywhere(crash_op_create, 1, false);
 }
 
 static void test_restore(void **state)
@@ -654,19 +98,19 @@ static void test_restore(void **state)
     char path[400];
     (void)state;
 
-    OK(vf_vault_backup(base.vault, place_path(&base, "backup", path), false, NULL, NULL, why));
-    remove_all(base.vault);
-    kill_everywhere(op_restore, 2, false);
+    OK(vf_vault_backup(crash_base.vault, place_path(&crash_base, "backup", path), false, NULL, NULL, why));
+    crash_remove_all(crash_base.vault);
+    kill_everywhere(crash_op_restore, 2, false);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define T(name) cmocka_unit_test_setup_teardown(name, crash_begin, crash_end)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_create),  T(test_set),     T(test_erase),  T(test_settings), T(test_rekey),
-        T(test_install), T(test_restore), T(test_import), T(test_refusals),
+        T(test_create), T(test_set),     T(test_erase),   T(test_settings),
+        T(test_rekey),  T(test_install), T(test_restore), T(test_import),
     };
 
-    return cmocka_run_group_tests(tests, group_set_up, group_tear_down);
+    return cmocka_run_group_tests(tests, crash_group_set_up, crash_group_tear_down);
 }
