@@ -139,6 +139,7 @@ static void *watch(void *arg)
         if (back)
             atomic_store(&s->refresh, true);
     } while (sleep_for(s, sleep_us));
+    finish_ends(s); /* one whose opener was still inside has its entry too */
     return NULL;
 }
 

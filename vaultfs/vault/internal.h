@@ -81,12 +81,12 @@ VF_MUST_USE enum vf_err vf_vault_need(const struct vf_vault *v, bool write, stru
 VF_MUST_USE enum vf_err vf_vault_txn_check(const struct vf_vault *v, const struct vf_txn *txn, struct vf_why *why);
 /* Always VF_E_DAMAGED, in words: which record (ref may be NULL), what, and what to do. Inline, so that an analyser sees that it is an error. */
 static inline enum vf_err vf_vault_damaged(const struct vf_vault *v, const struct vf_ref *ref, const char *what,
-                                           struct vf_why *why)
+                                           struct vf_why *reason)
 {
     if (ref != NULL)
-        return vf_fail(why, VF_E_DAMAGED, "%s: record %.8s: %s; run `vault check`, and restore a backup if it says so",
+        return vf_fail(reason, VF_E_DAMAGED, "%s: record %.8s: %s; run `vault check`, and restore a backup if it says so",
                        v->path, ref->c, what);
-    return vf_fail(why, VF_E_DAMAGED, "%s: %s; run `vault check`, and restore a backup if it says so", v->path, what);
+    return vf_fail(reason, VF_E_DAMAGED, "%s: %s; run `vault check`, and restore a backup if it says so", v->path, what);
 }
 /* Log folder opened for writing; waits up to ten seconds for another process. */
 VF_MUST_USE enum vf_err vf_vault_log_open(const char *log_dir, const char *seal_path, struct vf_log **ret,
