@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* clang-format off: the rooms' headers come before the global `why` of the tests */
-#include "vault_crash.h"
 #include "../../vaultfs/vault/import.h"
-/* clang-format on */
+
+#include "vault_crash.h"
 
 #include "fakeclock.h"
 #include "faults.h"
