@@ -144,7 +144,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_full)};
 
     scratch_make(&disk);
-    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
         mount("tmpfs", disk.path, "tmpfs", 0, "size=1m,mode=700") != 0) {
         perror("skipped: cannot mount a small tmpfs (run as root)");
         scratch_remove(&disk);

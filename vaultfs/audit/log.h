@@ -146,8 +146,6 @@ VF_MUST_USE enum vf_err vf_log_record_write(struct vf_log *log, uint64_t cp_at, 
 
 /* log_lock.c. Opens and locks `dirfd`/lock; VF_E_BUSY names the pid. */
 VF_MUST_USE enum vf_err vf_log_lock(int dirfd, const char *dir, int *ret_fd, struct vf_why *why);
-/* Does a writer hold it? */
-bool vf_log_locked(int dirfd);
 
 /* log_thread.c. */
 void *vf_log_thread(void *arg);

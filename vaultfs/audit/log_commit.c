@@ -37,15 +37,16 @@ static enum vf_err segment_check(struct vf_log *log, struct vf_why *why)
 }
 
 /* Another folder stands at the path: it is ours put back if it has our origin and nobody writes to it. */
-static enum vf_err folder_follow(struct vf_log *log, const struct stat *st, struct vf_why *why)
+static enum vf_err folder_follow(struct vf_log *log, struct vf_why *why)
 {
     VF_FD dirfd = open(log->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     VF_FD lockfd = -1;
     VF_FD fd = -1;
     uint64_t size = 0;
     uint8_t note[VF_LOG_ORIGIN_MAX];
+    struct stat st;
 
-    if (dirfd < 0)
+    if (dirfd < 0 || fstat(dirfd, &st) != 0)
         return vf_fail_sys(why, "%s: cannot open the folder", log->dir);
     VF_TRY(vf_segment_open(dirfd, log->dir, VF_LOG_ORIGIN, O_RDONLY, &fd, &size, why));
     if (size != log->origin_note.len || size > sizeof(note))
@@ -59,7 +60,7 @@ static enum vf_err folder_follow(struct vf_log *log, const struct stat *st, stru
     vf_fd_close(&log->segfd);
     log->dirfd = dirfd;
     log->lockfd = lockfd;
-    log->dir_st = *st;
+    log->dir_st = st;
     log->seg_new = true;
     dirfd = -1;
     lockfd = -1;
@@ -73,7 +74,7 @@ enum vf_err vf_log_folder_check(struct vf_log *log, struct vf_why *why)
     if (stat(log->dir, &st) != 0)
         return vf_fail_sys(why, "%s: the folder of the log is gone", log->dir);
     if (!same(&st, &log->dir_st))
-        VF_TRY(folder_follow(log, &st, why));
+        VF_TRY(folder_follow(log, why));
     /* Open files can be written in a folder that was made read-only meanwhile; whoever did that meant it. */
     if (faccessat(log->dirfd, ".", W_OK | X_OK, AT_EACCESS) != 0)
         return vf_fail_sys(why, "%s: cannot write in the folder of the log", log->dir);

@@ -37,11 +37,3 @@ enum vf_err vf_log_lock(int dirfd, const char *dir, int *ret_fd, struct vf_why *
     fd = -1;
     return VF_OK;
 }
-
-bool vf_log_locked(int dirfd)
-{
-    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-    VF_FD fd = openat(dirfd, VF_LOG_LOCK, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
-
-    return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
-}

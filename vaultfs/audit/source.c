@@ -250,22 +250,23 @@ static enum vf_err walk_segment(struct vf_walk *w, struct vf_line_reader *r, uin
             break;
         VF_TRY(good_line(w, &view, why));
     }
-    w->end_at = r->at;
+    w->seg_at = r->at;
     if (w->progress != NULL && r->at > told)
         w->progress(w->user, r->at - told);
     return VF_OK;
 }
 
-static enum vf_err walk_one(struct vf_walk *w, struct vf_line_reader *r, size_t i, bool *ret_stop, struct vf_why *why)
+/* The segment w->seg from w->seg_at on. */
+static enum vf_err walk_one(struct vf_walk *w, struct vf_line_reader *r, bool *ret_stop, struct vf_why *why)
 {
-    uint64_t limit = vf_segments_limit(&w->src->segs, i);
-    uint64_t at = 0;
+    uint64_t limit = vf_segments_limit(&w->src->segs, w->seg);
+    uint64_t from = 0;
     uint64_t end = 0;
     bool own = false;
     int fd = -1;
 
-    VF_TRY(vf_source_segment(w->src, i, &fd, &own, &at, &end, why));
-    vf_line_reader_start(r, fd, at, end);
+    VF_TRY(vf_source_segment(w->src, w->seg, &fd, &own, &from, &end, why));
+    vf_line_reader_start(r, fd, w->seg_at > from ? w->seg_at : from, end);
     enum vf_err err = walk_segment(w, r, limit, ret_stop, why);
     if (own)
         vf_fd_close(&fd);
@@ -276,13 +277,50 @@ static enum vf_err walk_one(struct vf_walk *w, struct vf_line_reader *r, size_t 
     return err;
 }
 
-enum vf_err vf_walk_run(struct vf_walk *w, struct vf_why *why)
+/* From where it stands to the end of the last segment. */
+static enum vf_err walk_on(struct vf_walk *w, struct vf_why *why)
 {
     VF_CLEANUP(vf_line_reader_done) struct vf_line_reader r = {0};
     bool stop = false;
 
     VF_TRY(vf_line_reader_init(&r, why));
-    for (size_t i = 0; i < w->src->segs.n && !stop; i++)
-        VF_TRY(walk_one(w, &r, i, &stop, why));
+    while (w->seg < w->src->segs.n) {
+        VF_TRY(walk_one(w, &r, &stop, why));
+        if (stop || w->seg + 1 == w->src->segs.n)
+            break;
+        w->seg++;
+        w->seg_at = 0;
+    }
+    return VF_OK;
+}
+
+enum vf_err vf_walk_run(struct vf_walk *w, struct vf_why *why)
+{
+    return walk_on(w, why);
+}
+
+enum vf_err vf_walk_more(struct vf_walk *w, bool *ret, struct vf_why *why)
+{
+    struct vf_source *src = w->src;
+    uint64_t before = w->expect;
+    size_t known = src->segs.n;
+    VF_SEGMENTS now = {0};
+
+    *ret = false;
+    if (!src->folder)
+        return VF_OK;
+    VF_TRY(vf_segments_list(src->fd, src->path, &now, why));
+    if (now.n < known)
+        return VF_OK;
+    struct vf_segments old = src->segs;
+    src->segs = now;
+    now = old;
+    /* A writer whose disk failed has begun anew below what looked like entries here. */
+    if (src->segs.n > known && src->segs.first[known] < before) {
+        w->overtaken = true;
+        return VF_OK;
+    }
+    VF_TRY(walk_on(w, why));
+    *ret = w->expect > before;
     return VF_OK;
 }

@@ -44,7 +44,7 @@ VF_MUST_USE enum vf_err vf_source_segment(const struct vf_source *s, size_t i, i
  * missing the walk goes on behind the hole.
  */
 struct vf_walk {
-    const struct vf_source *src;
+    struct vf_source *src;
     void *user;
     /* Asked before each line; false ends the walk. NULL: never. */
     bool (*more)(void *user, uint64_t expect);
@@ -55,12 +55,16 @@ struct vf_walk {
     /* State, for who looks at it afterwards. */
     uint64_t expect;     /* seq of the next entry */
     uint64_t torn_bytes; /* at the end, without a newline */
-    uint64_t end_at;     /* behind the last line of the last segment read */
     bool hole;           /* entries are missing or damaged behind the last one told */
+    bool overtaken;      /* a new segment makes void what was told as entries: begin anew */
     /* Internal. */
-    uint64_t bad; /* malformed lines since the last good one */
+    size_t seg;      /* the segment being read */
+    uint64_t seg_at; /* behind its last line that was read */
+    uint64_t bad;    /* malformed lines since the last good one */
     char bad_text[200];
 };
 VF_MUST_USE enum vf_err vf_walk_run(struct vf_walk *w, struct vf_why *why);
+/* After that: what a writer has added to the folder meanwhile. *ret: there was something. */
+VF_MUST_USE enum vf_err vf_walk_more(struct vf_walk *w, bool *ret, struct vf_why *why);
 
 #endif

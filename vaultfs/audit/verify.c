@@ -283,6 +283,24 @@ static void on_pass_progress(void *user, uint64_t bytes)
 /* `f` is the first member: what the walk calls back with is both. */
 _Static_assert(offsetof(struct pass, f) == 0, "a pass begins with its verifier");
 
+/*
+ * Beside a writer: its checkpoints are read after the entries that they cover, but these may have been written after the end of the file
+ * was met. As long as a checkpoint asks for more, and there is more, go on.
+ */
+static enum vf_err catch_up(struct vf_verifier *f, struct vf_walk *w, struct vf_why *why)
+{
+    bool more = true;
+
+    while (more) {
+        f->broken = f->broken || w->hole;
+        VF_TRY(vf_chain_follow(f, w->expect, why));
+        more = f->have_next && f->next.size > w->expect;
+        if (more)
+            VF_TRY(vf_walk_more(w, &more, why));
+    }
+    return VF_OK;
+}
+
 static enum vf_err prove(struct pass *p, const struct vf_verify_options *opt, struct vf_walk *w, struct vf_why *why)
 {
     struct vf_verifier *f = &p->f;
@@ -294,25 +312,11 @@ static enum vf_err prove(struct pass *p, const struct vf_verify_options *opt, st
     check_held(f);
     VF_TRY(vf_chain_follow(f, 0, why));
     VF_TRY(vf_walk_run(w, why));
-    if (w->hole)
-        f->broken = true;
-    VF_TRY(vf_chain_end(f, w->expect, why));
+    VF_TRY(catch_up(f, w, why));
+    vf_chain_end(f, w->expect);
     end_held(f, w->expect);
     end_notes(f, w);
     return VF_OK;
-}
-
-/*
- * A writer whose disk failed meanwhile may have begun a new segment: what was read behind its first seq is void now, and looked like
- * entries. Only then is it worth to read again.
- */
-static bool overtaken(const struct vf_source *src, const struct vf_walk *w)
-{
-    VF_SEGMENTS now = {0};
-
-    if (!src->folder || vf_segments_list(src->fd, src->path, &now, NULL) != VF_OK)
-        return false;
-    return now.n > src->segs.n && now.first[src->segs.n] <= w->expect;
 }
 
 static enum vf_err prove_once(const char *path, const struct vf_verify_options *opt, struct vf_verdict *v,
@@ -338,7 +342,7 @@ static enum vf_err prove_once(const char *path, const struct vf_verify_options *
     if (ret_captured != NULL)
         *ret_captured = p.f.captured;
     v->good = v->nfindings == 0;
-    *ret_again = err == VF_OK && !v->good && overtaken(&src, &w);
+    *ret_again = err == VF_OK && w.overtaken;
     return err;
 }
 

@@ -25,7 +25,7 @@ struct vf_held {
 };
 
 struct vf_verifier {
-    const struct vf_source *src;
+    struct vf_source *src;
     struct vf_verdict *v;
 
     /* Entries. */
@@ -69,7 +69,7 @@ void vf_chain_done(struct vf_verifier *f);
 VF_MUST_USE enum vf_err vf_chain_follow(struct vf_verifier *f, uint64_t expect, struct vf_why *why);
 VF_MUST_USE enum vf_err vf_chain_next(struct vf_verifier *f, struct vf_why *why); /* sets have_next */
 void vf_chain_seal(struct vf_verifier *f, const struct vf_entry_view *view);
-VF_MUST_USE enum vf_err vf_chain_end(struct vf_verifier *f, uint64_t expect, struct vf_why *why);
+void vf_chain_end(struct vf_verifier *f, uint64_t expect);
 
 /* vf_log_verify that also gives the tree at `capture_size` entries (all zero when the log is shorter). Sets *ret whatever it returns. */
 VF_MUST_USE enum vf_err vf_log_verify_capture(const char *path, const struct vf_verify_options *opt, uint64_t capture_size,
