@@ -5,6 +5,8 @@
  */
 #include "vault_crash.h"
 
+#include <sys/wait.h>
+
 static void kill_everywhere(enum vf_err (*op)(void), unsigned stride, bool with_reader)
 {
     struct crash_seen seen = {0};
@@ -103,13 +105,56 @@ static void test_restore(void **state)
     kill_everywhere(crash_op_restore, 2, false);
 }
 
+/* Everybody at once: three who change something and wait for each other, and somebody who looks all the time. */
+static void test_together(void **state)
+{
+    static enum vf_err (*const ops[])(void) = {crash_op_import, crash_op_settings, crash_op_install};
+    struct vf_vault *v = open_as(&crash_base, VF_VAULT_WRITE, BOB);
+    struct crash_seen seen = {0};
+    unsigned looked = 0, left = 3;
+    pid_t pids[3];
+    VF_BUF file = {0};
+    (void)state;
+
+    vf_buf_init(&file, VF_POLICY_MAX);
+    OK(vf_vault_rekey(v, admin[BOB], &file, why));
+    close_vault(v);
+    put_file(&crash_base, "policy", file.data, file.len);
+    crash_copy_base();
+    for (unsigned i = 0; i < 3; i++)
+        assert_false(crash_run_killed(ops[i], 0, 0));
+    VF_FREE char *after = crash_dump(&crash_now);
+    for (unsigned round = 0; round < 5; round++) {
+        crash_copy_base();
+        for (unsigned i = 0; i < 3; i++)
+            pids[i] = crash_start(ops[(i + round) % 3]);
+        for (left = 3; left > 0;) {
+            int status = 0;
+            struct vf_vault_check_report report;
+            enum vf_err err = vf_vault_check(crash_now.vault, admin[ALICE], NULL, NULL, NULL, &report, why);
+            /* A key that changes under one's hands is told, and nothing else goes wrong. */
+            if (err != VF_OK && err != VF_E_STALE)
+                fail_msg("%d %s", (int)err, why->text);
+            assert_true(err == VF_E_STALE || report.findings == 0);
+            looked++;
+            for (pid_t pid = waitpid(-1, &status, WNOHANG); pid > 0; pid = waitpid(-1, &status, WNOHANG)) {
+                assert_true(pid == pids[0] || pid == pids[1] || pid == pids[2]);
+                assert_int_equal(status, 0);
+                left--;
+            }
+        }
+        crash_look(after, after, &seen);
+    }
+    assert_true(looked > 5);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, crash_begin, crash_end)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_create), T(test_set),     T(test_erase),   T(test_settings),
-        T(test_rekey),  T(test_install), T(test_restore), T(test_import),
+        T(test_create),  T(test_set),     T(test_erase),  T(test_settings), T(test_rekey),
+        T(test_install), T(test_restore), T(test_import), T(test_together),
     };
 
     return cmocka_run_group_tests(tests, crash_group_set_up, crash_group_tear_down);

@@ -412,6 +412,22 @@ bool crash_run_killed(enum vf_err (*op)(void), unsigned n, long us)
     return false;
 }
 
+/* Run `op` in a child, meanwhile. */
+pid_t crash_start(enum vf_err (*op)(void))
+{
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        begin_child();
+        enum vf_err err = op();
+        if (err != VF_OK)
+            (void)fprintf(stderr, "child: %s\n", why->text);
+        _exit(err == VF_OK ? 0 : 1);
+    }
+    return pid;
+}
+
 /* Another process has the vault open meanwhile: LMDB's lock file then lives on, with a dead writer's traces in it. */
 pid_t crash_start_reader(int *ret_fd)
 {

@@ -34,6 +34,8 @@ enum vf_err crash_op_restore(void);
 void crash_run_refused(enum vf_err (*op)(void), unsigned n, int err, bool *ret_met);
 /* Run `op` in a child that dies behind call n (0: at `us` microseconds from now, or not at all). True: it was killed. */
 bool crash_run_killed(enum vf_err (*op)(void), unsigned n, long us);
+/* Run `op` in a child, meanwhile; it exits with 0 when that succeeds. */
+pid_t crash_start(enum vf_err (*op)(void));
 /* Another process has the vault open meanwhile: LMDB's lock file then lives on, with a dead writer's traces in it. */
 pid_t crash_start_reader(int *ret_fd);
 void crash_stop_reader(pid_t pid, int fd);
