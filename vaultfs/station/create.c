@@ -253,7 +253,11 @@ enum vf_err vf_station_create(const char *path, const char *name, const void *po
     const char *folder = vf_buf_cstr(&tmp);
     if (!folder)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", path);
-    VF_TRY(vf_dir_make(folder, why));
+    enum vf_err err = vf_dir_make(folder, why);
+    if (err) {
+        (void)rmdir(folder); /* if it was made and could not be made durable */
+        return err;
+    }
     const struct create c = {.path = folder,
                              .name = name,
                              .policy = chain.bytes,
@@ -262,7 +266,7 @@ enum vf_err vf_station_create(const char *path, const char *name, const void *po
                              .cost = cost,
                              .enrol = enrol,
                              .first_policy = &chain.hashes[0]};
-    enum vf_err err = vf_dir_local(folder, why);
+    err = vf_dir_local(folder, why);
     if (!err)
         err = create_in(&c, &chain.policy.vault, why);
     if (!err && renameat2(AT_FDCWD, folder, AT_FDCWD, path, RENAME_NOREPLACE))
