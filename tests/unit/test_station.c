@@ -232,7 +232,7 @@ static void damaged_files(void **state)
     assert_int_equal(vf_station_open(d.path, VF_STATION_MOUNT, NULL, &st, why), VF_E_DAMAGED);
     flip(path, 40);
     /* The database: the child that walks it says so. */
-    VF_FREE char *data = get_file(inside(&d, "db/data.mdb", path), &(size_t){0});
+    (void)inside(&d, "db/data.mdb", path);
     for (off_t at = 0; at < 8192; at += 512)
         flip(path, at + 17);
     err = vf_station_open(d.path, VF_STATION_MOUNT, NULL, &st, why);
