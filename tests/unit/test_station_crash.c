@@ -102,7 +102,7 @@ int caught_renameat2(int fd, const char *from, int to_fd, const char *to, unsign
 /* ------------------------------------------------------------------------------------------------------------------ the stations */
 
 static struct place p;
-static struct site fresh, full;     /* nothing received; a delivery received */
+static struct site fresh, full; /* nothing received; a delivery received */
 static struct delivery d, for_full;
 static char revocation[400], policy[400]; /* of the delivery of `full`; version 2 */
 static int64_t clock_us;                  /* how far the copy's time has gone on */
@@ -167,7 +167,8 @@ static void copy_to_now(const struct site *from, struct site *now)
 }
 
 /* Run `work` in a child that dies behind its nth call, or whose nth call is refused with `err`. The child's exit status; -1: killed. */
-static int child(enum vf_err (*work)(const struct site *now), const struct site *now, unsigned nth, int err, unsigned *ret_calls)
+static int child(enum vf_err (*work)(const struct site *now), const struct site *now, unsigned nth, int err,
+                 unsigned *ret_calls)
 {
     int fds[2], status = 0;
     unsigned seen = 0;
@@ -224,7 +225,8 @@ static void whole(const struct site *now)
 }
 
 /* Every call of `work` on a copy of `from`: `found` looks at what is left and says whether it is after (true) or before. */
-static void every_call(const struct site *from, enum vf_err (*work)(const struct site *now), bool (*found)(const struct site *now))
+static void every_call(const struct site *from, enum vf_err (*work)(const struct site *now),
+                       bool (*found)(const struct site *now))
 {
     unsigned total = 0, after = 0, before = 0;
     struct site now;
