@@ -6,6 +6,7 @@ is not exactly as the pages say raises Bad. Needs hashlib, and Debian's python3-
 import base64
 import binascii
 import hashlib
+import json
 import re
 import struct
 
@@ -661,3 +662,157 @@ def open_wrapped(wrap_key, vault, ref, wrapped):
 
 def open_head(head_key, vault, ref, head):
     return aead_open(head_key, head[:24], frame('vaultfs v1 record head', vault, ref.encode()), head[24:])
+
+
+# ------------------------------------------------------------------------------------------------------------------------- log
+
+# An entry's fields, always in this order; those with a question mark may be missing.
+ENTRY = ['seq', 'time', 'event', 'category?', 'grant?', 'job?', 'recipient?', 'refs?', 'manifest?', 'part?', 'fields?', 'bytes?', 'uid?', 'pid?',
+         'exe?', 'count?', 'object?', 'key?', 'host', 'session', 'result', 'nonce']
+EVENTS = {'mount': '', 'open': 'disclosure', 'deny': '', 'repeat': 'disclosure', 'expire': '', 'revoke': '', 'release': 'disclosure', 'refuse': '',
+          'receive': '', 'unmount': '', 'clock': '', 'seal': '', 'recover': '', 'gap': '', 'import': 'collection', 'change': 'alteration',
+          'view': 'consultation', 'grant': '', 'sign': '', 'export': 'disclosure', 'erase': 'erasure', 'policy': '', 'rekey': 'alteration',
+          'handin': ''}
+
+
+class Entry:
+    def __init__(self, line):
+        def pairs(found):
+            need(len({k for k, _ in found}) == len(found), 'a name twice in an entry')
+            return dict(found)
+        try:
+            self.fields = json.loads(line.decode(), object_pairs_hook=pairs)
+        except ValueError:
+            raise Bad('an entry is no JSON') from None
+        need(json.dumps(self.fields, separators=(',', ':'), ensure_ascii=False).encode() == line, 'an entry is not written in the one way')
+        self.line = line
+        order = [name.rstrip('?') for name in ENTRY]
+        names = list(self.fields)
+        need(names == [n for n in order if n in self.fields], f'fields of an entry: {names}')
+        need(all(n in self.fields for n in ENTRY if not n.endswith('?')), 'a field of an entry is missing')
+        need(re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z', self['time']), 'time of an entry')
+        need(self['event'] in EVENTS and self.fields.get('category', '') == EVENTS[self['event']], 'event of an entry')
+        need(('key' in self.fields) == (self['event'] == 'seal'), 'a seal entry names a key')
+        need(('manifest' in self.fields) == (self.fields.get('refs') == 'all'), 'manifest of an entry')
+        need(re.fullmatch('[0-9a-f]{32}', self['nonce']) and re.fullmatch('[0-9a-f]{32}', self['session']), 'nonce and session')
+
+    def __getitem__(self, name):
+        return self.fields[name]
+
+
+class Origin:
+    def __init__(self, data):
+        self.note = Note(data)
+        lines = self.note.text.decode().split('\n')
+        need(lines.pop() == '' and lines.pop(0) == 'vaultfs-log-v1', 'not the origin of a log')
+        self.id = sha256(data)
+        found = dict(line.split(' ', 1) for line in lines)
+        need(list(found) == ['log', 'kind', 'owner', 'created', 'seal'] + ['follows'] * ('follows' in found), 'lines of an origin')
+        self.line, self.kind, self.owner = found['log'], found['kind'], found['owner']
+        need(re.fullmatch('vaultfs.log/[0-9a-f]{32}', self.line) and self.kind in ('station', 'vault', 'desk'), 'lines of an origin')
+        self.seal = unbase64(found['seal'])
+        need(len(self.seal) == 32, 'first seal key')
+
+
+class Checkpoint:
+    def __init__(self, note):
+        self.note = note
+        lines = note.text.decode().split('\n')
+        need(len(lines) == 4 and lines[3] == '' and re.fullmatch('0|[1-9][0-9]*', lines[1]), 'a checkpoint')
+        self.origin, self.size, self.root = lines[0], int(lines[1]), unbase64(lines[2])
+
+
+def take_checkpoints(data):
+    """The notes of a file of checkpoints: each is followed by an empty line."""
+    found = []
+    while data:
+        end = data.find(b'\n\n', data.find(b'\n\n') + 2)
+        need(end > 0, 'a checkpoint is cut')
+        found.append(Checkpoint(Note(data[:end + 1])))
+        data = data[end + 2:]
+    return found
+
+
+class Log:
+    """A log's parts, from its folder or a handed-in file, and their proof."""
+
+    def __init__(self, origin, checkpoints, lines, handed_in=False):
+        self.origin, self.checkpoints, self.lines = Origin(origin), take_checkpoints(checkpoints), lines
+        self.verify(handed_in)
+
+    @classmethod
+    def folder(cls, path):
+        lines = []
+        segments = sorted(path.glob('entries-' + '[0-9]' * 20 + '.jsonl'))
+        starts = [int(s.name[8:28]) for s in segments]
+        for segment, start, limit in zip(segments, starts, starts[1:] + [1 << 62]):
+            need(start == len(lines), 'a segment does not begin where the one before ends')
+            # What stands at or beyond the next segment's first number is void.
+            lines += segment.read_bytes().split(b'\n')[:-1][:limit - start]
+        checkpoints = path / 'checkpoints'
+        return cls((path / 'origin').read_bytes(), checkpoints.read_bytes() if checkpoints.exists() else b'', lines)
+
+    @classmethod
+    def handed_in(cls, data):
+        r = Bytes(data)
+        r.magic('VFHANDIN')
+        need(r.u32() == 1, 'version of a handed-in log')
+        sizes = r.u32(), r.u64(), r.u64()
+        origin, checkpoints = r.take(sizes[0]), r.take(sizes[1])
+        rest = r.take(len(data) - r.at)
+        need(rest == b'' or rest.endswith(b'\n'), 'a handed-in log is cut')
+        lines = rest.split(b'\n')[:-1]
+        need(len(lines) == sizes[2], 'entries of a handed-in log')
+        return cls(origin, checkpoints, lines, handed_in=True)
+
+    def verify(self, handed_in):
+        """Every line hashed; each checkpoint signed by the key that the last seal entry below the one before it names."""
+        tree, key, waiting, self.entries, self.sealed, last = Tree(), self.origin.seal, list(self.checkpoints), [], 0, ''
+        named = seal_at = None
+        for seq, line in enumerate(self.lines):
+            entry = Entry(line)
+            need(entry['seq'] == seq, f'entry {seq}: number {entry["seq"]}')
+            need(entry['time'] >= last, f'entry {seq}: time')
+            # After a seal entry stands its checkpoint, or a recover entry.
+            need(seal_at is None or self.sealed == seq or entry['event'] == 'recover', f'entry {seq}: behind a seal entry')
+            last, seal_at = entry['time'], None
+            self.entries.append(entry)
+            tree.add(line)
+            if entry['event'] == 'seal':
+                named, seal_at = unbase64(entry['key']), seq
+            while waiting and waiting[0].size <= tree.size:
+                c = waiting.pop(0)
+                need(c.origin == self.origin.line and c.size == tree.size > self.sealed and c.root == tree.root(), 'a checkpoint')
+                need(len(c.note.lines) == 1 and c.note.signers([(c.origin, key)]), 'signature of a checkpoint')
+                need(named is not None, 'a checkpoint that covers no seal entry')
+                key, named, self.sealed = named, None, c.size
+        need(not waiting, 'the end was cut off')
+        need(not handed_in or self.sealed == len(self.lines), 'a handed-in log ends with a checkpoint')
+        self.tree, self.next_key = tree, key
+
+    def contains(self, checkpoint):
+        tree = Tree()
+        for line in self.lines[:checkpoint.size]:
+            tree.add(line)
+        return checkpoint.origin == self.origin.line and tree.size == checkpoint.size and tree.root() == checkpoint.root
+
+
+def seal_state(data, log):
+    """The seal file of a running log: the secret for the next checkpoint."""
+    sequence, payload = slots(data, 'VFSEAL01')[0]
+    r = Bytes(payload)
+    need(r.take(32) == log.origin.id, 'a seal of another log')
+    seed = r.take(32)
+    need(nb.crypto_sign_seed_keypair(seed)[0] == log.next_key, 'the seal key is not the one that the log names')
+    return seed
+
+
+def receipt(data, log, admins):
+    """Time and size of a receipt of one of `admins` that this log contains."""
+    note = Note(data)
+    c = Checkpoint(note)
+    times = [note.cosigned(a.name, a.sign) for a in admins]
+    times = [t for t in times if t is not None]
+    need(times, 'a receipt of nobody known')
+    need(log.contains(c), 'a receipt for another log')
+    return max(times), c.size
