@@ -63,6 +63,16 @@ static enum vf_err open_file(struct vf_source *s, uint64_t size, struct vf_why *
     return read_origin(s, s->fd, sizeof(raw), h.origin_len, why);
 }
 
+enum vf_err vf_source_checkpoints(struct vf_source *s, struct vf_why *why)
+{
+    struct vf_why none = {0};
+
+    if (s->cp_fd >= 0)
+        return VF_OK;
+    enum vf_err err = vf_segment_open(s->fd, s->path, VF_LOG_CHECKPOINTS, O_RDONLY, &s->cp_fd, NULL, &none);
+    return err == VF_OK || err == VF_E_NOT_FOUND ? VF_OK : vf_fail(why, err, "%s", none.text);
+}
+
 static enum vf_err open_folder(struct vf_source *s, struct vf_why *why)
 {
     VF_FD fd = -1;
@@ -76,9 +86,7 @@ static enum vf_err open_folder(struct vf_source *s, struct vf_why *why)
     VF_TRY(read_origin(s, fd, 0, (size_t)size, why));
     /* The checkpoints first: what they cover was in the segments before they were written. */
     s->cp_end = INT64_MAX;
-    enum vf_err err = vf_segment_open(s->fd, s->path, VF_LOG_CHECKPOINTS, O_RDONLY, &s->cp_fd, NULL, why);
-    if (err != VF_OK && err != VF_E_NOT_FOUND)
-        return err;
+    VF_TRY(vf_source_checkpoints(s, why));
     VF_TRY(vf_segments_list(s->fd, s->path, &s->segs, why));
     for (size_t i = 0; i < s->segs.n; i++) {
         char name[VF_SEGMENT_NAME_LEN + 1];

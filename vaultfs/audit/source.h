@@ -34,6 +34,8 @@ struct vf_source {
 };
 VF_MUST_USE enum vf_err vf_source_open(const char *path, struct vf_source *ret, struct vf_why *why);
 void vf_source_done(struct vf_source *s);
+/* Open the checkpoints of a folder, unless they are open or there are none yet: a writer makes the file with the first. */
+VF_MUST_USE enum vf_err vf_source_checkpoints(struct vf_source *s, struct vf_why *why);
 #define VF_SOURCE VF_CLEANUP(vf_source_done) struct vf_source
 /* Segment i, to be read from *ret_at to *ret_end. Close *ret_fd when *ret_own. `name` for messages. */
 VF_MUST_USE enum vf_err vf_source_segment(const struct vf_source *s, size_t i, int *ret_fd, bool *ret_own, uint64_t *ret_at,

@@ -9,6 +9,17 @@
 
 typedef unsigned long long ull;
 
+static enum vf_err open_file(struct vf_verifier *f, struct vf_why *why)
+{
+    if (f->has_cps)
+        return VF_OK;
+    VF_TRY(vf_source_checkpoints(f->src, why));
+    if (f->src->cp_fd < 0)
+        return VF_OK;
+    f->has_cps = true;
+    return vf_record_reader_init(&f->cps, f->src->cp_fd, f->src->cp_at, f->src->cp_end, why);
+}
+
 enum vf_err vf_chain_start(struct vf_verifier *f, struct vf_why *why)
 {
     const struct vf_origin *o = &f->v->origin;
@@ -16,10 +27,7 @@ enum vf_err vf_chain_start(struct vf_verifier *f, struct vf_why *why)
     memcpy(f->key.name, o->line, sizeof(o->line));
     memcpy(f->key.key, o->seal_key, sizeof(f->key.key));
     f->key_by_origin = true;
-    if (f->src->cp_fd < 0)
-        return VF_OK;
-    f->has_cps = true;
-    return vf_record_reader_init(&f->cps, f->src->cp_fd, f->src->cp_at, f->src->cp_end, why);
+    return open_file(f, why);
 }
 
 void vf_chain_done(struct vf_verifier *f)
@@ -57,8 +65,10 @@ static enum vf_err resync(struct vf_verifier *f, bool *ret_more, struct vf_why *
 /* The next record that can be read. Ends with have_next, or at the end of the file. */
 enum vf_err vf_chain_next(struct vf_verifier *f, struct vf_why *why)
 {
-    bool more = f->has_cps && !f->have_next;
+    bool more = !f->have_next;
 
+    VF_TRY(open_file(f, why));
+    more = more && f->has_cps;
     while (more) {
         enum vf_record_kind kind = VF_RECORD_END;
         const char *p = NULL;
