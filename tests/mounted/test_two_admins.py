@@ -106,7 +106,7 @@ def changed_since(world, station, enrol, stale):
 # ------------------------------------------------------------------------------------------------------------ an admin has left
 
 class Backup:
-    """A backup, read as docs/format-vault.md describes it."""
+    """A backup, read as docs/format.md describes it."""
 
     def __init__(self, path):
         r = reader.Bytes(read(path))

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """
-A second implementation of docs/format-crypto.md, from that page alone: hashlib, and python3-nacl for XChaCha20-Poly1305, Argon2id,
+A second implementation of docs/format.md part B, from that part alone: hashlib, and python3-nacl for XChaCha20-Poly1305, Argon2id,
 Ed25519 and sealed boxes. It writes crypto_vectors.h, which the unit tests of the crypto room compare with:
 
     /usr/bin/python3 crypto_vectors.py > crypto_vectors.h

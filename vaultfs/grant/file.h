@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Heads and sizes of the flat files; the layouts stand at the top of grant.h and in docs/format-grant.md. */
+/* Heads and sizes of the flat files; the layouts stand at the top of grant.h and in docs/format.md. */
 #ifndef VAULTFS_GRANT_FILE_H
 #define VAULTFS_GRANT_FILE_H
 
