@@ -70,6 +70,7 @@ class Shell:
     def __init__(self, folder, path):
         env = {'PATH': f'{path}:/usr/sbin:/usr/bin:/sbin:/bin', 'HOME': str(folder), 'LC_ALL': 'C.UTF-8', 'TZ': 'UTC', 'TERM': 'dumb',
                'XDG_RUNTIME_DIR': str(folder / '.run'), 'CREDENTIALS_DIRECTORY': str(folder / '.credentials')}
+        env |= {k: v for k, v in os.environ.items() if k.endswith('SAN_OPTIONS')}
         (folder / '.run').mkdir(mode=0o700)
         (folder / '.credentials').mkdir(mode=0o700)
         work = folder / 'work'
