@@ -239,6 +239,25 @@ def crowds():
     world.keytool('audit', 'verify', '--enrol', enrol, station / 'log')
 
 
+def tables():
+    """Sixty-four readers of a large table, half of them with the longest reads there are: each gets all of it, none is told that memory is short."""
+    world = World(records=3000, synth=('--photos', 'none'))
+    station, enrol = world.station()
+    world.deliver(station, enrol, fields='name_on_card,rank,warrant_no,surname,forenames,station')
+    mnt = world.mount(station)
+    table = mnt / 'cards/cards.csv'
+    good = hashlib.sha256(read(table)).hexdigest()
+    check(os.stat(table).st_size > 200000, 'a large table')
+    script = f'dd if={table} bs=4M iflag="$1" | sha256sum'
+    readers = [subprocess.Popen(['bash', '-o', 'pipefail', '-c', script, 'x', ('fullblock', 'direct')[i % 2]], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True) for i in range(64)]
+    for p in readers:
+        out, err = p.communicate(timeout=120)
+        check(p.returncode == 0 and out.split()[0] == good, f'a reader of the table: {err.splitlines()[:1]}')
+    check(settled(world, mnt), 'and nothing stays open')
+    world.unmount(mnt)
+
+
 def leaving_busy():
     """fusermount3 -u while files are open is refused by the kernel, -z hides the mount, which ends with the last file; a killed daemon's mount
     point can be cleaned."""
@@ -330,6 +349,7 @@ memory()
 core_dump()
 names()
 crowds()
+tables()
 leaving_busy()
 race()
 control()

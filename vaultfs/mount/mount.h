@@ -154,6 +154,8 @@ struct vf_session {
     struct vf_deny *deny;
 };
 #define VF_MOUNT_READERS 4
+/* Longest READ, whatever a program asks for: each reader may need as much locked memory for rows of cards.csv. */
+#define VF_READ_MAX 131072
 
 /* -------------------------------------------------------------------------------------------------------------- inodes */
 

@@ -11,6 +11,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     conn->want |= conn->capable & (FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS | FUSE_CAP_ASYNC_READ);
     /* Contents never change under an inode number; attributes cost nothing here, so every listing carries them. */
     conn->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS_AUTO);
+    conn->max_read = VF_READ_MAX; /* the mount option says the same */
     conn->max_background = 64;
     conn->congestion_threshold = 48;
     vf_daemon_ready(&s->ready_fd, 0);

@@ -251,18 +251,19 @@ static int read_value(struct vf_session *s, fuse_req_t req, const struct vf_hand
 static int read_cards(struct vf_session *s, fuse_req_t req, const struct vf_handle *h, struct vf_job *job, size_t size,
                       off_t off)
 {
-    VF_SECRET uint8_t *out = vf_secret_new(size ? size : 1);
-    if (!out)
-        return ENOMEM;
+    /* The reader first: as few buffers as there are readers, so that a crowd waits for memory instead of being refused. */
     struct vf_value_reader *reader = vf_reader_take(s);
+    VF_SECRET uint8_t *out = vf_secret_new(size ? size : 1);
     size_t len = 0;
-    enum vf_err err =
-        vf_cards_read(s, job, h->cards, reader, h->node.kind == VF_NODE_CARDS_EXCEL, (uint64_t)off, out, size, &len, NULL);
+    enum vf_err err = out ? vf_cards_read(s, job, h->cards, reader, h->node.kind == VF_NODE_CARDS_EXCEL, (uint64_t)off, out,
+                                          size, &len, NULL)
+                          : VF_E_LOCKED_MEMORY;
+    if (!err)
+        fuse_reply_buf(req, (const char *)out, len);
+    vf_secret_free(out);
+    out = NULL;
     vf_reader_give(s, reader);
-    if (err)
-        return program_errno(err);
-    fuse_reply_buf(req, (const char *)out, len);
-    return 0;
+    return err ? program_errno(err) : 0;
 }
 
 void vf_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)

@@ -49,8 +49,8 @@ static enum vf_err make_fuse(struct vf_session *s, struct vf_why *why)
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     VF_BUF fsname;
     vf_buf_init(&fsname, 1024);
-    vf_buf_fmt(&fsname, "-oro,nosuid,nodev,noexec,default_permissions,fsname=vaultfs,subtype=vaultfs%s",
-               s->opt->allow_other ? ",allow_other" : "");
+    vf_buf_fmt(&fsname, "-oro,nosuid,nodev,noexec,default_permissions,max_read=%d,fsname=vaultfs,subtype=vaultfs%s",
+               VF_READ_MAX, s->opt->allow_other ? ",allow_other" : "");
     enum vf_err err = VF_OK;
     if (fuse_opt_add_arg(&args, "vaultfs") || fuse_opt_add_arg(&args, vf_buf_cstr(&fsname)))
         err = VF_E_NOMEM;
