@@ -81,9 +81,12 @@ static enum vf_err match_origin(struct copy *c, const struct vf_source *file, st
     if (err == VF_E_NOT_FOUND)
         return VF_OK;
     VF_TRY(err);
-    if (size <= sizeof(have))
+    bool same = size == file->origin.len && size <= sizeof(have);
+    if (same) {
         VF_TRY(vf_fd_pread(fd, have, (size_t)size, 0, c->dir, why));
-    if (size != file->origin.len || memcmp(have, file->origin.data, (size_t)size) != 0)
+        same = memcmp(have, file->origin.data, (size_t)size) == 0;
+    }
+    if (!same)
         return vf_fail(why, VF_E_FORGED, "%s: another log than the one handed in before from that device", file->path);
     return VF_OK;
 }
