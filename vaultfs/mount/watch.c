@@ -119,7 +119,7 @@ static void leave(struct vf_session *s)
     atomic_store(&s->leaving, true);
     vf_slots_leave(s);
     fuse_session_exit(s->fuse);
-    pthread_kill(s->main_thread, SIGTERM); /* out of the system call that it waits in */
+    pthread_kill(s->main_thread, SIGHUP); /* out of the system call that it waits in */
 }
 
 static void *watch(void *arg)

@@ -169,7 +169,10 @@ static enum vf_err open_all(struct vf_station *st, const struct vf_passphrase *p
         VF_TRY(open_identity(st, pass, why));
     VF_TRY(vf_dir_local(st->path, why));
     VF_TRY(open_store(st, why));
-    VF_TRY(read_policy(st, why));
+    /* A database that was lost begins again with the policy, as something to receive; the pin is checked before anything is mounted. */
+    enum vf_err err = read_policy(st, why);
+    if (err && !(err == VF_E_NOT_FOUND && st->mode == VF_STATION_RECEIVE))
+        return err;
     if (st->mode == VF_STATION_MOUNT)
         VF_TRY(vf_station_pin_check(st, why));
     if (st->mode == VF_STATION_STATUS)

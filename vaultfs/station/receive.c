@@ -93,8 +93,12 @@ static enum vf_err take_policy(struct vf_station *st, int fd, struct vf_received
     enum vf_err err = VF_OK;
     if (chain.ruling == 0)
         err = vf_fail(why, VF_E_UNSIGNED, "%s: no version of this policy is in force yet", told->name);
-    if (!err)
+    if (!err && st->policy.ruling > 0)
         err = vf_policy_chain_compare(&st->policy, &chain, &cmp, why);
+    else if (!err && vf_equal(&chain.policy.vault, &st->enrol.vault, sizeof(st->enrol.vault)))
+        cmp = 1; /* a database that was lost begins again */
+    else if (!err)
+        err = vf_fail(why, VF_E_REFUSED, "%s: the policy of another force", told->name);
     if (!err && cmp < 0)
         err = vf_fail(why, VF_E_STALE, "%s: older than the policy this station knows", told->name);
     told->already = !err && cmp == 0;
