@@ -1,109 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* A disk that refuses: full, failing, gone and back. No entry that failed is told as durable, none that was durable is lost. */
-#include "audit_test.h"
-
+/* A disk, or memory, that refuses. No entry that failed is told as durable, none that was durable is lost. */
+#include "audit_faulty.h"
 #include "faults.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cmocka_std.h"
 
-static struct audit_place place;
-static struct vf_verdict v;
 static const struct vf_log_options batch = {.batch = true};
-
-static int fresh(void **state)
-{
-    (void)state;
-    audit_place_make(&place);
-    return 0;
-}
-
-static int away(void **state)
-{
-    (void)state;
-    audit_place_done(&place);
-    return 0;
-}
-
-static void nap_ms(long ms)
-{
-    struct timespec t = {ms / 1000, ms % 1000 * 1000000};
-
-    (void)nanosleep(&t, NULL);
-}
-
-/* Past the time in which a log that failed does not even try. */
-static void nap(void)
-{
-    nap_ms(120);
-}
-
-static enum vf_err try_commit(struct vf_log *log, uint64_t n)
-{
-    struct vf_ref ref;
-    struct vf_entry e = audit_entry(n, &ref);
-
-    return vf_log_commit(log, &e, WHY);
-}
-
-/*
- * The disk works again. The log's own attempt, once a second, may have failed just before, and then it refuses for a moment; each refusal
- * is one more entry that a gap tells.
- */
-static unsigned refusals;
-
-static void soon(struct vf_log *log, uint64_t n)
-{
-    for (int i = 0; i < 50; i++) {
-        if (try_commit(log, n) == VF_OK)
-            return;
-        refusals++;
-        nap();
-    }
-    fail_msg("the log does not recover: %s", audit_why.text);
-}
-
-/* Which typical entries the log has. */
-struct found {
-    bool seen[256];
-    uint64_t gaps;
-};
-
-static enum vf_err each(void *user, const struct vf_entry_view *e, bool sealed, struct vf_why *why)
-{
-    struct found *f = user;
-
-    (void)why;
-    (void)sealed;
-    f->gaps += e->event == VF_EVENT_GAP ? e->count : 0;
-    for (unsigned i = 0; i < 256 && e->event == VF_EVENT_OPEN; i++) {
-        struct vf_ref ref;
-        (void)audit_entry(i, &ref);
-        f->seen[i] = f->seen[i] || memcmp(e->refs.p + 1, ref.c, sizeof(ref.c)) == 0;
-    }
-    return VF_OK;
-}
-
-static void look(struct found *f)
-{
-    struct vf_verify_options opt = {.signers = &device_key, .nsigners = 1, .log_id = &place.id, .each = each, .user = f};
-
-    memset(f, 0, sizeof(*f));
-    OK(vf_log_verify(place.log, &opt, &v, WHY));
-    if (!v.good) {
-        audit_print(&v);
-        fail();
-    }
-}
 
 /* ------------------------------------------------------------------------------------------------------ every call fails once */
 
@@ -234,6 +141,72 @@ static void test_open_fails(void **state)
     }
 }
 
+/* Memory that fails once, for the writer and for those who read. */
+static void test_memory(void **state)
+{
+    struct found f;
+    bool met = true;
+
+    (void)state;
+    for (unsigned n = 1; met; n++) {
+        audit_place_make(&place);
+        struct vf_log *log = audit_open(&place, &batch);
+        faults_arm(FAULT_MEMORY, n, ENOMEM);
+        bool committed = try_commit(log, 1) == VF_OK;
+        enum vf_err sealed = vf_log_seal(log, NULL);
+        met = faults_disarm();
+        assert_true(met || (committed && sealed == VF_OK));
+        refusals = 0;
+        nap_ms(met ? 120 : 0);
+        soon(log, 2);
+        audit_close(log);
+        look(&f);
+        assert_true(f.seen[1] == committed && f.seen[2] && v.sealed == v.entries);
+        audit_place_done(&place);
+    }
+}
+
+static void test_readers_memory(void **state)
+{
+    static struct vf_verdict verdict;
+    char file[400];
+    char copy[400];
+    uint64_t size = 0;
+
+    (void)state;
+    struct vf_log *log = audit_open(&place, &batch);
+    audit_commit(log, 1);
+    audit_close(log);
+    audit_path(file, place.dir.path, "press-1.log");
+    audit_path(copy, place.dir.path, "copy");
+    bool met = true;
+    for (unsigned n = 1; met; n++) {
+        int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        faults_arm(FAULT_MEMORY, n, ENOMEM);
+        enum vf_err err = vf_handin_write(place.log, fd, &size, NULL);
+        met = faults_disarm();
+        (void)close(fd);
+        assert_int_equal(err, met ? VF_E_NOMEM : VF_OK);
+    }
+    met = true;
+    for (unsigned n = 1; met; n++) {
+        struct vf_verify_options opt = {.signers = &device_key, .nsigners = 1};
+        faults_arm(FAULT_MEMORY, n, ENOMEM);
+        enum vf_err err = vf_log_verify(n % 2 == 0 ? file : place.log, &opt, &verdict, NULL);
+        met = faults_disarm();
+        assert_int_equal(err, met ? VF_E_NOMEM : VF_OK);
+        assert_true(met || verdict.good);
+    }
+    met = true;
+    for (unsigned n = 1; met; n++) {
+        faults_arm(FAULT_MEMORY, n, ENOMEM);
+        enum vf_err err = vf_handin_store(file, copy, NULL, &verdict, NULL, NULL);
+        met = faults_disarm();
+        assert_int_equal(err, met ? VF_E_NOMEM : VF_OK);
+    }
+    assert_true(audit_verify(&place, copy, &v));
+}
+
 /* --------------------------------------------------------------------------------------------------------------- tickets */
 
 /* The seq of an entry that was lost is given to another; who asks late is not told that his was written. */
@@ -331,208 +304,6 @@ static void test_close_fails(void **state)
     assert_true(f.seen[1] && f.seen[2] && v.recoveries == 1);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- the folder */
-
-static void moved(const char *path, const char *to)
-{
-    assert_int_equal(rename(path, to), 0);
-}
-
-static void last_segment(char out[400])
-{
-    char name[256] = "";
-    DIR *d = opendir(place.log);
-    const struct dirent *e;
-
-    assert_non_null(d);
-    while ((e = readdir(d)) != NULL)
-        if (strncmp(e->d_name, "entries-", 8) == 0 && strcmp(e->d_name, name) > 0)
-            (void)snprintf(name, sizeof(name), "%s", e->d_name);
-    (void)closedir(d);
-    audit_path(out, place.log, name);
-}
-
-static void test_folder(void **state)
-{
-    struct found f;
-    char other[400];
-    char path[400];
-
-    (void)state;
-    refusals = 0;
-    struct vf_log *log = audit_open(&place, &batch);
-    audit_commit(log, 1);
-    audit_seal(log);
-    audit_path(other, place.dir.path, "elsewhere");
-    /* Away and back. */
-    moved(place.log, other);
-    assert_int_equal(try_commit(log, 2), VF_E_DISK_FULL);
-    assert_non_null(strstr(audit_why.text, "the folder of the log is gone"));
-    moved(other, place.log);
-    nap();
-    soon(log, 3);
-    /* An empty folder, and one of another log, in its place. */
-    moved(place.log, other);
-    assert_int_equal(mkdir(place.log, 0700), 0);
-    nap();
-    assert_int_equal(try_commit(log, 4), VF_E_DISK_FULL);
-    assert_int_equal(rmdir(place.log), 0);
-    struct audit_place foreign;
-    audit_place_make(&foreign);
-    moved(foreign.log, place.log);
-    nap();
-    assert_int_equal(try_commit(log, 5), VF_E_DISK_FULL);
-    assert_non_null(strstr(audit_why.text, "another log was put in the place"));
-    moved(place.log, foreign.log);
-    audit_place_done(&foreign);
-    /* A copy that was made of it: another folder, the same log. */
-    audit_copy_tree(other, place.log);
-    nap();
-    soon(log, 6);
-    audit_seal(log);
-    /* Its last segment is removed: the evidence is gone, and nothing goes on without it. */
-    last_segment(path);
-    audit_path(other, place.dir.path, "segment");
-    moved(path, other);
-    nap();
-    assert_int_equal(try_commit(log, 7), VF_E_DISK_FULL);
-    nap();
-    assert_int_equal(try_commit(log, 8), VF_E_DISK_FULL);
-    moved(other, path);
-    nap();
-    soon(log, 9);
-    audit_close(log);
-    look(&f);
-    assert_true(f.seen[1] && !f.seen[2] && f.seen[3] && !f.seen[4] && !f.seen[5] && f.seen[6] && !f.seen[7] && !f.seen[8] &&
-                f.seen[9]);
-    assert_true(f.gaps == 5 + refusals && v.sealed == v.entries);
-}
-
-/* The seal file away, and back: entries are refused as soon as they could not be sealed any more. */
-static void test_seal_away(void **state)
-{
-    struct found f;
-    char other[400];
-
-    (void)state;
-    refusals = 0;
-    struct vf_log *log = audit_open(&place, &batch);
-    audit_commit(log, 1);
-    audit_path(other, place.dir.path, "elsewhere");
-    moved(place.seal, other);
-    assert_int_equal(vf_log_seal(log, WHY), VF_E_DISK_FULL);
-    nap();
-    assert_int_equal(try_commit(log, 2), VF_E_DISK_FULL);
-    moved(other, place.seal);
-    nap();
-    soon(log, 3);
-    audit_close(log);
-    look(&f);
-    assert_true(f.seen[1] && !f.seen[2] && f.seen[3] && f.gaps == 1 + refusals && v.sealed == v.entries &&
-                v.checkpoints == 2);
-}
-
-/* Write permission taken away and given back, as an ordinary user sees it. */
-static void chmod_child(void)
-{
-    struct found f;
-
-    OK(vf_crypto_init(VF_ARENA_TOOL, WHY));
-    struct vf_log *log = audit_open(&place, &batch);
-    audit_commit(log, 1);
-    (void)chmod(place.log, 0500);
-    if (try_commit(log, 2) != VF_E_DISK_FULL)
-        _exit(1);
-    (void)chmod(place.log, 0700);
-    nap();
-    soon(log, 3);
-    (void)chmod(place.log, 0);
-    if (try_commit(log, 4) != VF_E_DISK_FULL)
-        _exit(2);
-    (void)chmod(place.log, 0700);
-    nap();
-    soon(log, 5);
-    audit_close(log);
-    look(&f);
-    _exit(f.seen[1] && !f.seen[2] && f.seen[3] && !f.seen[4] && f.seen[5] ? 0 : 3);
-}
-
-static void test_chmod(void **state)
-{
-    static const char *const names[] = {"", "/seal", "/log", "/log/origin"};
-    int status = 0;
-
-    (void)state;
-    for (int i = 0; i < 4 && geteuid() == 0; i++) {
-        char path[400];
-        (void)snprintf(path, sizeof(path), "%s%s", place.dir.path, names[i]);
-        assert_int_equal(chown(path, 65534, 65534), 0);
-    }
-    pid_t child = fork();
-    if (child == 0) {
-        if (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0)
-            _exit(9);
-        chmod_child();
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
-}
-
-/* --------------------------------------------------------------------------------------------------------------- threads */
-
-#define THREADS 6
-#define EACH    25
-static struct vf_log *shared;
-static bool told[THREADS * EACH];
-
-static void *appender(void *arg)
-{
-    unsigned base = *(const unsigned *)arg * EACH;
-
-    for (unsigned i = 0; i < EACH; i++) {
-        told[base + i] = try_commit(shared, base + i) == VF_OK;
-        nap_ms(15);
-    }
-    return NULL;
-}
-
-/* Six appenders and the clock seal a log whose disk fails again and again. */
-static void test_threads(void **state)
-{
-    pthread_t threads[THREADS];
-    unsigned numbers[THREADS];
-    struct found f;
-    unsigned n = 0;
-
-    (void)state;
-    shared = audit_open(&place, &(struct vf_log_options){.segment_max = 20000});
-    for (unsigned i = 0; i < THREADS; i++) {
-        numbers[i] = i;
-        assert_int_equal(pthread_create(&threads[i], NULL, appender, &numbers[i]), 0);
-    }
-    /* faults.h: armed while no other thread is at work. Folders come and go instead. */
-    for (int i = 0; i < 3; i++) {
-        char other[400];
-        audit_path(other, place.dir.path, "elsewhere");
-        nap_ms(60);
-        moved(place.log, other);
-        nap_ms(40);
-        moved(other, place.log);
-    }
-    for (int i = 0; i < THREADS; i++)
-        (void)pthread_join(threads[i], NULL);
-    nap();
-    refusals = 0;
-    soon(shared, 255);
-    audit_close(shared);
-    look(&f);
-    for (unsigned i = 0; i < THREADS * EACH; i++) {
-        assert_int_equal(told[i], f.seen[i]);
-        n += told[i] ? 1 : 0;
-    }
-    assert_true(n >= 20 && n < THREADS * EACH && f.gaps == THREADS * EACH - n + refusals && v.sealed == v.entries);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -540,13 +311,11 @@ int main(void)
         cmocka_unit_test(test_syncs),
         cmocka_unit_test(test_short),
         cmocka_unit_test(test_open_fails),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test_setup_teardown(test_readers_memory, fresh, away),
         cmocka_unit_test_setup_teardown(test_late_waiter, fresh, away),
         cmocka_unit_test_setup_teardown(test_refused, fresh, away),
         cmocka_unit_test_setup_teardown(test_close_fails, fresh, away),
-        cmocka_unit_test_setup_teardown(test_folder, fresh, away),
-        cmocka_unit_test_setup_teardown(test_seal_away, fresh, away),
-        cmocka_unit_test_setup_teardown(test_chmod, fresh, away),
-        cmocka_unit_test_setup_teardown(test_threads, fresh, away),
     };
 
     return cmocka_run_group_tests(tests, audit_set_up, audit_tear_down);

@@ -50,38 +50,44 @@ void vf_verifier_note(struct vf_verifier *f, const char *fmt, ...)
 
 /* ------------------------------------------------------------------------------------------------------------------- origin */
 
-/* False: nothing can be checked without it. */
-static bool check_origin(struct vf_verifier *f, const struct vf_verify_options *opt)
+static enum vf_err check_signer(struct vf_verifier *f, const struct vf_note *note, const struct vf_verify_options *opt,
+                                struct vf_why *why)
+{
+    VF_FREE bool *by = calloc(opt->nsigners + 1, sizeof(*by));
+    struct vf_why bad = {0};
+    size_t count = 0;
+
+    if (by == NULL)
+        return vf_fail(why, VF_E_NOMEM, "no memory for %zu signers", opt->nsigners);
+    enum vf_err err = vf_note_verify(note, opt->signers, opt->nsigners, by, &count, &bad);
+    f->v->origin_checked = err == VF_OK && count > 0;
+    if (opt->nsigners == 0)
+        vf_verifier_note(f, "who signed the origin was not checked: no key to check it with was given");
+    else if (err != VF_OK)
+        vf_verifier_tell(f, "the origin is not what was signed: %.180s", bad.text);
+    else if (count == 0)
+        vf_verifier_tell(f,
+                         "the origin is signed by none of the keys it should be: this log is not of that device or vault");
+    return VF_OK;
+}
+
+/* *ret false: nothing can be checked without it. */
+static enum vf_err check_origin(struct vf_verifier *f, const struct vf_verify_options *opt, bool *ret, struct vf_why *why)
 {
     const struct vf_buf *b = &f->src->origin;
     struct vf_verdict *v = f->v;
     struct vf_note note;
     struct vf_why bad = {0};
-    size_t count = 0;
 
     vf_sha256(b->data, b->len, &v->id);
     if (opt->log_id != NULL && !vf_equal(opt->log_id->b, v->id.b, sizeof(v->id.b)))
         vf_verifier_tell(
             f, "the origin is not that of the log that was enrolled: this is another log, or one that was begun anew");
-    if (vf_note_parse(b->data, b->len, &note, &bad) != VF_OK || vf_origin_parse(&note, &v->origin, &bad) != VF_OK) {
-        vf_verifier_tell(f, "the origin cannot be read: %.180s", bad.text);
-        return false;
-    }
-    if (opt->nsigners == 0) {
-        vf_verifier_note(f, "who signed the origin was not checked: no key to check it with was given");
-        return true;
-    }
-    bool *by = calloc(opt->nsigners, sizeof(*by));
-    enum vf_err err = by != NULL ? vf_note_verify(&note, opt->signers, opt->nsigners, by, &count, &bad) : VF_E_NOMEM;
-    free(by);
-    if (err == VF_OK && count > 0)
-        v->origin_checked = true;
-    else if (err == VF_OK)
-        vf_verifier_tell(f,
-                         "the origin is signed by none of the keys it should be: this log is not of that device or vault");
-    else
-        vf_verifier_tell(f, "the origin is not what was signed: %.180s", bad.text);
-    return true;
+    *ret = vf_note_parse(b->data, b->len, &note, &bad) == VF_OK && vf_origin_parse(&note, &v->origin, &bad) == VF_OK;
+    if (*ret)
+        return check_signer(f, &note, opt, why);
+    vf_verifier_tell(f, "the origin cannot be read: %.180s", bad.text);
+    return VF_OK;
 }
 
 /* --------------------------------------------------------------------------------------------------------- held checkpoints */
@@ -325,7 +331,6 @@ static enum vf_err prove_once(const char *path, const struct vf_verify_options *
     struct pass p = {.progress = {.opt = opt}};
     VF_SOURCE src = {.fd = -1, .cp_fd = -1};
     struct vf_walk w = {0};
-    enum vf_err err = VF_OK;
 
     memset(v, 0, sizeof(*v));
     VF_TRY(vf_source_open(path, &src, why));
@@ -336,7 +341,9 @@ static enum vf_err prove_once(const char *path, const struct vf_verify_options *
     vf_tree_init(&p.f.tree);
     vf_tree_init(&p.f.captured);
     vf_tree_init(&v->tree);
-    if (check_origin(&p.f, opt))
+    bool readable = false;
+    enum vf_err err = check_origin(&p.f, opt, &readable, why);
+    if (err == VF_OK && readable)
         err = prove(&p, opt, &w, why);
     verifier_done(&p.f);
     if (ret_captured != NULL)
