@@ -124,6 +124,8 @@ static int run(const struct kt_verb *verb, const char *program, int argc, char *
 int main(int argc, char **argv)
 {
     const char *program = program_name(argv[0]);
+    if (!vf_fds_standard())
+        return vf_err_exit(VF_E_SYSTEM);
     if (argc < 2) {
         print_nouns(stderr, program);
         return vf_err_exit(VF_E_USAGE);

@@ -256,6 +256,11 @@ VF_PUBLIC VF_MUST_USE bool vf_uint_parse(const char *s, size_t len, uint64_t max
 
 /* ------------------------------------------------------------------------------------------------------------------- files */
 
+/*
+ * First in every main: descriptors 0 to 2 that are closed become /dev/null. Otherwise a database would be opened as standard error, and a
+ * message written into it. False: /dev/null cannot be opened.
+ */
+VF_PUBLIC VF_MUST_USE bool vf_fds_standard(void);
 VF_PUBLIC void vf_fd_close(int *fd); /* for VF_CLEANUP; closes if >= 0 and sets -1; errno is kept */
 VF_PUBLIC void vf_free(void *pp);    /* for VF_CLEANUP on any pointer: free(*(void **)pp), then NULL */
 VF_PUBLIC void vf_stream_close(FILE **f);

@@ -215,6 +215,8 @@ struct vf_control_ops {
 VF_PUBLIC VF_MUST_USE enum vf_err vf_control_start(struct vf_station *st, const char *mountpoint,
                                                    const struct vf_control_ops *ops, struct vf_control_server **ret,
                                                    struct vf_why *why);
+/* Before mounting there: will the socket stay reachable, and not lie below the mount point? VF_E_INPUT. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_control_check(const char *mountpoint, struct vf_why *why);
 VF_PUBLIC void vf_control_stop(struct vf_control_server *s);
 /* Is this station mounted? Fills mount point and pid; connects. VF_E_NOT_FOUND when no mount answers. */
 struct vf_control;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The daemon under attack by its own user, who may not trace it: memory, core dumps, descriptors, hostile names, crowds, interrupted opens,
 unmounting and ending it while it is busy, two mounts racing, nonsense on the control socket."""
-import ctypes
+import csv
 import errno
 import hashlib
 import json
@@ -284,6 +284,64 @@ def leaving_busy():
     world.keytool('audit', 'verify', '--enrol', enrol, station / 'log')
 
 
+def places():
+    """Started with standard descriptors closed; mounted where it would hide its own station or socket; at mount points with odd names."""
+    world, station, enrol = set_up(None, records=3)
+    mnt = world.dir / 'mnt'
+    mnt.mkdir()
+    for closed in ('<&-', '>&-', '2>&-', '<&- >&-', '>&- 2>&-', '<&- >&- 2>&-'):
+        p = subprocess.run(['sh', '-c', f'exec "$0" "$1" "$2" {closed}', os.environ['VAULTFS'], str(station), str(mnt)],
+                           stderr=subprocess.PIPE, timeout=30)
+        check(p.returncode == 0 and os.path.ismount(mnt), f'starts with {closed}')
+        world.mounts.append((mnt, None))
+        if os.geteuid() == 0:
+            pid = world.pid_of(mnt)
+            check(all(os.readlink(f'/proc/{pid}/fd/{i}') == '/dev/null' for i in range(3)), 'standard descriptors are nobody\'s files')
+        world.unmount(mnt)
+        ref = world.truth[0]['ref']
+        p = subprocess.run(['sh', '-c', f'exec "$0" record set --ref {ref} rank=Sergeant --key "$1" "$2" {closed}', os.environ['KEYTOOL'],
+                            str(world.key('alice')), str(world.vault)], capture_output=True, timeout=30)
+        check(p.returncode == 0, f'keytool works with {closed}')
+    world.keytool('vault', 'check', '--key', world.key('alice'), world.vault)
+    world.keytool('audit', 'verify', '--enrol', enrol, station / 'log')
+    runtime = world.dir / 'runtime'
+    runtime.mkdir(mode=0o700)
+    for where in (station, station / 'log', station / 'db', station.parent, pathlib.Path('/'), runtime):
+        p = subprocess.run([os.environ['VAULTFS'], str(station), str(where)], capture_output=True, text=True, timeout=30,
+                           env={**os.environ, 'XDG_RUNTIME_DIR': str(runtime)})
+        check(p.returncode == 1 and 'choose' in p.stderr, f'{where} is refused: {p.returncode} {p.stderr}')
+        check(not world.daemons(), 'and nothing hangs')
+    for name in ('a,b', 'q"uote', "ap'os", 'sp ace', 'n\u00e9', 'new\nline', 'back\\slash', '=x', 'a' * 200, '%s%n', '$(id)', '\u202egpj'):
+        where = world.dir / 'odd' / name
+        where.mkdir(parents=True)
+        world.mount(station, where=where)
+        with open(where / 'cards/cards.csv', newline='') as f:
+            rows = list(csv.DictReader(f))
+        check(len(rows) == 3 and all(os.path.exists(r['photo_path']) for r in rows), f'photo_path below {name!r}')
+        check(os.stat(where / 'cards/cards.csv').st_size == len(read(where / 'cards/cards.csv')), 'the size is right')
+        check(json.loads(world.run(os.environ['VAULTFS'], 'status', '--json', where).stdout)['mountpoint'] == str(where), 'status finds it')
+        world.unmount(where)
+
+
+def programs():
+    """Programs with names that could break a line of the log."""
+    world, station, enrol = set_up(None, records=3)
+    mnt = world.mount(station)
+    photo = str(sorted((mnt / 'cards/photos').iterdir())[0])
+    odd = (b'q"uo\\te', b'new\nline', b'\xff\xfe\xfd', b'\x01\x02', '\u202e\u2028\u2029'.encode(), b'x' * 190 + '\u00e9'.encode() * 25, b'a' * 247,
+           b'","result":"ok","nonce":"')
+    for i, name in enumerate(odd):
+        folder = os.path.join(os.fsencode(world.dir), b'd%d' % i)
+        os.mkdir(folder)
+        program = shutil.copy(b'/bin/cat', os.path.join(folder, name))
+        check(subprocess.run([program, photo], stdout=subprocess.DEVNULL).returncode == 0, f'{name!r} reads')
+    world.unmount(mnt)
+    opened = [e for e in entries(station / 'log') if e['event'] == 'open' and '/d' in e['exe']]
+    check(len(opened) == len(odd), f'each has its entry: {len(opened)}')
+    check(opened[0]['exe'].endswith('q"uo\\te') and opened[1]['exe'].endswith('new\nline'), 'with its name')
+    world.keytool('audit', 'verify', '--enrol', enrol, station / 'log')
+
+
 def race():
     """Many mounts of one station at once: one serves, the others say so, no mount point is left over."""
     world, station, enrol = set_up(None, records=4)
@@ -351,6 +409,8 @@ names()
 crowds()
 tables()
 leaving_busy()
+places()
+programs()
 race()
 control()
 print('the daemon keeps to itself')

@@ -10,6 +10,21 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+bool vf_fds_standard(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        /* It took the place of a standard one, and that one children inherit. */
+        if (fd >= 0 && fd <= 2 && fcntl(fd, F_SETFD, 0))
+            return false;
+    } while (fd >= 0 && fd < 2);
+    if (fd > 2)
+        (void)close(fd);
+    return fd >= 0;
+}
+
 void vf_fd_close(int *fd)
 {
     int saved = errno;

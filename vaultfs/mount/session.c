@@ -76,6 +76,7 @@ static enum vf_err serve(struct vf_session *s, struct vf_why *why)
 {
     struct vf_control_server *control = NULL;
     s->main_thread = pthread_self();
+    VF_TRY(vf_control_check(s->mountpoint, why));
     VF_TRY(vf_signals_set(s->fuse, why));
     if (fuse_session_mount(s->fuse, s->mountpoint)) {
         vf_signals_done();
@@ -149,6 +150,8 @@ int vf_mount_main(int argc, char **argv)
     struct vf_why why = {0};
     bool parent = false;
 
+    if (!vf_fds_standard())
+        return vf_err_exit(VF_E_SYSTEM);
     if (argc > 1 && strcmp(argv[1], "status") == 0)
         return vf_status_main(argc - 1, argv + 1);
     int status = vf_options_parse(argc, argv, &options);

@@ -192,6 +192,20 @@ static enum vf_err write_marker(struct vf_control_server *s, const char *mountpo
     return vf_buf_cstr(&beside) ? vf_file_write(vf_buf_cstr(&beside), text.data, text.len, 0600, true, why) : VF_E_NOMEM;
 }
 
+enum vf_err vf_control_check(const char *mountpoint, struct vf_why *why)
+{
+    VF_BUF folder;
+    VF_TRY(vf_control_folder(true, &folder, why));
+    VF_FREE char *real = realpath(vf_buf_cstr(&folder), NULL);
+    size_t len = strlen(mountpoint);
+    if (!real)
+        return vf_fail_sys(why, "%s", vf_buf_cstr(&folder));
+    if (strncmp(real, mountpoint, len) == 0 && (real[len] == '\0' || real[len] == '/' || strcmp(mountpoint, "/") == 0))
+        return vf_fail(why, VF_E_INPUT, "%s: the mount would hide its own control socket in %s; choose another folder",
+                       mountpoint, real);
+    return VF_OK;
+}
+
 enum vf_err vf_control_start(struct vf_station *st, const char *mountpoint, const struct vf_control_ops *ops,
                              struct vf_control_server **ret, struct vf_why *why)
 {
