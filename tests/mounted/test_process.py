@@ -80,13 +80,17 @@ def memory():
     pid = world.pid_of(mnt, user=user)
     could = json.loads(as_user(world, user, '-c', PRY, str(pid)).stdout)
     check(could == [], f'the daemon\'s user could {could}')
-    other = subprocess.Popen((['runuser', '-u', user, '--'] if user else []) + ['sleep', '60'])
+    other = subprocess.Popen((['runuser', '-u', user, '--'] if user else []) + ['sleep', '60'], stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
     time.sleep(0.3)
     victim = other.pid
     if user:
         victim = int(subprocess.run(['pgrep', '-P', str(other.pid)], capture_output=True, text=True).stdout or other.pid)
     could = json.loads(as_user(world, user, '-c', PRY, str(victim)).stdout)
+    # runuser does not hand a kill on, and what was traced may have been left stopped.
+    os.kill(victim, signal.SIGKILL)
     other.kill()
+    other.wait()
     check({'maps', 'environ', 'attach', 'process_vm_readv'} <= set(could), f'a process without these protections is open: {could}')
     if os.geteuid() == 0:
         limits = (pathlib.Path('/proc') / str(pid) / 'limits').read_text()
