@@ -16,7 +16,11 @@ import sys
 import tempfile
 import time
 
-from world import World, check, entries, errno_of, read, unprivileged_user
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / 'reader')]
+
+import reader  # noqa: E402
+from world import World, check, entries, errno_of, read, unprivileged_user  # noqa: E402
 
 # What a program of the same user tries. Prints one JSON line: what could be done.
 PRY = r'''
@@ -332,7 +336,7 @@ def programs():
     world, station, enrol = set_up(None, records=3)
     mnt = world.mount(station)
     photo = str(sorted((mnt / 'cards/photos').iterdir())[0])
-    odd = (b'q"uo\\te', b'new\nline', b'\xff\xfe\xfd', b'\x01\x02', '\u202e\u2028\u2029'.encode(), b'x' * 190 + '\u00e9'.encode() * 25, b'a' * 247,
+    odd = (b'q"uo\\te', b'new\nline', b'\xff\xfe\xfd', b'\x01\x02', '\u202e\u2028\u2029\u200f\u061c\u2067\u0085\x7f'.encode(), b'x' * 190 + '\u00e9'.encode() * 25, b'a' * 247,
            b'","result":"ok","nonce":"')
     for i, name in enumerate(odd):
         folder = os.path.join(os.fsencode(world.dir), b'd%d' % i)
@@ -342,6 +346,7 @@ def programs():
     world.unmount(mnt)
     opened = [e for e in entries(station / 'log') if e['event'] == 'open' and '/d' in e['exe']]
     check(len(opened) == len(odd), f'each has its entry: {len(opened)}')
+    reader.Log.folder(station / 'log')  # the second reader finds each written in the one way
     check(opened[0]['exe'].endswith('q"uo\\te') and opened[1]['exe'].endswith('new\nline'), 'with its name')
     world.keytool('audit', 'verify', '--enrol', enrol, station / 'log')
 

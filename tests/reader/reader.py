@@ -5,10 +5,12 @@ is not exactly as the pages say raises Bad. Needs hashlib, and Debian's python3-
 """
 import base64
 import binascii
+import calendar
 import hashlib
 import json
 import re
 import struct
+import time as time_module
 
 import nacl.bindings as nb
 import nacl.exceptions
@@ -675,6 +677,23 @@ EVENTS = {'mount': '', 'open': 'disclosure', 'deny': '', 'repeat': 'disclosure',
           'handin': ''}
 
 
+ESCAPES = {'"': '\\"', '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t'}
+BIDI = {0x061c, 0x200e, 0x200f, *range(0x202a, 0x202f), *range(0x2066, 0x206a)}
+
+
+def written(value):
+    """A JSON value in the one way that an entry has it."""
+    if isinstance(value, str):
+        unsafe = lambda c: ord(c) < 0x20 or 0x7f <= ord(c) < 0xa0 or ord(c) in BIDI | {0x2028, 0x2029}
+        return '"' + ''.join(ESCAPES.get(c) or (f'\\u{ord(c):04x}' if unsafe(c) else c) for c in value) + '"'
+    if isinstance(value, list):
+        return '[' + ','.join(map(written, value)) + ']'
+    if isinstance(value, dict):
+        return '{' + ','.join(f'{written(k)}:{written(v)}' for k, v in value.items()) + '}'
+    need(isinstance(value, int) and not isinstance(value, bool) and value >= 0, 'a value of an entry')
+    return str(value)
+
+
 class Entry:
     def __init__(self, line):
         def pairs(found):
@@ -684,7 +703,7 @@ class Entry:
             self.fields = json.loads(line.decode(), object_pairs_hook=pairs)
         except ValueError:
             raise Bad('an entry is no JSON') from None
-        need(json.dumps(self.fields, separators=(',', ':'), ensure_ascii=False).encode() == line, 'an entry is not written in the one way')
+        need(len(line) <= 24576 and written(self.fields).encode() == line, 'an entry is not written in the one way')
         self.line = line
         order = [name.rstrip('?') for name in ENTRY]
         names = list(self.fields)
@@ -694,6 +713,7 @@ class Entry:
         need(self['event'] in EVENTS and self.fields.get('category', '') == EVENTS[self['event']], 'event of an entry')
         need(('key' in self.fields) == (self['event'] == 'seal'), 'a seal entry names a key')
         need(('manifest' in self.fields) == (self.fields.get('refs') == 'all'), 'manifest of an entry')
+        need(('uid' in self.fields) == ('pid' in self.fields), 'uid and pid')
         need(re.fullmatch('[0-9a-f]{32}', self['nonce']) and re.fullmatch('[0-9a-f]{32}', self['session']), 'nonce and session')
 
     def __getitem__(self, name):
@@ -797,14 +817,43 @@ class Log:
         return checkpoint.origin == self.origin.line and tree.size == checkpoint.size and tree.root() == checkpoint.root
 
 
-def seal_state(data, log):
-    """The seal file of a running log: the secret for the next checkpoint."""
-    sequence, payload = slots(data, 'VFSEAL01')[0]
+def seal_state(data, log, checkpoints):
+    """The seal file of a log that is at rest and sealed: the secret for the next checkpoint, and where the log stands."""
+    (sequence, payload), = slots(data, 'VFSEAL01')
     r = Bytes(payload)
     need(r.take(32) == log.origin.id, 'a seal of another log')
-    seed = r.take(32)
+    seed, at = r.take(32), r.u64()
     need(nb.crypto_sign_seed_keypair(seed)[0] == log.next_key, 'the seal key is not the one that the log names')
+    need(checkpoints[at:] == log.checkpoints[-1].note.data + b'\n', 'where the last checkpoint begins')
+    first, behind, time, size = r.u64(), r.u64(), r.u64(), r.u64()
+    need(first == 0 and behind == sum(len(line) + 1 for line in log.lines) and size == len(log.lines), 'where the last entry ends')
+    seconds = calendar.timegm(time_module.strptime(log.entries[-1]['time'][:19], '%Y-%m-%dT%H:%M:%S'))
+    need(time == seconds * 1000000 + int(log.entries[-1]['time'][20:26]), 'time of the last entry')
+    need([r.take(32) for _ in log.tree.edge] == log.tree.edge[::-1], 'edge of the tree')
+    r.end()
     return seed
+
+
+def station_mac(identity, data):
+    return kdf(kdf(identity.seed, 'vaultfs v1 station key'), 'vaultfs v1 station mac', data)
+
+
+class Clock:
+    """The newest slot of a station's clock."""
+
+    def __init__(self, data, identity):
+        payload = slots(data, 'VFCLOCK1')[0][1]
+        r = Bytes(payload)
+        self.highest, self.boot, self.boot_id, self.reset, self.policy = r.u64(), r.u64(), r.take(16), r.u64(), r.u32()
+        self.anchor_wall, self.anchor_boot = r.u64(), r.u64()
+        need(station_mac(identity, payload[:r.at]) == r.take(32), 'MAC of the clock')
+        r.end()
+
+
+def pin(data, identity):
+    """The hash of the policy's first version that a station was made for."""
+    need(len(data) == 72 and data[:8] == b'VFPIN001' and station_mac(identity, data[:40]) == data[40:], 'MAC of the pin')
+    return data[8:40]
 
 
 def receipt(data, log, admins):

@@ -197,7 +197,7 @@ def logs(world, station, enrol, policy):
     check(log.origin.note.signers([(enrolment.device.name, enrolment.device.sign)]), 'its origin is signed by the device')
     check(log.sealed == len(log.entries) > 5 and len(log.checkpoints) >= 2, f'{log.sealed} entries, {len(log.checkpoints)} checkpoints')
     check([e['event'] for e in log.entries].count('receive') == 4, 'what was received is there')
-    reader.seal_state(read(station / 'seal'), log)
+    reader.seal_state(read(station / 'seal'), log, read(station / 'log/checkpoints'))
     handin, note = world.dir / 'station.log', world.dir / 'station.receipt'
     world.keytool('station', 'handin', station, '-o', handin)
     world.keytool('device', 'handin', handin, '--key', world.key('bob'), '-o', note, world.vault)
@@ -220,9 +220,27 @@ def logs(world, station, enrol, policy):
     check(vault_log.origin.kind == 'vault' and vault_log.origin.note.signers(policy.in_force[0].keys()), 'the vault\'s log, begun by an admin')
     events = {e['event'] for e in vault_log.entries}
     check(events >= {'import', 'grant', 'sign', 'export', 'policy', 'change', 'revoke', 'handin', 'seal'}, f'it tells of {events}')
-    reader.seal_state(read(world.vault / 'seal'), vault_log)
+    reader.seal_state(read(world.vault / 'seal'), vault_log, read(world.vault / 'log/checkpoints'))
     copy = reader.Log.folder(next((world.vault / 'devices').iterdir()) / 'log')
     check(copy.lines == handed.lines, 'the vault keeps a copy of what was handed in')
+
+
+def files_of_the_station(station, policy):
+    """Clock and pin, MACed under a key of the device."""
+    device = reader.Identity(reader.slots(read(station / 'identity'), 'VFDEVID1')[0][1])
+    clock = reader.Clock(read(station / 'clock'), device)
+    check(clock.policy <= 3 and clock.anchor_wall > 10**15 and clock.anchor_boot > 0 and len(set(clock.boot_id)) > 4, 'the clock')
+    check(reader.pin(read(station / 'pin'), device) == policy.in_force[0].text_hash, 'the pin is the first policy')
+    for name, action in (('clock', lambda data: reader.Clock(data, device)), ('pin', lambda data: reader.pin(data, device))):
+        data = read(station / name)
+        for at in range(22 if name == 'clock' else 0, 72 if name == 'pin' else 22 + 92, 5):
+            changed = bytearray(data)
+            changed[at] ^= 1
+            try:
+                action(bytes(changed))
+            except (Bad, IndexError):
+                continue
+            check(False, f'{name} with byte {at} changed is believed')
 
 
 def backups(world, policy):
@@ -276,5 +294,6 @@ world.receive(station, bundle_path)
 world.receive(station, world.dir / 'renewed.grant', world.dir / 'more.grant')
 policy = policies(world, policy)
 logs(world, station, enrol, policy)
+files_of_the_station(station, policy)
 count = backups(world, policy)
 print(f'policy, grants, bundles, logs, receipts and a backup with {count} values, read without our programs')
