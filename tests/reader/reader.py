@@ -845,7 +845,7 @@ class Clock:
         payload = slots(data, 'VFCLOCK1')[0][1]
         r = Bytes(payload)
         self.highest, self.boot, self.boot_id, self.reset, self.policy = r.u64(), r.u64(), r.take(16), r.u64(), r.u32()
-        self.anchor_wall, self.anchor_boot = r.u64(), r.u64()
+        self.anchor_wall, self.anchor_boot, self.past = r.u64(), r.u64(), r.u64()
         need(station_mac(identity, payload[:r.at]) == r.take(32), 'MAC of the clock')
         r.end()
 

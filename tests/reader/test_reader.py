@@ -233,7 +233,7 @@ def files_of_the_station(station, policy):
     check(reader.pin(read(station / 'pin'), device) == policy.in_force[0].text_hash, 'the pin is the first policy')
     for name, action in (('clock', lambda data: reader.Clock(data, device)), ('pin', lambda data: reader.pin(data, device))):
         data = read(station / name)
-        for at in range(22 if name == 'clock' else 0, 72 if name == 'pin' else 22 + 92, 5):
+        for at in range(22 if name == 'clock' else 0, 72 if name == 'pin' else 22 + 100, 5):
             changed = bytearray(data)
             changed[at] ^= 1
             try:

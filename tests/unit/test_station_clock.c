@@ -449,16 +449,115 @@ static void foreign_clock(void **state)
     site_done(&u.s);
 }
 
+/* ---------------------------------------------------------------------------------------------------------- values that go at last */
+
+static uint64_t dropped(const struct drill *t)
+{
+    uint64_t n = 0;
+
+    OK(vf_station_sweep(t->st, &n, why));
+    return n;
+}
+
+/* The only grant has ended: H stands at its end, and still its values go 14 days after it, not sooner. */
+static void values_go(void **state)
+{
+    struct drill t;
+
+    (void)state;
+    start(&t, "values-go");
+    int64_t until = vf_job_grant(t.job)->until_us;
+    run(&t, until - vf_clock_wall_us());
+    assert_int_equal(may(&t), VF_E_EXPIRED);
+    run(&t, VF_STATION_KEEP_US - HOUR_US);
+    assert_int_equal(dropped(&t), 0);
+    assert_int_equal(trusted(&t), vf_clock_wall_us());
+    run(&t, 2 * HOUR_US);
+    assert_true(dropped(&t) > 0);
+    end(&t);
+}
+
+/* At work for eight hours a day, then switched off: nights count, but of any time off no more than a day. */
+static void values_go_in_office_hours(void **state)
+{
+    struct drill t;
+    unsigned days = 0;
+
+    (void)state;
+    start(&t, "office-hours");
+    run(&t, vf_job_grant(t.job)->until_us - vf_clock_wall_us() + HOUR_US);
+    unmount(&t);
+    fake_clock_reboot(60 * VF_DAY_US); /* two months in a cupboard */
+    mount(&t, "office-hours");
+    run(&t, HOUR_US);
+    assert_int_equal(dropped(&t), 0);
+    do {
+        unmount(&t);
+        fake_clock_reboot(16 * HOUR_US);
+        mount(&t, "office-hours");
+        run(&t, 8 * HOUR_US);
+        days++;
+    } while (dropped(&t) == 0 && days < 30);
+    assert_in_range(days, 12, 14);
+    end(&t);
+}
+
+/* A wrong year, however often, takes no more than a day of the fourteen; a new grant starts the count anew. */
+static void values_stay_in_a_wrong_year(void **state)
+{
+    struct drill t;
+    struct delivery more;
+
+    (void)state;
+    start(&t, "stay");
+    run(&t, 20 * MINUTE_US);
+    fake_clock_step(5 * YEAR_US);
+    run(&t, 20 * MINUTE_US);
+    assert_int_equal(may(&t), VF_E_EXPIRED);
+    assert_int_equal(dropped(&t), 0);
+    for (unsigned i = 0; i < 10; i++) {
+        unmount(&t);
+        fake_clock_reboot(YEAR_US);
+        mount(&t, "stay");
+        run(&t, HOUR_US);
+        assert_int_equal(dropped(&t), 0);
+    }
+    fake_clock_step(-15 * YEAR_US);
+    deliver_renewal(&p, &t.d, "stay-1", 10 * VF_DAY_US, true, &more);
+    OK(take1(t.st, more.grant));
+    run(&t, 4 * VF_DAY_US);
+    assert_int_equal(dropped(&t), 0);
+    vf_job_unref(t.job);
+    t.job = job_of(t.st, "stay");
+    OK(may(&t));
+    run(&t, 6 * VF_DAY_US + 13 * VF_DAY_US);
+    assert_int_equal(may(&t), VF_E_EXPIRED);
+    assert_int_equal(dropped(&t), 0);
+    run(&t, 2 * VF_DAY_US);
+    assert_true(dropped(&t) > 0);
+    delivery_done(&more);
+    end(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(to_the_second),        cmocka_unit_test(suspended),
-        cmocka_unit_test(back_while_running),   cmocka_unit_test(back_between_runs),
-        cmocka_unit_test(expired_between_runs), cmocka_unit_test(short_runs),
-        cmocka_unit_test(short_bad_step),       cmocka_unit_test(long_bad_step),
-        cmocka_unit_test(clock_reset_once),     cmocka_unit_test(clock_reset_unmounted),
-        cmocka_unit_test(lost_clock),           cmocka_unit_test(lost_in_a_wrong_year),
+        cmocka_unit_test(to_the_second),
+        cmocka_unit_test(suspended),
+        cmocka_unit_test(back_while_running),
+        cmocka_unit_test(back_between_runs),
+        cmocka_unit_test(expired_between_runs),
+        cmocka_unit_test(short_runs),
+        cmocka_unit_test(short_bad_step),
+        cmocka_unit_test(long_bad_step),
+        cmocka_unit_test(clock_reset_once),
+        cmocka_unit_test(clock_reset_unmounted),
+        cmocka_unit_test(lost_clock),
+        cmocka_unit_test(lost_in_a_wrong_year),
         cmocka_unit_test(foreign_clock),
+        cmocka_unit_test(values_go),
+        cmocka_unit_test(values_go_in_office_hours),
+        cmocka_unit_test(values_stay_in_a_wrong_year),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

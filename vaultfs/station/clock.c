@@ -7,9 +7,11 @@
  *
  * The ten minutes go on from mount to mount within one boot: the moment since when both clocks agree is kept too.
  *
+ * H stands still at the latest `until`, but values go 14 days after it. So the time that goes by while it stands is counted apart: boottime,
+ * and of the time that the computer is off at most a day for each boot, whatever the wall clock says. A wrong year adds a day.
+ *
  * Slot payload: i64 H, i64 boottime of H, boot id 16, i64 last clock-reset taken, u32 highest policy version known, i64 wall and
- * i64 boottime of the moment since when they
- * agree, MAC 32 over all that.
+ * i64 boottime of the moment since when they agree, i64 time counted while H stood, MAC 32 over all that.
  */
 #include "station_internal.h"
 
@@ -18,14 +20,15 @@
 #include <unistd.h>
 
 #define CLOCK_TYPE     "VFCLOCK1"
-#define PAYLOAD_LEN    (8 + 8 + VF_BOOT_ID_LEN + 8 + 4 + 8 + 8)
+#define PAYLOAD_LEN    (8 + 8 + VF_BOOT_ID_LEN + 8 + 4 + 8 + 8 + 8)
 #define AGREE_US       (600 * VF_SECOND_US)
 #define AGREE_SLACK_US (2 * VF_SECOND_US)
 #define BACK_US        (300 * VF_SECOND_US)
 #define SAVE_EVERY_US  (60 * VF_SECOND_US)
+#define COUNT_EVERY_US (3600 * VF_SECOND_US)
 
 struct clock_state {
-    int64_t h, h_boot, reset_taken_us, anchor_wall, anchor_boot;
+    int64_t h, h_boot, reset_taken_us, anchor_wall, anchor_boot, past;
     uint8_t boot_id[VF_BOOT_ID_LEN];
     uint32_t policy;
 };
@@ -39,6 +42,7 @@ static void encode(const struct clock_state *c, const struct vf_station_key *key
     vf_buf_u32(out, c->policy);
     vf_buf_u64(out, (uint64_t)c->anchor_wall);
     vf_buf_u64(out, (uint64_t)c->anchor_boot);
+    vf_buf_u64(out, (uint64_t)c->past);
     struct vf_hash mac;
     vf_station_mac(key, out->data, out->len, &mac);
     vf_buf_put(out, mac.b, sizeof(mac.b));
@@ -60,7 +64,8 @@ static bool decode(const struct vf_slot *slot, const struct vf_station_key *key,
     ret->policy = vf_reader_u32(&r);
     ret->anchor_wall = (int64_t)vf_reader_u64(&r);
     ret->anchor_boot = (int64_t)vf_reader_u64(&r);
-    return vf_reader_done(&r) && ret->h >= 0;
+    ret->past = (int64_t)vf_reader_u64(&r);
+    return vf_reader_done(&r) && ret->h >= 0 && ret->past >= 0;
 }
 
 enum vf_err vf_station_clock_create(const char *path, const struct vf_identity *device, struct vf_why *why)
@@ -92,6 +97,15 @@ static void lost_clock(struct vf_station *st, struct clock_state *ret)
 {
     *ret = (struct clock_state){.h = log_time(st), .h_boot = vf_clock_boot_us()};
     vf_clock_boot_id(ret->boot_id);
+}
+
+/* How long the computer was off since the state was saved, as far as that counts. */
+static int64_t time_off(const struct clock_state *saved)
+{
+    int64_t then = saved->anchor_wall + (saved->h_boot - saved->anchor_boot), now = vf_clock_wall_us();
+    if (saved->anchor_wall <= 0 || now <= then)
+        return 0;
+    return now - then < VF_DAY_US ? now - then : VF_DAY_US;
 }
 
 enum vf_err vf_station_clock_load(struct vf_station *st, struct vf_why *why)
@@ -133,6 +147,10 @@ enum vf_err vf_station_clock_load(struct vf_station *st, struct vf_why *why)
     c->h = c->saved_h = best.h;
     c->h_boot = same_boot ? best.h_boot : boot;
     c->reset_taken_us = best.reset_taken_us;
+    c->past = best.past;
+    if (best.past > 0 && !same_boot)
+        c->past += time_off(&best);
+    c->saved_past = best.past;
     c->policy = ruling;
     bool agreed = same_boot && best.anchor_wall > 0 && best.anchor_boot <= boot;
     c->anchor_wall = agreed ? best.anchor_wall : vf_clock_wall_us(); /* the next tick sees whether they still agree */
@@ -152,10 +170,19 @@ static int64_t highest(const struct vf_station_clock *c, int64_t boot)
     return now < cap ? now : cap;
 }
 
+/* What has gone by since H stands at the cap; 0 when it does not. Under the lock. */
+static int64_t beyond(const struct vf_station_clock *c, int64_t boot)
+{
+    int64_t elapsed = boot > c->h_boot ? boot - c->h_boot : 0;
+    int64_t over = c->h + elapsed - (c->cap > c->h ? c->cap : c->h);
+    return over < 0 ? 0 : c->past + over;
+}
+
 int64_t vf_station_highest(struct vf_station *st)
 {
+    int64_t boot = vf_clock_boot_us();
     pthread_mutex_lock(&st->clock.lock);
-    int64_t h = highest(&st->clock, vf_clock_boot_us());
+    int64_t h = highest(&st->clock, boot) + beyond(&st->clock, boot);
     pthread_mutex_unlock(&st->clock.lock);
     return h;
 }
@@ -186,7 +213,8 @@ static void put_state(struct vf_station *st, int64_t boot, struct vf_buf *out)
                                 .h_boot = boot,
                                 .reset_taken_us = c->reset_taken_us,
                                 .anchor_wall = c->anchor_wall,
-                                .anchor_boot = c->anchor_boot};
+                                .anchor_boot = c->anchor_boot,
+                                .past = beyond(c, boot)};
     vf_clock_boot_id(state.boot_id);
     encode(&state, st->key, out);
 }
@@ -194,7 +222,7 @@ static void put_state(struct vf_station *st, int64_t boot, struct vf_buf *out)
 static enum vf_err save_locked(struct vf_station *st, int64_t boot, struct vf_why *why)
 {
     struct vf_station_clock *c = &st->clock;
-    int64_t h = highest(c, boot);
+    int64_t h = highest(c, boot), past = beyond(c, boot);
     VF_FREE char *file = vf_station_file(st->path, "clock");
     VF_BUF payload;
 
@@ -207,6 +235,7 @@ static enum vf_err save_locked(struct vf_station *st, int64_t boot, struct vf_wh
     VF_TRY(vf_slots_write(file, CLOCK_TYPE, (unsigned)((seq - 1) % 2), seq, payload.data, payload.len, why));
     c->slot_seq = seq;
     c->saved_h = h;
+    c->saved_past = past;
     return VF_OK;
 }
 
@@ -260,7 +289,7 @@ enum vf_err vf_station_clock_tick(struct vf_station *st, struct vf_why *why)
         c->anchor_wall = wall - AGREE_US;
         c->anchor_boot = boot - AGREE_US;
     }
-    if (highest(c, boot) - c->saved_h >= SAVE_EVERY_US)
+    if (highest(c, boot) - c->saved_h >= SAVE_EVERY_US || beyond(c, boot) - c->saved_past >= COUNT_EVERY_US)
         err = save_locked(st, boot, why);
     pthread_mutex_unlock(&c->lock);
     return err;
@@ -292,11 +321,14 @@ void vf_station_clock_grant(struct vf_station *st, const struct vf_grant *g)
     pthread_mutex_lock(&c->lock);
     if (g->until_us > c->cap)
         c->cap = g->until_us;
+    if (c->cap > c->h)
+        c->past = 0; /* H does not stand any more */
     if (c->lost && g->clock_reset && g->issued_us > c->reset_taken_us) {
         c->reset_taken_us = g->issued_us;
     } else if (c->loaded && g->clock_reset && g->issued_us > c->reset_taken_us) {
         c->h = g->issued_us;
         c->h_boot = vf_clock_boot_us();
+        c->past = 0;
         c->reset_taken_us = g->issued_us;
         c->anchor_wall = vf_clock_wall_us(); /* ten minutes to set the clock right, if it is not */
         c->anchor_boot = c->h_boot;

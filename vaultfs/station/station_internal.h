@@ -34,7 +34,8 @@ struct vf_station_clock {
     int64_t h_boot;                   /* ... at this boottime of the present boot */
     int64_t cap;                      /* latest `until` known: H never passes it (but never goes back for it either) */
     int64_t anchor_wall, anchor_boot; /* since when wall and boottime agree */
-    int64_t saved_h;
+    int64_t past;                     /* at h_boot: what had gone by while H stood at the cap */
+    int64_t saved_h, saved_past;
     bool
         lost; /* the file could not be read: H is the log's last time until the grants are known (vf_station_clock_settle) */
     uint32_t policy;        /* highest policy version known: an older one is not believed */
@@ -101,7 +102,8 @@ void vf_station_clock_grant(struct vf_station *st, const struct vf_grant *g);
 enum vf_err vf_station_clock_settle(struct vf_station *st, struct vf_why *why);
 /* A policy version was taken: an older one is not believed from now on. */
 void vf_station_clock_policy(struct vf_station *st, uint32_t version);
-int64_t vf_station_highest(struct vf_station *st); /* H now: what destroys goes by this */
+int64_t vf_station_highest(
+    struct vf_station *st); /* H now, and what has gone by while it stood: what destroys goes by this */
 
 /* open.c */
 char *vf_station_file(const char *path, const char *name); /* "path/name", freed by the caller */
