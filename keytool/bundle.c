@@ -14,7 +14,7 @@ static enum vf_err export_to(const struct kt_args *a, struct vf_vault *v, const 
     struct kt_progress p = {.what = "Writing", .unit = "bytes"};
     enum vf_err err = vf_bundle_export(v, file, kt_has(a, KT_ALL), out->fd, kt_progress_show, &p, r, why);
     kt_progress_done(&p);
-    return err ? err : vf_newfile_commit(out, why);
+    return err ? vf_fail_prefix(why, err, "%s", out->path) : vf_newfile_commit(out, why);
 }
 
 static enum vf_err bundle_export(const struct kt_args *a, struct vf_why *why)

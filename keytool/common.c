@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 bool kt_quiet;
@@ -96,11 +97,14 @@ enum vf_err kt_key_open(const struct kt_args *a, struct vf_identity **ret, struc
 {
     const char *path = kt_get(a, KT_KEY);
     struct vf_identity_pub pub;
+    struct stat st;
     bool locked = false;
     VF_BUF data = {0};
     VF_SECRET struct vf_passphrase *pass = NULL;
 
     VF_TRY(vf_file_read(path, VF_IDENTITY_FILE_MAX, &data, why));
+    if (stat(path, &st) == 0 && st.st_mode & (S_IRGRP | S_IROTH))
+        kt_say("warning: %s is secret, and others on this computer can read it: chmod 600 %s", path, path);
     enum vf_err err = vf_identity_peek(data.data, data.len, &pub, &locked, why);
     if (err)
         return vf_fail_prefix(why, err, "%s", path);
@@ -156,6 +160,35 @@ enum vf_err kt_vault_close(struct vf_vault *v, enum vf_err err, struct vf_why *w
 
 /* ------------------------------------------------------------------------------------------------------------ arguments */
 
+/* Is this the file that `why` is about, and of a kind we know? Then that is added. */
+static bool name_kind_of(const char *path, struct vf_why *why)
+{
+    static const char wrong_kind[] = ": not a";
+    size_t n = strlen(path), used = strlen(why->text);
+    VF_FD fd = -1;
+    uint8_t head[32];
+    if (strncmp(why->text, path, n) != 0 || strncmp(why->text + n, wrong_kind, sizeof(wrong_kind) - 1) != 0)
+        return false;
+    if (vf_file_open(path, &fd, NULL, NULL))
+        return true;
+    ssize_t got = read(fd, head, sizeof(head));
+    enum vf_artefact kind = got > 0 ? vf_artefact_of(head, (size_t)got) : VF_ARTEFACT_UNKNOWN;
+    if (kind != VF_ARTEFACT_UNKNOWN)
+        (void)snprintf(why->text + used, sizeof(why->text) - used, "; it looks like %s", vf_artefact_text(kind));
+    return true;
+}
+
+void kt_name_kind(const struct kt_args *a, struct vf_why *why)
+{
+    for (int i = 0; i < a->argc; i++)
+        if (name_kind_of(a->argv[i], why))
+            return;
+    for (size_t o = 0; o < KT_OPTION_COUNT; o++)
+        for (size_t i = 0; i < a->opt[o].n; i++)
+            if (a->opt[o].v[i] && name_kind_of(a->opt[o].v[i], why))
+                return;
+}
+
 static enum vf_err say_force(enum vf_err err, const char *path, struct vf_why *why)
 {
     return err == VF_E_EXISTS ? vf_fail(why, err, "%s: exists already; --force overwrites it", path) : err;
@@ -172,6 +205,12 @@ enum vf_err kt_output_open(const struct kt_args *a, const char *path, mode_t mod
                            struct vf_why *why)
 {
     return say_force(vf_newfile_open(ret, path, mode, kt_has(a, KT_FORCE), why), path, why);
+}
+
+enum vf_err kt_output_check(const struct kt_args *a, const char *path, struct vf_why *why)
+{
+    VF_NEWFILE f = {.fd = -1};
+    return kt_output_open(a, path, 0600, &f, why);
 }
 
 enum vf_err kt_time_arg(const char *option, const char *text, int64_t *ret, struct vf_why *why)

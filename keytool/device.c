@@ -68,8 +68,7 @@ static enum vf_err device_revoke(const struct kt_args *a, struct vf_why *why)
     VF_VAULT v = NULL;
     VF_BUF out;
     vf_buf_init(&out, VF_NOTE_MAX);
-    if (!kt_has(a, KT_FORCE) && access(path, F_OK) == 0)
-        return vf_fail(why, VF_E_EXISTS, "%s: exists already; --force overwrites it", path);
+    VF_TRY(kt_output_check(a, path, why));
     VF_TRY(kt_vault_open(a, a->argv[1], VF_VAULT_WRITE, &id, &v, why));
     enum vf_err err = vf_device_revoke(v, id, name, kt_get(a, KT_REASON), vf_clock_wall_us(), &out, why);
     if (!err)
@@ -118,8 +117,8 @@ static enum vf_err device_handin(const struct kt_args *a, struct vf_why *why)
     vf_buf_init(&receipt, VF_NOTE_MAX);
     if (!verdict)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
-    if (path && !kt_has(a, KT_FORCE) && access(path, F_OK) == 0)
-        return vf_fail(why, VF_E_EXISTS, "%s: exists already; --force overwrites it", path);
+    if (path)
+        VF_TRY(kt_output_check(a, path, why));
     VF_TRY(kt_vault_open(a, a->argv[1], VF_VAULT_WRITE, &id, &v, why));
     enum vf_err err = vf_device_handin(v, id, a->argv[0], &receipt, verdict, why);
     if (!err && path)

@@ -14,12 +14,13 @@ static const char *plural(uint64_t n)
 }
 
 /* An output that would be refused at the end is refused before the work. */
-static enum vf_err check_output(const struct kt_args *a, struct vf_why *why)
+/* The grant is in the vault by now; what it says can be sent only as this file. */
+static enum vf_err write_grant(const struct kt_args *a, const struct vf_grant_id *id, const struct vf_buf *out,
+                               struct vf_why *why)
 {
-    const char *path = kt_get(a, KT_OUTPUT);
-    if (!kt_has(a, KT_FORCE) && access(path, F_OK) == 0)
-        return vf_fail(why, VF_E_EXISTS, "%s: exists already; --force overwrites it", path);
-    return VF_OK;
+    enum vf_err err = kt_output_write(a, kt_get(a, KT_OUTPUT), out, 0644, why);
+    return err ? vf_fail_prefix(why, err, "grant %.16s was made and its file was not: revoke it and issue it again", id->c)
+               : VF_OK;
 }
 
 enum vf_err kt_grant_next(const struct kt_args *a, const struct vf_buf *bytes, const char *path, const char *vault,
@@ -186,7 +187,7 @@ static enum vf_err issue_with(const struct kt_args *a, struct issuing *is, struc
         return err;
     }
     if (!is->opt.check)
-        VF_TRY(kt_output_write(a, path, &out, 0644, why));
+        VF_TRY(write_grant(a, &grant, &out, why));
     if (kt_has(a, KT_JSON))
         VF_TRY(kt_print_json(report_json(&is->opt, &r, is->opt.check ? NULL : &grant), why));
     else
@@ -206,7 +207,7 @@ enum vf_err kt_grant_issue(const struct kt_args *a, struct vf_why *why)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
     enum vf_err err = parse_options(a, is, why);
     if (!err && !is->opt.check)
-        err = check_output(a, why);
+        err = kt_output_check(a, kt_get(a, KT_OUTPUT), why);
     if (!err)
         err = kt_vault_open(a, a->argv[0], VF_VAULT_WRITE, &id, &v, why);
     if (!err)
@@ -239,7 +240,7 @@ static enum vf_err renew_with(const struct kt_args *a, struct vf_vault *v, const
     VF_BUF out;
     vf_buf_init(&out, VF_GRANT_FILE_MAX);
     VF_TRY(vf_grant_renew(v, id, old, &opt, &fresh, &out, why));
-    VF_TRY(kt_output_write(a, kt_get(a, KT_OUTPUT), &out, 0644, why));
+    VF_TRY(write_grant(a, &fresh, &out, why));
     VF_TRY(vf_grant_file_parse(out.data, out.len, kt_get(a, KT_OUTPUT), &file, why));
     if (kt_has(a, KT_JSON))
         VF_TRY(kt_print_json(kt_grant_json(&file.grant), why));
@@ -256,7 +257,7 @@ enum vf_err kt_grant_renew(const struct kt_args *a, struct vf_why *why)
     VF_VAULT v = NULL;
     VF_TRY(grant_id_arg(a, &old, why));
     VF_TRY(kt_time_arg("until", kt_get(a, KT_UNTIL), &until_us, why));
-    VF_TRY(check_output(a, why));
+    VF_TRY(kt_output_check(a, kt_get(a, KT_OUTPUT), why));
     VF_TRY(kt_vault_open(a, a->argv[1], VF_VAULT_WRITE, &id, &v, why));
     enum vf_err err = renew_with(a, v, id, &old, until_us, why);
     err = kt_vault_close(v, err, why);
@@ -285,7 +286,7 @@ enum vf_err kt_grant_revoke(const struct kt_args *a, struct vf_why *why)
     VF_BUF out;
     vf_buf_init(&out, VF_NOTE_MAX);
     VF_TRY(grant_id_arg(a, &grant, why));
-    VF_TRY(check_output(a, why));
+    VF_TRY(kt_output_check(a, kt_get(a, KT_OUTPUT), why));
     VF_TRY(kt_vault_open(a, a->argv[1], VF_VAULT_WRITE, &id, &v, why));
     enum vf_err err = vf_grant_revoke(v, id, &grant, kt_get(a, KT_REASON), vf_clock_wall_us(), &out, why);
     if (!err)

@@ -30,7 +30,7 @@
     X(FIELDS, "fields", "LIST", false, "fields, separated by commas")                                               \
     X(FORCE, "force", NULL, false, "overwrite an existing output, or do what was refused as unlikely")              \
     X(FORCE_NAME, "force-name", "TEXT", false, "the name of the force")                                             \
-    X(FROM, "from", "TIME", false, "when it starts; for record verbs: exposed.csv")                                 \
+    X(FROM, "from", "TIME", false, "when it starts, if not now")                                                    \
     X(FULL_SNAPSHOT, "full-snapshot", NULL, false, "whoever is not in the table has left")                          \
     X(GRANT, "grant", "FILE", false, "the grant the bundle is for")                                                 \
     X(HELP, "help", NULL, false, "show this help")                                                                  \
@@ -171,6 +171,10 @@ enum vf_err kt_output_write(const struct kt_args *a, const char *path, const str
 /* The same for what is written bit by bit: vf_newfile_commit ends it. */
 enum vf_err kt_output_open(const struct kt_args *a, const char *path, mode_t mode, struct vf_newfile *ret,
                            struct vf_why *why);
+/* "x: not a grant" becomes "x: not a grant; it looks like a policy", if x is one of the arguments and looks like one. */
+void kt_name_kind(const struct kt_args *a, struct vf_why *why);
+/* Before what cannot be undone: could the output be written? */
+enum vf_err kt_output_check(const struct kt_args *a, const char *path, struct vf_why *why);
 enum vf_err kt_time_arg(const char *option, const char *text, int64_t *ret, struct vf_why *why);
 enum vf_err kt_number_arg(const char *option, const char *text, uint64_t max, uint64_t *ret, struct vf_why *why);
 /* Asks on the terminal; false when there is none. */

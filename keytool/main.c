@@ -118,6 +118,8 @@ static int run(const struct kt_verb *verb, const char *program, int argc, char *
     if (!err)
         err = kt_stdout_done(&why);
     vf_crypto_done();
+    if (err)
+        kt_name_kind(&args, &why);
     return err ? fail(verb, program, err, &why) : 0;
 }
 
@@ -150,7 +152,10 @@ int main(int argc, char **argv)
         for (const struct kt_verb *v = nouns[n].verbs; argc > 2 && v->verb; v++)
             if (strcmp(argv[2], v->verb) == 0)
                 return run(v, program, argc - 3, argv + 3);
-        (void)fprintf(stderr, "%s: %s needs a verb:", program, argv[1]);
+        if (argc > 2)
+            (void)fprintf(stderr, "%s: %s has no verb \"%s\"; it has:", program, argv[1], argv[2]);
+        else
+            (void)fprintf(stderr, "%s: %s needs a verb:", program, argv[1]);
         for (const struct kt_verb *v = nouns[n].verbs; v->verb; v++)
             (void)fprintf(stderr, " %s", v->verb);
         (void)fprintf(stderr, "\n");

@@ -26,6 +26,8 @@ static enum vf_err parse_assignment(const char *text, struct assignments *as, st
 {
     const char *equals = strchr(text, '=');
     enum vf_field field = equals ? vf_field_by_name(text, (size_t)(equals - text)) : VF_FIELD_NONE;
+    if (equals && field == VF_FIELD_NONE)
+        return kt_usage(why, "no field is called \"%.*s\"", (int)(equals - text), text);
     if (field == VF_FIELD_NONE)
         return kt_usage(why, "\"%.*s\" is not FIELD=VALUE, FIELD=@FILE or FIELD=-", equals ? (int)(equals - text) : 40,
                         text);

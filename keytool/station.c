@@ -45,8 +45,7 @@ static enum vf_err station_create(const struct kt_args *a, struct vf_why *why)
     if (!vf_name_valid(name, strlen(name)))
         return kt_usage(why, "--name: \"%s\" is no name (a-z, 0-9, . and -, at most %d characters)", name, VF_NAME_MAX);
     /* Before the station: an output that cannot be written, and a folder that is there. */
-    if (!kt_has(a, KT_FORCE) && access(path, F_OK) == 0)
-        return vf_fail(why, VF_E_EXISTS, "%s: exists already; --force overwrites it", path);
+    VF_TRY(kt_output_check(a, path, why));
     if (access(a->argv[0], F_OK) == 0)
         return vf_fail(why, VF_E_EXISTS, "%s: there is something already; choose another folder", a->argv[0]);
     VF_TRY(vf_file_read(kt_get(a, KT_POLICY), VF_POLICY_MAX, &policy, why));

@@ -45,7 +45,8 @@ static enum vf_err one_grant(void *user, const struct vf_station_grant_item *ite
         (void)printf("\n%-16s  %-20s %-8s %-20s %8s  %s\n", "grant", "job", "state", "until", "records", "values here");
     (void)printf("%.16s  %-20s %-8s %s %8u  %llu of %llu%s\n", g->id.c, g->job, state, until, g->records,
                  (unsigned long long)item->values_present, (unsigned long long)item->values_named,
-                 item->values_present < item->values_named && useful ? ": receive the bundle" : "");
+                 item->values_present < item->values_named && useful ? ": receive the bundle, or ask for one with --all"
+                                                                     : "");
     return VF_OK;
 }
 

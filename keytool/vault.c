@@ -45,8 +45,11 @@ static enum vf_err vault_create(const struct kt_args *a, struct vf_why *why)
         .desk_url = kt_get(a, KT_DESK_URL),
     };
     VF_TRY(vf_vault_create(a->argv[0], &fresh, id, why));
-    (void)printf("%s: the vault of %s, %zu admin%s, %llu of them must sign\n", a->argv[0], fresh.force_name, fresh.nadmins,
-                 fresh.nadmins == 1 ? "" : "s", (unsigned long long)threshold);
+    if (fresh.nadmins == 1)
+        (void)printf("%s: the vault of %s, 1 admin, who signs alone\n", a->argv[0], fresh.force_name);
+    else
+        (void)printf("%s: the vault of %s, %zu admins, %llu of them must sign\n", a->argv[0], fresh.force_name,
+                     fresh.nadmins, (unsigned long long)threshold);
     if (threshold > 1)
         kt_say("The policy has 1 of %llu signatures and is not in force yet. Next, with another admin:\n"
                "  %s policy export %s -o force.policy\n"
@@ -217,6 +220,7 @@ static enum vf_err vault_rekey(const struct kt_args *a, struct vf_why *why)
     VF_VAULT v = NULL;
     VF_BUF next;
     vf_buf_init(&next, VF_POLICY_MAX);
+    VF_TRY(kt_output_check(a, kt_get(a, KT_OUTPUT), why));
     VF_TRY(kt_vault_open(a, a->argv[0], VF_VAULT_WRITE, &id, &v, why));
     enum vf_err err = vf_vault_rekey(v, id, &next, why);
     if (!err)

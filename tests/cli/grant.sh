@@ -35,6 +35,13 @@ k 1 "${issue[@]}" --job j --fields rank,nonsense --records all --until +1h --rel
 has err nonsense
 k 1 grant issue --to nowhere.enrol --purpose p --key alice.key --job j "${all[@]}" -o x V
 k 3 grant issue --to alice.key.pub --purpose p --key alice.key --job j "${all[@]}" -o x V
+has err "it looks like an identity"
+k 3 grant issue --to s1.enrol --purpose p --key alice.key.pub --job j "${all[@]}" -o x V
+has err "secret"
+k 1 "${issue[@]}" --job j "${all[@]}" -o nowhere/x V # no grant is made whose file could not be written
+has err nowhere/x
+k 0 grant list V
+hasnt out " j "
 k 1 "${issue[@]}" --job j --fields rank --where name_on_card=Nobody --until +1h --release offline -o x V
 has err "no record"
 k 1 "${issue[@]}" --job j --fields rank --records all --until 2001-01-01T00:00:00Z --release offline -o x V

@@ -85,6 +85,19 @@ k 0 "${open[@]}" V5
 k 0 identity show bob.key
 has out "WITHOUT a passphrase"
 
+# A secret that others can read is told of, and used all the same.
+chmod 644 bob.key
+k 0 "${open[@]}" V6
+has err "warning: bob.key" "chmod 600"
+chmod 600 bob.key
+
+# The wrong one of the two files.
+k 3 vault create --force-name X --admin bob.key --threshold 1 --key bob.key V7
+has err "bob.key.pub"
+k 3 vault create --force-name X --admin bob.key.pub --threshold 1 --key bob.key.pub V7
+has err "secret"
+absent V7
+
 # Damage and other files.
 cp bob.key bad.key
 flip bad.key 200

@@ -39,7 +39,7 @@ k() {
     lines=$(grep -c "^${K##*/}: " err)
     [ "$lines" -eq 1 ] || fail "$lines lines of error instead of one"
     if [ "$want" -eq 2 ]; then
-        grep -q -- "--help says more\.$\|--help lists what there is$\|needs a verb:" err || fail "wrong usage does not point to the help"
+        grep -q -- "--help says more\.$\|--help lists what there is$\|needs a verb:\|; it has:" err || fail "wrong usage does not point to the help"
     fi
 }
 

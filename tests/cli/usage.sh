@@ -15,8 +15,9 @@ has err '"nonsense"'
 for noun in identity vault policy record device grant bundle station audit; do
     k 0 "$noun" --help
     k 2 "$noun"
-    k 2 "$noun" nonsense
     has err "$noun needs a verb:"
+    k 2 "$noun" nonsense
+    has err "$noun has no verb \"nonsense\"; it has:"
 done
 
 k 0 --tables

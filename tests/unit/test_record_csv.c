@@ -156,6 +156,13 @@ static void test_header(void **state)
             "in a map (--map); if it does not, put one above it that does");
 }
 
+static void test_workbooks(void **state)
+{
+    (void)state;
+    refused("PK\003\004 and the rest of a zip file", "hr.csv: is a workbook: save its sheet as \"CSV UTF-8\"");
+    refused("\xd0\xcf\x11\xe0 and the rest of an older one", "hr.csv: is a workbook: save its sheet as \"CSV UTF-8\"");
+}
+
 static void test_not_csv(void **state)
 {
     static const char quote[] =
@@ -431,10 +438,13 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),        cmocka_unit_test(test_row_numbers), cmocka_unit_test(test_header),
-        cmocka_unit_test(test_not_csv),     cmocka_unit_test(test_limits),      cmocka_unit_test(test_callback_stops),
-        cmocka_unit_test(test_chunks),      cmocka_unit_test(test_quote),       cmocka_unit_test(test_map),
-        cmocka_unit_test(test_map_refused), cmocka_unit_test(test_mutations),   cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_good),           cmocka_unit_test(test_row_numbers),
+        cmocka_unit_test(test_header),         cmocka_unit_test(test_workbooks),
+        cmocka_unit_test(test_not_csv),        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_callback_stops), cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_quote),          cmocka_unit_test(test_map),
+        cmocka_unit_test(test_map_refused),    cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -128,6 +128,8 @@ enum vf_err vf_identity_pub_read(const char *path, struct vf_identity_pub *ret, 
 
     VF_TRY(vf_file_read(path, VF_IDENTITY_FILE_MAX, &b, why));
     size_t len = b.len;
+    if (len >= 7 && memcmp(b.data, "VFIDENT", 7) == 0)
+        return vf_fail(why, VF_E_FORMAT, "%s: the secret file of an identity: give its public one (%s.pub)", path, path);
     if (len > 0 && b.data[len - 1] == '\n')
         len--;
     enum vf_err err = vf_identity_pub_parse(len > 0 ? (const char *)b.data : "", len, ret, why);

@@ -144,6 +144,8 @@ static enum vf_err parse(const uint8_t *data, size_t len, struct parsed *ret, st
     size_t line_len = 0;
 
     const uint8_t *tag = vf_reader_view(&r, sizeof(type));
+    if (len >= 17 && memcmp(data, "vaultfs-identity-", 17) == 0)
+        return vf_fail(why, VF_E_FORMAT, "the public file of an identity: give its secret one (without .pub)");
     if (tag == NULL || memcmp(tag, type, sizeof(type)) != 0)
         return vf_fail(why, VF_E_FORMAT, "not an identity file");
     uint32_t version = vf_reader_u32(&r);

@@ -26,7 +26,7 @@ static enum vf_err read_line(int fd, bool typed, const char *what, struct vf_pas
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return vf_fail_sys(why, "%s", what);
+            return vf_fail_sys(why, "%s: cannot read a passphrase", what);
         if (n == 0)
             break;
         end = memchr(ret->text + len, '\n', (size_t)n);
@@ -60,7 +60,7 @@ static enum vf_err from_file(const char *path, struct vf_passphrase *ret, struct
 {
     VF_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
-    return fd < 0 ? vf_fail_sys(why, "%s", path) : take_line(fd, false, path, ret, why);
+    return fd < 0 ? vf_fail_sys(why, "%s: cannot open the passphrase file", path) : take_line(fd, false, path, ret, why);
 }
 
 /* Let the command write all it wants: closed too early, it would die of SIGPIPE and look as if it had failed. */
@@ -84,7 +84,7 @@ static enum vf_err from_command(const char *command, struct vf_passphrase *ret, 
     drain(fileno(p));
     if (pclose(p) != 0) {
         vf_wipe(ret, sizeof(*ret));
-        return vf_fail(why, VF_E_PASSPHRASE, "the passphrase command failed");
+        return vf_fail(why, VF_E_PASSPHRASE, "the passphrase command failed: run it by hand to see why");
     }
     return err;
 }

@@ -75,7 +75,10 @@ static void put_missing(struct vf_job *job, struct vf_buf *out)
         return;
     }
     if (missing)
-        vf_buf_fmt(out, "\n%u record%s not arrived in full: receive the delivery (the .bundle file) of this grant.\n",
+        vf_buf_fmt(out,
+                   "\n%u record%s not arrived in full: receive the delivery (the .bundle file) of this grant. If you have, "
+                   "ask the\n"
+                   "force for one with everything in it (bundle export --all).\n",
                    missing, missing == 1 ? " has" : "s have");
     if (no_photo)
         vf_buf_fmt(out, "\n%u record%s no photo at the force: there is nothing to receive for %s.\n", no_photo,

@@ -150,6 +150,27 @@ static int one_option(struct vf_mount_options *ret, int c, const char *program)
     }
 }
 
+/* The folder `inner` is `outer`, or lies in it; both are absolute and without links. */
+static bool within(const char *inner, const char *outer)
+{
+    size_t n = strlen(outer);
+    if (n > 0 && outer[n - 1] == '/')
+        n--;
+    return strncmp(inner, outer, n) == 0 && (inner[n] == '/' || inner[n] == '\0');
+}
+
+/* A mount over its own station would wait for itself for ever. */
+static int check_mountpoint(const struct vf_mount_options *o)
+{
+    if (within(o->mountpoint, o->station) || within(o->station, o->mountpoint)) {
+        (void)fprintf(stderr,
+                      "vaultfs: %s: the station would be hidden behind its own mount; choose an empty folder elsewhere\n",
+                      o->mountpoint);
+        return 1;
+    }
+    return -1;
+}
+
 /* The last part of the mount point may not exist yet when it is a symlink's target: only what is there can be mounted on. */
 static int take_paths(struct vf_mount_options *ret, int argc, char **argv)
 {
@@ -170,7 +191,7 @@ static int take_paths(struct vf_mount_options *ret, int argc, char **argv)
         (void)fprintf(stderr, "vaultfs: %s: not a folder\n", argv[optind + 1]);
         return 1;
     }
-    return -1;
+    return check_mountpoint(ret);
 }
 
 int vf_options_parse(int argc, char **argv, struct vf_mount_options *ret)

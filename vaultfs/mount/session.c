@@ -2,7 +2,9 @@
 /* From arguments to exit status: fork, open the station, mount, serve, end. A failed start leaves nothing mounted and says why. */
 #include "mount.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <mntent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
@@ -11,6 +13,7 @@
 /* Readers with their scratch (1 MiB of plaintext and its padding each), rows of cards.csv, keys: within an ordinary user's 8 MiB. */
 #define ARENA_BYTES  (7u * 1024 * 1024)
 #define FUSE_THREADS 16
+#define FREE_WAIT_US (5 * VF_SECOND_US)
 
 static enum vf_err open_station(struct vf_session *s, struct vf_why *why)
 {
@@ -67,8 +70,48 @@ static enum vf_err check_job(struct vf_session *s, struct vf_why *why)
 {
     if (s->opt->job && s->nslots == 0)
         return vf_fail(why, VF_E_NOT_FOUND,
-                       "%s: no grant for the job \"%s\" has been received; keytool station status lists them",
+                       "%s: no grant for the job \"%s\" has been received; vaultfs-keytool station status lists them",
                        s->opt->station, s->opt->job);
+    if (s->nslots == 0)
+        (void)fprintf(stderr, "vaultfs: %s: no live grant has been received yet; what is received appears by itself\n",
+                      s->opt->station);
+    return VF_OK;
+}
+
+static bool mounted_on(const char *path)
+{
+    bool found = false;
+    FILE *f = setmntent("/proc/self/mounts", "re");
+    if (!f)
+        return false;
+    for (struct mntent *m = getmntent(f); m && !found; m = getmntent(f))
+        found = strcmp(m->mnt_dir, path) == 0 && strcmp(m->mnt_type, "fuse.vaultfs") == 0;
+    (void)endmntent(f);
+    return found;
+}
+
+static bool is_empty(const char *path)
+{
+    unsigned entries = 0;
+    DIR *dir = opendir(path);
+    if (!dir)
+        return true;
+    while (entries <= 2 && readdir(dir))
+        entries++;
+    (void)closedir(dir);
+    return entries <= 2;
+}
+
+/* Another mount over one of vaultfs would hide it and show somebody else's records in its place. One that is just ending is waited for. */
+static enum vf_err check_free(const struct vf_session *s, struct vf_why *why)
+{
+    for (int64_t end = vf_clock_boot_us() + FREE_WAIT_US; mounted_on(s->mountpoint); (void)usleep(50000))
+        if (vf_clock_boot_us() > end)
+            return vf_fail(why, VF_E_BUSY, "%s: another station is mounted there; unmount that first (fusermount3 -u)",
+                           s->mountpoint);
+    if (!is_empty(s->mountpoint))
+        (void)fprintf(stderr, "vaultfs: %s: the folder is not empty; what is in it is hidden while vaultfs is mounted\n",
+                      s->mountpoint);
     return VF_OK;
 }
 
@@ -138,6 +181,7 @@ static enum vf_err run(struct vf_session *s, struct vf_why *why)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
     VF_TRY(vf_slots_load(s, why));
     VF_TRY(check_job(s, why));
+    VF_TRY(check_free(s, why));
     VF_TRY(make_readers(s, why));
     VF_TRY(make_fuse(s, why));
     return serve(s, why);

@@ -242,6 +242,8 @@ static enum vf_err check_bytes(const char *data, size_t len, const char *what, s
         return vf_fail(why, VF_E_LIMIT, "%s: over %u MiB: import it in parts", what, VF_CSV_BYTES_MAX >> 20);
     if (len >= 2 && (memcmp(data, "\xff\xfe", 2) == 0 || memcmp(data, "\xfe\xff", 2) == 0))
         return vf_fail(why, VF_E_INPUT, "%s: is UTF-16: export it again as \"CSV UTF-8\"", what);
+    if (len >= 4 && (memcmp(data, "PK\003\004", 4) == 0 || memcmp(data, "\xd0\xcf\x11\xe0", 4) == 0))
+        return vf_fail(why, VF_E_INPUT, "%s: is a workbook: save its sheet as \"CSV UTF-8\"", what);
     const char *nul = len > 0 ? memchr(data, '\0', len) : NULL;
     if (nul != NULL)
         return vf_fail(why, VF_E_INPUT, "%s: a NUL byte at %zu: not a text file", what, (size_t)(nul - data));

@@ -312,11 +312,16 @@ enum vf_err vf_station_take_bundle(struct vf_station *st, int fd, const char *na
         return err;
     VF_TRY(vf_store_update(st->store, clear_receiving, NULL, why));
     told->already = told->values == 0;
-    (void)snprintf(told->text, sizeof(told->text), "delivery: %llu values (%llu MB) taken%s",
-                   (unsigned long long)told->values, (unsigned long long)(told->bytes / 1000000),
-                   told->not_needed == vf_bundle_count(reader) && told->not_needed
-                       ? "; no grant here names any of them: receive the grant with it"
-                       : (told->already ? " (all here already)" : ""));
+    const char *remark = "";
+    if (vf_bundle_count(reader) == 0)
+        remark =
+            ": the force counts all of it as sent before; if it is not here (station status), ask for `bundle export --all`";
+    else if (told->not_needed == vf_bundle_count(reader))
+        remark = "; no live grant here names any of them: receive the grant with it";
+    else if (told->already)
+        remark = " (all here already)";
+    (void)snprintf(told->text, sizeof(told->text), "delivery: %llu values (%.1f MB) taken%s",
+                   (unsigned long long)told->values, (double)told->bytes / 1e6, remark);
     return VF_OK;
 }
 

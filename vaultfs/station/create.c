@@ -37,6 +37,8 @@ enum vf_err vf_station_identity_read(const char *path, struct vf_buf *ret, unsig
     VF_SECRET struct vf_slot *slots = vf_secret_new(2 * sizeof(*slots));
     if (!file || !slots)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", path);
+    if (access(file, F_OK) && (errno == ENOENT || errno == ENOTDIR))
+        return vf_fail(why, VF_E_NOT_FOUND, "%s: not a station (vaultfs-keytool station create makes one)", path);
     VF_TRY(vf_slots_read(file, IDENTITY_TYPE, slots, why));
     unsigned which = slots[1].present && (!slots[0].present || slots[1].seq > slots[0].seq) ? 1 : 0;
     if (!slots[which].present)

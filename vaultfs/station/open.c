@@ -57,9 +57,11 @@ static enum vf_err read_enrol(struct vf_station *st, struct vf_why *why)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", st->path);
     struct stat s;
     if (stat(st->path, &s))
-        return vf_fail_sys(why, "%s", st->path);
+        return vf_fail_sys(why, "%s: cannot open the station", st->path);
+    if (S_ISDIR(s.st_mode) && access(file, F_OK) && errno == EACCES)
+        return vf_fail_sys(why, "%s: cannot open the station", st->path);
     if (!S_ISDIR(s.st_mode) || access(file, F_OK))
-        return vf_fail(why, VF_E_NOT_FOUND, "%s: not a station (keytool station create makes one)", st->path);
+        return vf_fail(why, VF_E_NOT_FOUND, "%s: not a station (vaultfs-keytool station create makes one)", st->path);
     VF_TRY(vf_file_read(file, VF_ENROL_MAX, &data, why));
     return vf_enrol_parse(data.data, data.len, file, &st->enrol, why);
 }

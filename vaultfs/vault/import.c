@@ -144,6 +144,16 @@ static enum vf_err run(struct vf_import_job *job, struct vf_why *why)
     return VF_OK;
 }
 
+/* Done in part: what stayed out, and where it is to be found. */
+static enum vf_err partial(const struct vf_import_report *r, const struct vf_import_options *opt, struct vf_why *why)
+{
+    return vf_fail(why, VF_E_PARTIAL, "%s: %llu bad row%s and %llu bad photo%s %s%s%s%s", opt->csv_path,
+                   (unsigned long long)r->bad_rows, r->bad_rows == 1 ? "" : "s", (unsigned long long)r->bad_photos,
+                   r->bad_photos == 1 ? "" : "s", opt->check ? "would stay out" : "stayed out",
+                   opt->rejects_path ? "; mend them in " : "", opt->rejects_path ? opt->rejects_path : "",
+                   opt->rejects_path ? ", and import that" : "");
+}
+
 enum vf_err vf_import(struct vf_vault *v, const struct vf_import_options *opt, struct vf_import_report *ret,
                       struct vf_why *why)
 {
@@ -156,6 +166,5 @@ enum vf_err vf_import(struct vf_vault *v, const struct vf_import_options *opt, s
     *ret = job.report;
     if (job.report.bad_rows + job.report.bad_photos == 0)
         return VF_OK;
-    return vf_fail(why, VF_E_PARTIAL, "%s: %llu bad rows and %llu bad photos stayed out", opt->csv_path,
-                   (unsigned long long)job.report.bad_rows, (unsigned long long)job.report.bad_photos);
+    return partial(&job.report, opt, why);
 }
