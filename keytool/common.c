@@ -277,3 +277,34 @@ enum vf_err kt_policy_read(const char *path, struct vf_policy_chain *ret, struct
     VF_TRY(vf_file_read(path, VF_POLICY_MAX, &bytes, why));
     return vf_policy_chain_parse(bytes.data, bytes.len, path, ret, why);
 }
+
+enum vf_err kt_grants_add(struct kt_grants *g, const void *item, struct vf_why *why)
+{
+    char *more = reallocarray(g->items, g->n + 1, g->size);
+    if (!more)
+        return vf_fail(why, VF_E_NOMEM, "out of memory");
+    g->items = more;
+    memcpy(g->items + g->n++ * g->size, item, g->size);
+    return VF_OK;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct vf_grant *x = a, *y = b;
+    if (x->issued_us != y->issued_us)
+        return x->issued_us > y->issued_us ? -1 : 1;
+    if (x->until_us != y->until_us)
+        return x->until_us > y->until_us ? -1 : 1;
+    return memcmp(x->id.c, y->id.c, VF_GRANT_ID_LEN);
+}
+
+void kt_grants_sort(struct kt_grants *g)
+{
+    if (g->n > 1)
+        qsort(g->items, g->n, g->size, newest_first);
+}
+
+void kt_grants_done(struct kt_grants *g)
+{
+    free(g->items);
+}

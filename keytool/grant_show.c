@@ -194,7 +194,7 @@ struct listing {
     json_t *list; /* NULL: printed */
     unsigned threshold;
     int64_t now_us;
-    size_t n;
+    struct kt_grants grants;
 };
 
 static const char *state_of(const struct vf_grant_item *item, const struct listing *l)
@@ -208,10 +208,14 @@ static const char *state_of(const struct vf_grant_item *item, const struct listi
     return l->now_us < item->grant.from_us ? "not-yet" : "live";
 }
 
-static enum vf_err list_one(void *user, const struct vf_grant_item *item, struct vf_why *why)
+static enum vf_err collect(void *user, const struct vf_grant_item *item, struct vf_why *why)
 {
     struct listing *l = user;
-    (void)why;
+    return kt_grants_add(&l->grants, item, why);
+}
+
+static void list_one(const struct listing *l, const struct vf_grant_item *item)
+{
     if (l->list) {
         json_t *doc = kt_grant_json(&item->grant);
         (void)json_object_set_new(doc, "device", json_string(item->device_name));
@@ -220,33 +224,40 @@ static enum vf_err list_one(void *user, const struct vf_grant_item *item, struct
         (void)json_object_set_new(doc, "threshold", json_integer((json_int_t)l->threshold));
         (void)json_object_set_new(doc, "exported", json_boolean(item->exported));
         (void)json_array_append_new(l->list, doc);
-        return VF_OK;
+        return;
     }
     char until[VF_TIME_LEN + 1];
     vf_time_format(item->grant.until_us, until);
-    if (l->n++ == 0)
-        (void)printf("%-16s  %-20s %-20s %7s  %-20s  %-8s %s\n", "grant", "job", "device", "records", "until", "state",
-                     "signatures");
     (void)printf("%.16s  %-20s %-20s %7u  %s  %-8s %zu of %u\n", item->grant.id.c, item->grant.job, item->device_name,
                  item->grant.records, until, state_of(item, l), item->signatures, l->threshold);
-    return VF_OK;
+}
+
+static void listing_done(struct listing *l)
+{
+    json_decref(l->list);
+    kt_grants_done(&l->grants);
 }
 
 enum vf_err kt_grant_list(const struct kt_args *a, struct vf_why *why)
 {
     VF_VAULT v = NULL;
     VF_TRY(vf_vault_open(a->argv[0], VF_VAULT_PUBLIC, NULL, &v, why));
+    VF_CLEANUP(listing_done)
     struct listing l = {.list = kt_has(a, KT_JSON) ? json_array() : NULL,
                         .threshold = vf_vault_policy(v)->policy.threshold,
-                        .now_us = vf_clock_wall_us()};
-    enum vf_err err = vf_grant_each(v, list_one, &l, why);
-    if (err) {
-        json_decref(l.list);
-        return err;
-    }
+                        .now_us = vf_clock_wall_us(),
+                        .grants.size = sizeof(struct vf_grant_item)};
+    VF_TRY(vf_grant_each(v, collect, &l, why));
+    kt_grants_sort(&l.grants);
+    const struct vf_grant_item *items = (const struct vf_grant_item *)(const void *)l.grants.items;
+    if (!l.list && l.grants.n)
+        (void)printf("%-16s  %-20s %-20s %7s  %-20s  %-8s %s\n", "grant", "job", "device", "records", "until", "state",
+                     "signatures");
+    for (size_t i = 0; i < l.grants.n; i++)
+        list_one(&l, &items[i]);
     if (l.list)
-        return kt_print_json(l.list, why);
-    if (l.n == 0)
+        return kt_print_json(json_incref(l.list), why);
+    if (l.grants.n == 0)
         kt_say("No grant was issued from this vault.");
     return VF_OK;
 }

@@ -184,5 +184,13 @@ enum vf_err kt_selection(const struct kt_args *a, bool for_grant, struct vf_sele
                          struct vf_why *why);
 enum vf_err kt_grant_read(const char *path, struct vf_buf *bytes, struct vf_grant_file *ret, struct vf_why *why);
 enum vf_err kt_policy_read(const char *path, struct vf_policy_chain *ret, struct vf_why *why);
+/* Items that begin with their grant (vf_grant_item, vf_station_grant_item): collected by id, shown the newest issue first. */
+struct kt_grants {
+    char *items;
+    size_t n, size; /* size: bytes of one item */
+};
+enum vf_err kt_grants_add(struct kt_grants *g, const void *item, struct vf_why *why);
+void kt_grants_sort(struct kt_grants *g);
+void kt_grants_done(struct kt_grants *g);
 
 #endif

@@ -5,9 +5,9 @@
 #include <string.h>
 
 struct status {
-    json_t *grants; /* NULL: printed */
+    json_t *list;   /* NULL: printed */
     int64_t now_us; /* the wall clock: trusted time needs the device's key, and decides in the mount */
-    size_t n;
+    struct kt_grants grants;
 };
 
 static const char *state_of(const struct vf_station_grant_item *item, int64_t now_us)
@@ -23,31 +23,50 @@ static const char *state_of(const struct vf_station_grant_item *item, int64_t no
     return now_us < item->grant.from_us ? "not-yet" : "live";
 }
 
-static enum vf_err one_grant(void *user, const struct vf_station_grant_item *item, struct vf_why *why)
+static enum vf_err collect(void *user, const struct vf_station_grant_item *item, struct vf_why *why)
 {
     struct status *s = user;
+    return kt_grants_add(&s->grants, item, why);
+}
+
+static void one_grant(const struct status *s, const struct vf_station_grant_item *item)
+{
     const struct vf_grant *g = &item->grant;
     const char *state = state_of(item, s->now_us);
     bool useful = strcmp(state, "live") == 0 || strcmp(state, "not-yet") == 0;
-    (void)why;
-    if (s->grants) {
+    if (s->list) {
         (void)json_array_append_new(
-            s->grants,
+            s->list,
             json_pack("{s:s#,s:s,s:s,s:o,s:o,s:i,s:o,s:s,s:I,s:I}", "id", g->id.c, VF_GRANT_ID_LEN, "job", g->job, "state",
                       state, "from", kt_json_time(g->from_us), "until", kt_json_time(g->until_us), "records",
                       (int)g->records, "fields", kt_json_fields(g->fields), "ends", vf_grant_ends_text(g), "values_present",
                       (json_int_t)item->values_present, "values_named", (json_int_t)item->values_named));
-        return VF_OK;
+        return;
     }
     char until[VF_TIME_LEN + 1];
     vf_time_format(g->until_us, until);
-    if (s->n++ == 0)
-        (void)printf("\n%-16s  %-20s %-8s %-20s %8s  %s\n", "grant", "job", "state", "until", "records", "values here");
     (void)printf("%.16s  %-20s %-8s %s %8u  %llu of %llu%s\n", g->id.c, g->job, state, until, g->records,
                  (unsigned long long)item->values_present, (unsigned long long)item->values_named,
                  item->values_present < item->values_named && useful ? ": receive the bundle, or ask for one with --all"
                                                                      : "");
+}
+
+static enum vf_err each_grant(struct vf_station *st, struct status *s, struct vf_why *why)
+{
+    VF_TRY(vf_station_grant_each(st, collect, s, why));
+    kt_grants_sort(&s->grants);
+    const struct vf_station_grant_item *items = (const struct vf_station_grant_item *)(const void *)s->grants.items;
+    if (!s->list && s->grants.n)
+        (void)printf("\n%-16s  %-20s %-8s %-20s %8s  %s\n", "grant", "job", "state", "until", "records", "values here");
+    for (size_t i = 0; i < s->grants.n; i++)
+        one_grant(s, &items[i]);
     return VF_OK;
+}
+
+static void status_done(struct status *s)
+{
+    json_decref(s->list);
+    kt_grants_done(&s->grants);
 }
 
 static json_t *log_json(const struct vf_station_state *state)
@@ -63,18 +82,14 @@ static enum vf_err status_json(struct vf_station *st, const struct vf_station_st
     const struct vf_policy *p = &vf_station_policy(st)->policy;
     struct vf_hash hash;
     char device[VF_FINGERPRINT_TEXT_LEN + 1];
-    s->grants = json_array();
-    enum vf_err err = vf_station_grant_each(st, one_grant, s, why);
-    if (err) {
-        json_decref(s->grants);
-        return err;
-    }
+    s->list = json_array();
+    VF_TRY(each_grant(st, s, why));
     vf_identity_fingerprint(&vf_station_enrol(st)->device, &hash);
     vf_fingerprint_text(&hash, device);
     return kt_print_json(json_pack("{s:s,s:s,s:s,s:i,s:s?,s:I,s:I,s:o,s:o}", "name", vf_station_enrol(st)->name, "device",
                                    device, "force", p->force_name, "policy_version", (int)p->version, "mounted", mountpoint,
                                    "values", (json_int_t)state->values, "bytes", (json_int_t)state->bytes, "log",
-                                   log_json(state), "grants", s->grants),
+                                   log_json(state), "grants", json_incref(s->list)),
                          why);
 }
 
@@ -92,8 +107,8 @@ static enum vf_err status_text(struct vf_station *st, const struct vf_station_st
         vf_time_format_person(state->receipt_us, when, sizeof(when));
         (void)printf("receipt    of %s\n", when);
     }
-    VF_TRY(vf_station_grant_each(st, one_grant, s, why));
-    if (s->n == 0)
+    VF_TRY(each_grant(st, s, why));
+    if (s->grants.n == 0)
         (void)printf("\nno grants\n");
     return VF_OK;
 }
@@ -103,7 +118,8 @@ enum vf_err kt_station_status(const struct kt_args *a, struct vf_why *why)
     char mountpoint[4096] = "";
     struct vf_control *c = NULL;
     struct vf_station_state state;
-    struct status s = {.now_us = vf_clock_wall_us()};
+    VF_CLEANUP(status_done)
+    struct status s = {.now_us = vf_clock_wall_us(), .grants.size = sizeof(struct vf_station_grant_item)};
     VF_STATION st = NULL;
 
     bool mounted = vf_control_connect(a->argv[0], &c, mountpoint, sizeof(mountpoint), NULL) == VF_OK;
