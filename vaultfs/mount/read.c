@@ -14,10 +14,13 @@
 #include "mount.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct vf_handle { /* of one open file */
+    /* The open file's, and that of an answer on its way: the program may close, and RELEASE come, before the write of the answer returns. */
+    atomic_uint refs;
     struct vf_node node;
     struct vf_cards *cards; /* cards.csv as it was when opened */
     char *text;             /* GRANT.txt, markers */
@@ -29,9 +32,9 @@ static struct vf_handle *handle_of(const struct fuse_file_info *fi)
     return (struct vf_handle *)(uintptr_t)fi->fh;
 }
 
-static void handle_free(struct vf_handle *h)
+static void handle_unref(struct vf_handle *h)
 {
-    if (!h)
+    if (atomic_fetch_sub(&h->refs, 1) != 1)
         return;
     vf_cards_unref(h->cards);
     free(h->text);
@@ -202,6 +205,7 @@ void vf_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(req, ENOMEM);
         return;
     }
+    atomic_init(&h->refs, 1);
     h->node = node;
     struct vf_job *job = node.slot ? vf_slot_job_ref(node.slot) : NULL;
     bool plain = node.kind == VF_NODE_GRANT_TXT || node.kind == VF_NODE_MARKER;
@@ -211,7 +215,7 @@ void vf_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (job)
         vf_job_unref(job);
     if (err) {
-        handle_free(h);
+        handle_unref(h);
         fuse_reply_err(req, err);
         return;
     }
@@ -222,7 +226,7 @@ void vf_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         /* The opener was interrupted: no RELEASE will come. */
         if (!plain && vf_files_close(&node.slot->files, ino))
             drop_closed(s, node.slot, ino);
-        handle_free(h);
+        handle_unref(h);
     }
 }
 
@@ -273,7 +277,9 @@ void vf_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
     (void)ino;
 
     if (h->text) {
+        (void)atomic_fetch_add(&h->refs, 1);
         reply_slice(req, h->text, h->text_len, size, off);
+        handle_unref(h);
         return;
     }
     struct vf_slot_job *slot = h->node.slot;
@@ -298,7 +304,7 @@ void vf_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct vf_slot_job *slot = h->node.slot;
 
     fuse_reply_err(req, 0);
-    handle_free(h);
+    handle_unref(h);
     if (!plain && vf_files_close(&slot->files, ino))
         drop_closed(s, slot, ino);
 }
