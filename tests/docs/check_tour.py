@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 SECONDS = 200  # for one command
 MARK = '\x01end %d\x01'
@@ -149,11 +150,21 @@ def parse(text):
     return pieces
 
 
+def clear(folder):
+    """An unmounted daemon still seals its log, and makes files while the folder is being removed."""
+    end = time.monotonic() + 20
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        if time.monotonic() > end:
+            raise SystemExit(f'{folder} cannot be removed')
+        time.sleep(0.1)
+
+
 def run_document(path, programs, update):
     pieces = parse(path.read_text(encoding='utf-8'))
     steps = [p for p in pieces if isinstance(p, Step)]
     problems = []
-    with tempfile.TemporaryDirectory(prefix='tour-') as tmp:
+    with tempfile.TemporaryDirectory(prefix='tour-', ignore_cleanup_errors=True) as tmp:
         folder = pathlib.Path(tmp)
         os.chmod(folder, 0o755)
         shell = Shell(folder, programs)
@@ -171,6 +182,7 @@ def run_document(path, programs, update):
                 if line.split()[1].startswith(f'{folder}/'):
                     subprocess.run(['fusermount3', '-u', '-z', line.split()[1]], check=False)
             shell.close()
+    clear(folder)
     if update:
         out = []
         for piece in pieces:
