@@ -233,6 +233,21 @@ struct vf_origin {
 };
 VF_PUBLIC VF_MUST_USE enum vf_err vf_origin_parse(const struct vf_note *note, struct vf_origin *ret, struct vf_why *why);
 
+/*
+ * What a log, folder or handed-in file, says it is, before anything of it is verified: its id and origin, whether it is a copy that counts up
+ * to its last checkpoint only (a handed-in file, or a folder made by vf_handin_store), and that checkpoint's note (empty: none, or none
+ * that is whole), so that another log can be held against it. Nothing of this is believed until vf_log_verify has said so.
+ */
+struct vf_log_peek {
+    struct vf_hash id;
+    struct vf_origin origin;
+    bool folder, copy;
+    struct vf_buf last;
+    uint64_t last_size;
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_peek(const char *path, struct vf_log_peek *ret, struct vf_why *why);
+VF_PUBLIC void vf_log_peek_done(struct vf_log_peek *p);
+
 struct vf_verify_options {
     const struct vf_note_key
         *signers; /* keys one of which must have signed the origin; NULL: not checked, and the verdict says so */

@@ -345,6 +345,9 @@ struct vf_device_item {
     int64_t handin_us; /* 0: never */
     uint64_t handin_size;
 };
+/* One row of VF_VT_DEVICE, of a vault or a backup: VF_E_DAMAGED when it is not that of the enrolment whose id is `key`. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_device_item_parse(struct vf_slice key, struct vf_slice val, struct vf_device_item *ret,
+                                                       struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_device_each(struct vf_vault *v,
                                                  enum vf_err (*each)(void *user, const struct vf_device_item *item,
                                                                      struct vf_why *why),

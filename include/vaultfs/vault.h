@@ -369,4 +369,18 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_vault_restore(const char *file, const char 
                                                    void (*progress)(void *user, uint64_t done, uint64_t total), void *user,
                                                    struct vf_why *why);
 
+/*
+ * Read a backup front to back without any key, strictly, as a restore does: every row, then every file (logs) bit by bit. What it holds
+ * that is secret (W) is not handed over. Everything is borrowed for the call; `on_file` begins a file, `on_data` is of the file last begun.
+ * *ret_created_us: when it was made. What was told is void when an error comes: the hash is at the end.
+ */
+struct vf_backup_calls {
+    void *user;
+    enum vf_err (*on_row)(void *user, enum vf_vault_table table, struct vf_slice key, struct vf_slice val, struct vf_why *why);
+    enum vf_err (*on_file)(void *user, const char *path, uint64_t len, struct vf_why *why);
+    enum vf_err (*on_data)(void *user, const uint8_t *data, size_t len, struct vf_why *why);
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_backup_read(const char *file, const struct vf_backup_calls *calls,
+                                                 struct vf_vault_id *ret_vault, int64_t *ret_created_us, struct vf_why *why);
+
 #endif

@@ -17,24 +17,31 @@ struct each_device {
     enum vf_err err;
 };
 
-static bool each_device_row(struct vf_cursor *cur, struct vf_slice key, struct vf_slice val, void *user)
+enum vf_err vf_device_item_parse(struct vf_slice key, struct vf_slice val, struct vf_device_item *ret, struct vf_why *why)
 {
-    struct each_device *e = user;
-    struct vf_device_row row;
     struct vf_device_item item = {0};
+    struct vf_device_row row;
 
-    (void)cur;
-    e->err = vf_device_row_parse(val.data, val.len, &row, e->why);
-    if (e->err == VF_OK)
-        e->err = vf_enrol_parse(row.enrol.data, row.enrol.len, "an enrolment in the vault", &item.enrol, e->why);
-    if (e->err == VF_OK && (key.len != VF_HASH_LEN || memcmp(key.data, item.enrol.id.b, VF_HASH_LEN) != 0))
-        e->err = vf_fail(e->why, VF_E_DAMAGED, "a device's row in the vault is not its own; check the vault");
-    if (e->err != VF_OK)
-        return false;
+    VF_TRY(vf_device_row_parse(val.data, val.len, &row, why));
+    VF_TRY(vf_enrol_parse(row.enrol.data, row.enrol.len, "an enrolment in the vault", &item.enrol, why));
+    if (key.len != VF_HASH_LEN || memcmp(key.data, item.enrol.id.b, VF_HASH_LEN) != 0)
+        return vf_fail(why, VF_E_DAMAGED, "a device's row in the vault is not its own; check the vault");
     item.revoked = row.revoked;
     item.handin_us = row.handin_us;
     item.handin_size = row.handin_size;
-    e->err = e->each(e->user, &item, e->why);
+    *ret = item;
+    return VF_OK;
+}
+
+static bool each_device_row(struct vf_cursor *cur, struct vf_slice key, struct vf_slice val, void *user)
+{
+    struct each_device *e = user;
+    struct vf_device_item item;
+
+    (void)cur;
+    e->err = vf_device_item_parse(key, val, &item, e->why);
+    if (e->err == VF_OK)
+        e->err = e->each(e->user, &item, e->why);
     return e->err == VF_OK;
 }
 
