@@ -51,10 +51,16 @@ def unprivileged_user():
     if os.geteuid() != 0:
         return None
     import pwd
-    try:
-        pwd.getpwnam(USER)
-    except KeyError:
-        subprocess.run(['useradd', '--create-home', '--shell', '/bin/sh', USER], check=True)
+    for _ in range(20):
+        try:
+            pwd.getpwnam(USER)
+            break
+        except KeyError:
+            # Another test may be making it just now: useradd then finds the file locked, or the user there.
+            subprocess.run(['useradd', '--create-home', '--shell', '/bin/sh', USER], check=False)
+            time.sleep(0.2)
+    else:
+        check(False, f'useradd makes {USER}')
     return USER
 
 
