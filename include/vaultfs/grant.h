@@ -387,4 +387,32 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_bundle_verify(const struct vf_grant_file *f
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_review(struct vf_vault *v, const struct vf_grant_file *file, int fd,
                                                   const char *what, struct vf_why *why);
 
+/* ----------------------------------------------------------------------------------------------------------------------- pages */
+
+/*
+ * Writing an HTML page (or any text) to a file in pieces, here and in the rooms below. Everything that is not this program's own words goes
+ * through vf_page_text, which leaves nothing that HTML could read. The first failure sticks; vf_page_end tells it. The buffer may hold
+ * names and photos and is wiped. `what` names the output in messages; it and `why` are borrowed to the end.
+ */
+struct vf_page {
+    int fd;
+    const char *what;
+    struct vf_buf buf;
+    enum vf_err err;
+    struct vf_why *why;
+};
+VF_PUBLIC void vf_page_start(struct vf_page *p, int fd, const char *what, struct vf_why *why);
+/* Markup: a literal of the program. */
+VF_PUBLIC void vf_page_put(struct vf_page *p, const char *markup);
+/* Markup with numbers and names of the program's own (fields, times), at most 511 bytes. Never a string from outside. */
+VF_PUBLIC void vf_page_fmt(struct vf_page *p, const char *fmt, ...) VF_PRINTF(2, 3);
+/* Text from anywhere: escaped, and isolated from the direction of what stands beside it. */
+VF_PUBLIC void vf_page_text(struct vf_page *p, const char *text, size_t len);
+VF_PUBLIC void vf_page_str(struct vf_page *p, const char *text);
+/* An image as a data: URI, in an img element with this alternative text. */
+VF_PUBLIC void vf_page_image(struct vf_page *p, const char *mime, const void *data, size_t len, const char *alt);
+/* Write what is left. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_page_end(struct vf_page *p);
+VF_PUBLIC void vf_page_done(struct vf_page *p);
+
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "page.h"
+#include "vaultfs/grant.h"
 
 #include <stdarg.h>
 #include <string.h>

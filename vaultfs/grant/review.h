@@ -4,7 +4,6 @@
 #define VAULTFS_GRANT_REVIEW_H
 
 #include "derive.h"
-#include "page.h"
 #include "rows.h"
 
 #define VF_REVIEW_PHOTOS_ALL \
