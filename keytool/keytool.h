@@ -83,8 +83,9 @@ enum kt_option_id {
         KT_OPTION_COUNT
 };
 /* Set of options as a bit mask. */
-#define KT_BIT(id) (UINT64_C(1) << KT_##id)
-_Static_assert(KT_OPTION_COUNT <= 64, "options fit into one mask");
+__extension__ typedef unsigned __int128 kt_mask;
+#define KT_BIT(id) ((kt_mask)1 << KT_##id)
+_Static_assert(KT_OPTION_COUNT <= 128, "options fit into one mask");
 
 #define KT_REPEAT_MAX 64
 struct kt_value {
@@ -113,8 +114,8 @@ struct kt_verb {
     const char *verb;
     const char *args;       /* as help shows them: "VAULT", "FILE|FILE.pub" */
     int min_args, max_args; /* -1: any number */
-    uint64_t options;       /* taken; help, version and quiet always are */
-    uint64_t required;
+    kt_mask options;        /* taken; help, version and quiet always are */
+    kt_mask required;
     bool secrets;        /* the arena is wanted */
     const char *summary; /* one line */
     enum vf_err (*run)(const struct kt_args *a, struct vf_why *why);

@@ -83,7 +83,7 @@ static enum vf_err take(struct kt_args *ret, enum kt_option_id id, const char *v
 
 static enum vf_err one(const struct kt_verb *verb, int argc, char **argv, int *at, struct kt_args *ret, struct vf_why *why)
 {
-    const uint64_t always = KT_BIT(HELP) | KT_BIT(VERSION) | KT_BIT(QUIET);
+    const kt_mask always = KT_BIT(HELP) | KT_BIT(VERSION) | KT_BIT(QUIET);
     const char *arg = argv[*at], *value = NULL;
     enum kt_option_id id = KT_HELP;
     const char *equals = strchr(arg, '=');
