@@ -261,7 +261,7 @@ static void test_each(void **state)
 
     (void)state;
     OK(vf_log_verify(place.log, &opt, &v, WHY));
-    assert_true(s.n == TOTAL && s.sealed == TOTAL && s.done == s.total && s.total == 2 * entries.len);
+    assert_true(s.n == TOTAL && s.sealed == TOTAL && s.done == s.total && s.total == entries.len);
     s = (struct seen){.stop_at = 5};
     assert_int_equal(vf_log_verify(place.log, &opt, &v, NULL), VF_E_BUDGET);
     assert_true(s.n == 5);

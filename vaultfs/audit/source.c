@@ -202,8 +202,10 @@ static void tell_out_of_place(struct vf_walk *w, uint64_t seq)
     tell(w, text);
 }
 
-static enum vf_err good_line(struct vf_walk *w, const struct vf_entry_view *view, struct vf_why *why)
+static enum vf_err good_line(struct vf_walk *w, struct vf_scan_entry *e, struct vf_why *why)
 {
+    const struct vf_entry_view *view = &e->view;
+
     settle_bad(w, view->seq);
     if (view->seq < w->expect) {
         tell_out_of_place(w, view->seq);
@@ -219,19 +221,14 @@ static enum vf_err good_line(struct vf_walk *w, const struct vf_entry_view *view
     bool hole = w->hole;
     w->hole = false;
     w->expect = view->seq + 1;
-    return w->entry(w->user, view, hole, why);
+    return w->entry(w->user, e, hole, why);
 }
 
 /* Lines of one segment; those from `limit` on are void. */
-static enum vf_err walk_segment(struct vf_walk *w, struct vf_line_reader *r, uint64_t limit, bool *ret_stop,
-                                struct vf_why *why)
+static enum vf_err walk_segment(struct vf_walk *w, uint64_t at, uint64_t limit, bool *ret_stop, struct vf_why *why)
 {
-    enum vf_line_kind kind = VF_LINE_END;
-    struct vf_entry_view view;
-    struct vf_why bad = {0};
-    const char *line = NULL;
-    size_t len = 0;
-    uint64_t told = r->at;
+    struct vf_scan_item item = {.end = at};
+    uint64_t told = at;
 
     w->torn_bytes = 0;
     while (w->expect < limit) {
@@ -239,33 +236,34 @@ static enum vf_err walk_segment(struct vf_walk *w, struct vf_line_reader *r, uin
             *ret_stop = true;
             break;
         }
-        VF_TRY(vf_line_reader_next(r, w->src->path, &kind, &line, &len, why));
-        if (kind == VF_LINE_END || kind == VF_LINE_TORN) {
-            w->torn_bytes = kind == VF_LINE_TORN ? len : 0;
+        VF_TRY(vf_scan_next(w->scan, &item, why));
+        at = item.end;
+        if (item.kind == VF_SCAN_END) {
+            w->torn_bytes = item.bytes;
             break;
         }
-        if (w->progress != NULL && r->at - told >= PROGRESS_BYTES) {
-            w->progress(w->user, r->at - told);
-            told = r->at;
+        if (w->progress != NULL && at - told >= PROGRESS_BYTES) {
+            w->progress(w->user, at - told);
+            told = at;
         }
-        if (kind == VF_LINE_LONG || vf_entry_parse(line, len, &view, &bad) != VF_OK) {
-            if (w->bad++ == 0)
-                (void)snprintf(w->bad_text, sizeof(w->bad_text), "%.190s",
-                               kind == VF_LINE_LONG ? "a line longer than any entry" : bad.text);
+        if (item.kind == VF_SCAN_BAD) {
+            if (w->bad == 0)
+                (void)snprintf(w->bad_text, sizeof(w->bad_text), "%s", item.text);
+            w->bad += item.count;
             continue;
         }
-        if (view.seq >= limit)
+        if (item.entry->view.seq >= limit)
             break;
-        VF_TRY(good_line(w, &view, why));
+        VF_TRY(good_line(w, item.entry, why));
     }
-    w->seg_at = r->at;
-    if (w->progress != NULL && r->at > told)
-        w->progress(w->user, r->at - told);
+    w->seg_at = at;
+    if (w->progress != NULL && at > told)
+        w->progress(w->user, at - told);
     return VF_OK;
 }
 
 /* The segment w->seg from w->seg_at on. */
-static enum vf_err walk_one(struct vf_walk *w, struct vf_line_reader *r, bool *ret_stop, struct vf_why *why)
+static enum vf_err walk_one(struct vf_walk *w, bool *ret_stop, struct vf_why *why)
 {
     uint64_t limit = vf_segments_limit(&w->src->segs, w->seg);
     uint64_t from = 0;
@@ -274,8 +272,10 @@ static enum vf_err walk_one(struct vf_walk *w, struct vf_line_reader *r, bool *r
     int fd = -1;
 
     VF_TRY(vf_source_segment(w->src, w->seg, &fd, &own, &from, &end, why));
-    vf_line_reader_start(r, fd, w->seg_at > from ? w->seg_at : from, end);
-    enum vf_err err = walk_segment(w, r, limit, ret_stop, why);
+    from = w->seg_at > from ? w->seg_at : from;
+    vf_scan_start(w->scan, fd, from, end, w->src->path);
+    enum vf_err err = walk_segment(w, from, limit, ret_stop, why);
+    vf_scan_stop(w->scan);
     if (own)
         vf_fd_close(&fd);
     /* Malformed lines at the end stand for entries; behind the limit they are void with the rest. */
@@ -288,18 +288,24 @@ static enum vf_err walk_one(struct vf_walk *w, struct vf_line_reader *r, bool *r
 /* From where it stands to the end of the last segment. */
 static enum vf_err walk_on(struct vf_walk *w, struct vf_why *why)
 {
-    VF_CLEANUP(vf_line_reader_done) struct vf_line_reader r = {0};
     bool stop = false;
 
-    VF_TRY(vf_line_reader_init(&r, why));
+    if (w->scan == NULL)
+        VF_TRY(vf_scan_new(&w->scan, why));
     while (w->seg < w->src->segs.n) {
-        VF_TRY(walk_one(w, &r, &stop, why));
+        VF_TRY(walk_one(w, &stop, why));
         if (stop || w->seg + 1 == w->src->segs.n)
             break;
         w->seg++;
         w->seg_at = 0;
     }
     return VF_OK;
+}
+
+void vf_walk_done(struct vf_walk *w)
+{
+    vf_scan_free(w->scan);
+    w->scan = NULL;
 }
 
 enum vf_err vf_walk_run(struct vf_walk *w, struct vf_why *why)

@@ -4,6 +4,7 @@
 #define VAULTFS_AUDIT_SOURCE_H
 
 #include "checkpoint.h"
+#include "scan.h"
 #include "segment.h"
 
 /* The head of a hand-in file (docs/format.md). */
@@ -51,7 +52,7 @@ struct vf_walk {
     /* Asked before each line; false ends the walk. NULL: never. */
     bool (*more)(void *user, uint64_t expect);
     /* The entry at its place; `hole`: others are missing or damaged before it. */
-    enum vf_err (*entry)(void *user, const struct vf_entry_view *view, bool hole, struct vf_why *why);
+    enum vf_err (*entry)(void *user, struct vf_scan_entry *e, bool hole, struct vf_why *why);
     void (*finding)(void *user, const char *text); /* may be NULL */
     void (*progress)(void *user, uint64_t bytes);  /* read since the last call; may be NULL */
     /* State, for who looks at it afterwards. */
@@ -64,7 +65,9 @@ struct vf_walk {
     uint64_t seg_at; /* behind its last line that was read */
     uint64_t bad;    /* malformed lines since the last good one */
     char bad_text[200];
+    struct vf_scan *scan;
 };
+void vf_walk_done(struct vf_walk *w);
 VF_MUST_USE enum vf_err vf_walk_run(struct vf_walk *w, struct vf_why *why);
 /* After that: what a writer has added to the folder meanwhile. *ret: there was something. */
 VF_MUST_USE enum vf_err vf_walk_more(struct vf_walk *w, bool *ret, struct vf_why *why);

@@ -188,10 +188,10 @@ static enum vf_err check_after_seal(struct vf_verifier *f, const struct vf_entry
     return VF_OK;
 }
 
-static enum vf_err on_entry(void *user, const struct vf_entry_view *view, bool hole, struct vf_why *why)
+static enum vf_err on_entry(void *user, struct vf_scan_entry *e, bool hole, struct vf_why *why)
 {
+    const struct vf_entry_view *view = &e->view;
     struct vf_verifier *f = user;
-    struct vf_hash leaf;
 
     if (hole)
         f->broken = true;
@@ -201,8 +201,7 @@ static enum vf_err on_entry(void *user, const struct vf_entry_view *view, bool h
         vf_verifier_tell(f, "entry %llu: its time is before that of the entry before it", (ull)view->seq);
     f->last_us = view->time_us;
     count_entry(f, view);
-    vf_leaf_hash(view->line, view->line_len, &leaf);
-    vf_tree_add(&f->tree, &leaf);
+    vf_tree_add(&f->tree, &e->leaf);
     if (f->tree.size == f->capture_size)
         f->captured = f->tree;
     if (f->held_at < f->nheld)
@@ -211,9 +210,11 @@ static enum vf_err on_entry(void *user, const struct vf_entry_view *view, bool h
         vf_chain_seal(f, view);
         f->after_seal = true;
     }
+    if (f->teller != NULL)
+        VF_TRY(vf_tell_take(f, e, why));
     if (!f->have_next || f->next.size <= view->seq + 1)
-        return vf_chain_follow(f, view->seq + 1, why);
-    return VF_OK;
+        VF_TRY(vf_chain_follow(f, view->seq + 1, why));
+    return f->teller != NULL ? vf_tell_proven(f, why) : VF_OK;
 }
 
 static void on_finding(void *user, const char *text)
@@ -311,7 +312,6 @@ static enum vf_err prove(struct pass *p, const struct vf_verify_options *opt, st
 {
     struct vf_verifier *f = &p->f;
 
-    *w = (struct vf_walk){.src = f->src, .user = p, .entry = on_entry, .finding = on_finding, .progress = on_pass_progress};
     w->more = f->src->copy ? more_in_copy : NULL;
     VF_TRY(take_held(f, opt, why));
     VF_TRY(vf_chain_start(f, why));
@@ -322,112 +322,65 @@ static enum vf_err prove(struct pass *p, const struct vf_verify_options *opt, st
     vf_chain_end(f, w->expect);
     end_held(f, w->expect);
     end_notes(f, w);
-    return VF_OK;
+    return f->teller != NULL && !w->overtaken ? vf_tell_rest(f, why) : VF_OK;
 }
 
-static enum vf_err prove_once(const char *path, const struct vf_verify_options *opt, struct vf_verdict *v,
-                              uint64_t capture_size, struct vf_tree *ret_captured, bool *ret_again, struct vf_why *why)
+/* What one try works with. */
+struct try {
+    const char *path;
+    const struct vf_verify_options *opt;
+    struct vf_verdict *v;
+    uint64_t capture_size;
+    struct vf_tree *ret_captured;
+    struct vf_teller *teller;
+};
+
+static enum vf_err prove_once(const struct try *t, bool *ret_again, struct vf_why *why)
 {
-    struct pass p = {.progress = {.opt = opt}};
+    struct pass p = {.progress = {.opt = t->opt}};
     VF_SOURCE src = {.fd = -1, .cp_fd = -1};
-    struct vf_walk w = {0};
+    VF_CLEANUP(vf_walk_done)
+    struct vf_walk w = {.src = &src, .user = &p, .entry = on_entry, .finding = on_finding, .progress = on_pass_progress};
+    struct vf_verdict *v = t->v;
 
     memset(v, 0, sizeof(*v));
-    VF_TRY(vf_source_open(path, &src, why));
-    p.progress.total = src.total_bytes * (opt->each != NULL ? 2 : 1);
+    VF_TRY(vf_source_open(t->path, &src, why));
+    p.progress.total = src.total_bytes;
     p.f.src = &src;
     p.f.v = v;
-    p.f.capture_size = capture_size;
+    p.f.walk = &w;
+    p.f.teller = t->opt->each != NULL ? t->teller : NULL;
+    p.f.capture_size = t->capture_size;
+    vf_teller_void(t->teller);
     vf_tree_init(&p.f.tree);
     vf_tree_init(&p.f.captured);
     vf_tree_init(&v->tree);
     bool readable = false;
-    enum vf_err err = check_origin(&p.f, opt, &readable, why);
+    enum vf_err err = check_origin(&p.f, t->opt, &readable, why);
     if (err == VF_OK && readable)
-        err = prove(&p, opt, &w, why);
+        err = prove(&p, t->opt, &w, why);
     verifier_done(&p.f);
-    if (ret_captured != NULL)
-        *ret_captured = p.f.captured;
+    if (t->ret_captured != NULL)
+        *t->ret_captured = p.f.captured;
     v->good = v->nfindings == 0;
+    t->teller->read = p.progress.done;
     *ret_again = err == VF_OK && w.overtaken;
     return err;
-}
-
-/* ------------------------------------------------------------------------------------------------------- telling the entries */
-
-struct telling {
-    const struct vf_verify_options *opt;
-    const struct vf_verdict *v;
-    struct vf_tree tree;
-    bool broken;
-    struct progress progress;
-};
-
-static bool more_to_tell(void *user, uint64_t expect)
-{
-    const struct telling *t = user;
-
-    (void)expect;
-    return t->tree.size < t->v->entries;
-}
-
-static enum vf_err on_telling(void *user, const struct vf_entry_view *view, bool hole, struct vf_why *why)
-{
-    struct telling *t = user;
-    bool sealed = view->seq < t->v->sealed;
-    struct vf_hash leaf;
-
-    (void)hole;
-    vf_leaf_hash(view->line, view->line_len, &leaf);
-    vf_tree_add(&t->tree, &leaf);
-    VF_TRY(t->opt->each(t->opt->user, view, sealed, why));
-    if (t->tree.size == t->v->sealed && sealed) {
-        struct vf_hash now, before;
-        vf_tree_root(&t->tree, &now);
-        vf_tree_root(&t->v->tree, &before);
-        t->broken = !vf_equal(now.b, before.b, sizeof(now.b));
-    }
-    return VF_OK;
-}
-
-static void on_telling_progress(void *user, uint64_t bytes)
-{
-    struct telling *t = user;
-
-    t->progress.done += bytes;
-    if (t->opt->progress != NULL)
-        t->opt->progress(t->opt->user, t->progress.done,
-                         t->progress.total > t->progress.done ? t->progress.total : t->progress.done);
-}
-
-static enum vf_err tell_entries(const char *path, const struct vf_verify_options *opt, const struct vf_verdict *v,
-                                struct vf_why *why)
-{
-    VF_SOURCE src = {.fd = -1, .cp_fd = -1};
-    struct telling t = {.opt = opt, .v = v};
-
-    VF_TRY(vf_source_open(path, &src, why));
-    vf_tree_init(&t.tree);
-    t.progress = (struct progress){.opt = opt, .done = src.total_bytes, .total = 2 * src.total_bytes};
-    struct vf_walk w = {.src = &src, .user = &t, .more = more_to_tell, .entry = on_telling, .progress = on_telling_progress};
-    VF_TRY(vf_walk_run(&w, why));
-    if (t.broken || t.tree.size < v->sealed)
-        return vf_fail(why, VF_E_FORGED, "%s: changed while it was being read", path);
-    return VF_OK;
 }
 
 enum vf_err vf_log_verify_capture(const char *path, const struct vf_verify_options *opt, uint64_t capture_size,
                                   struct vf_verdict *ret, struct vf_tree *ret_captured, struct vf_why *why)
 {
     static const struct vf_verify_options none;
+    VF_CLEANUP(vf_teller_done) struct vf_teller teller = {.opt = opt};
+    const struct try t = {path, opt != NULL ? opt : &none, ret, capture_size, ret_captured, &teller};
     bool again = true;
 
-    if (opt == NULL)
-        opt = &none;
+    vf_tree_init(&teller.tree);
     for (int i = 0; i < TRIES && again; i++)
-        VF_TRY(prove_once(path, opt, ret, capture_size, ret_captured, &again, why));
-    if (opt->each != NULL)
-        VF_TRY(tell_entries(path, opt, ret, why));
+        VF_TRY(prove_once(&t, &again, why));
+    if (t.opt->each != NULL && !teller.finished)
+        VF_TRY(vf_tell_again(path, &teller, ret, why));
     return VF_OK;
 }
 

@@ -2,8 +2,9 @@
 /*
  * audit, internal: verification.
  *
- *   verify.c         the passes, the verdict, its findings
+ *   verify.c         the verdict, its findings
  *   verify_chain.c   checkpoints, in step with the entries
+ *   verify_tell.c    entries to who asked for them, once it is known whether they are proven
  */
 #ifndef VAULTFS_AUDIT_VERIFY_H
 #define VAULTFS_AUDIT_VERIFY_H
@@ -24,9 +25,32 @@ struct vf_held {
     size_t index; /* in the caller's list */
 };
 
+/*
+ * Telling: an entry is held until a checkpoint that covers it has verified. What nothing proves is told at the end. Behind a break, and where
+ * there is more without a checkpoint than can be held, entries are let go and told in a second reading.
+ */
+struct vf_held_entry {
+    struct vf_scan_entry *e;
+    uint64_t seg; /* the first seq of its segment */
+};
+struct vf_teller {
+    const struct vf_verify_options *opt;
+    struct vf_held_entry *held;
+    size_t n, cap;
+    uint64_t told;        /* entries: proven ones, until the end */
+    uint64_t seg, seg_at; /* where the last of them stands: its segment's first seq, the byte behind it */
+    struct vf_tree tree;  /* of these */
+    bool later;           /* the rest in a second reading */
+    bool confirmed;       /* in another try: what was told before is what stands there */
+    bool finished;
+    uint64_t read;        /* bytes, for progress */
+};
+
 struct vf_verifier {
     struct vf_source *src;
     struct vf_verdict *v;
+    struct vf_teller *teller; /* NULL: nobody asked */
+    const struct vf_walk *walk;
 
     /* Entries. */
     struct vf_tree tree;
@@ -70,6 +94,14 @@ VF_MUST_USE enum vf_err vf_chain_follow(struct vf_verifier *f, uint64_t expect, 
 VF_MUST_USE enum vf_err vf_chain_next(struct vf_verifier *f, struct vf_why *why); /* sets have_next */
 void vf_chain_seal(struct vf_verifier *f, const struct vf_entry_view *view);
 void vf_chain_end(struct vf_verifier *f, uint64_t expect);
+
+/* verify_tell.c. A new entry; what became proven; what was not by the end; what was let go. Void before a try: forget what is held. */
+VF_MUST_USE enum vf_err vf_tell_take(struct vf_verifier *f, struct vf_scan_entry *e, struct vf_why *why);
+VF_MUST_USE enum vf_err vf_tell_proven(struct vf_verifier *f, struct vf_why *why);
+VF_MUST_USE enum vf_err vf_tell_rest(struct vf_verifier *f, struct vf_why *why);
+VF_MUST_USE enum vf_err vf_tell_again(const char *path, struct vf_teller *t, const struct vf_verdict *v, struct vf_why *why);
+void vf_teller_void(struct vf_teller *t);
+void vf_teller_done(struct vf_teller *t);
 
 /* vf_log_verify that also gives the tree at `capture_size` entries (all zero when the log is shorter). Sets *ret whatever it returns. */
 VF_MUST_USE enum vf_err vf_log_verify_capture(const char *path, const struct vf_verify_options *opt, uint64_t capture_size,
