@@ -6,6 +6,7 @@ environment that tests/mounted/meson.build sets: KEYTOOL, VAULTFS, VAULTFS_CLOCK
 """
 import atexit
 import csv
+import datetime
 import json
 import os
 import pathlib
@@ -231,12 +232,19 @@ def read(path):
         return f.read()
 
 
-def entries(log):
-    """The entries of a log folder, parsed."""
+def entries(log, torn=False):
+    """The entries of a log folder, parsed. `torn`: the writer was killed, a last line without its end is no entry."""
     out = []
     for segment in sorted(pathlib.Path(log).glob('entries-*.jsonl')):
-        out += [json.loads(line) for line in segment.read_text().splitlines()]
+        lines = segment.read_bytes().split(b'\n')
+        check(torn or lines[-1] == b'', f'{segment}: the last line is whole')
+        out += [json.loads(line) for line in lines[:-1]]
     return out
+
+
+def time_of(entry):
+    """When an entry was written, as time.time() says it."""
+    return datetime.datetime.strptime(entry['time'], '%Y-%m-%dT%H:%M:%S.%fZ').replace(tzinfo=datetime.timezone.utc).timestamp()
 
 
 CARD_PRINT = ['name_on_card', 'rank', 'warrant_no', 'photo', 'signature', 'card_type', 'card_serial', 'issue_no', 'valid_from',

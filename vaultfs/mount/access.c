@@ -1,46 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log's side of an access: who asked, what was opened, what was refused. Denials are counted by uid, so that a crawler or a loop
- * cannot fill the disk: 10 entries a minute, then one count a minute.
+ * The log's side of an access: what was opened, what was refused, what is only counted. Tables of what is counted: repeat.c, deny.c.
  */
 #include "mount.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define DENY_UIDS       64
-#define DENY_PER_MINUTE 10
-#define MINUTE_US       (60 * VF_SECOND_US)
-
-struct vf_deny_uid {
-    bool used;
-    uint32_t uid;
-    int64_t window_us; /* boottime at which this minute began */
-    unsigned entries;
-    uint64_t counted; /* not yet told */
-};
-struct vf_deny {
-    pthread_mutex_t lock;
-    struct vf_deny_uid uid[DENY_UIDS]; /* the last one stands for all uids beyond */
-};
-
-struct vf_deny *vf_deny_new(void)
-{
-    struct vf_deny *d = calloc(1, sizeof(*d));
-    if (d)
-        pthread_mutex_init(&d->lock, NULL);
-    return d;
-}
-
-void vf_deny_free(struct vf_deny *d)
-{
-    if (!d)
-        return;
-    pthread_mutex_destroy(&d->lock);
-    free(d);
-}
 
 const char *vf_errno_name(int err)
 {
@@ -70,18 +35,6 @@ const char *vf_errno_name(int err)
     default:
         return "error";
     }
-}
-
-void vf_caller_of(const struct fuse_ctx *ctx, struct vf_caller *ret)
-{
-    char link[32];
-    *ret = (struct vf_caller){.uid = ctx->uid, .pid = ctx->pid};
-    (void)snprintf(link, sizeof(link), "/proc/%d/exe", (int)ctx->pid);
-    ssize_t n = ctx->pid > 0 ? readlink(link, ret->exe, sizeof(ret->exe) - 1) : -1;
-    if (n <= 0)
-        (void)snprintf(ret->exe, sizeof(ret->exe), "unknown");
-    else
-        ret->exe[n] = '\0';
 }
 
 /* What a node discloses: part, fields, padded bytes; refs by index. */
@@ -129,80 +82,141 @@ static void fill_caller(const struct vf_caller *caller, struct vf_entry *e)
     e->exe = caller->exe;
 }
 
-enum vf_err vf_access_open(struct vf_session *s, const struct vf_node *node, struct vf_job *job,
-                           const struct vf_caller *caller, uint64_t *ret_seq, struct vf_why *why)
+static const struct vf_repeats_process process_ops = {.started = vf_caller_started};
+
+static uint64_t ino_of(const struct vf_node *node)
 {
-    struct vf_entry e = {.event = VF_EVENT_OPEN, .result = "ok"};
-    fill_entry(node, job, &e);
-    fill_caller(caller, &e);
-    return vf_log_append(s->log, &e, ret_seq, why);
+    return vf_node_ino(node->slot, node->kind, node->index);
 }
 
-/* May this refusal be an entry of its own? Otherwise it is counted. */
-static bool deny_admit(struct vf_deny *d, uint32_t uid)
+static void open_entry(const struct vf_node *node, struct vf_job *job, const struct vf_caller *caller, struct vf_entry *ret)
 {
-    int64_t now = vf_clock_boot_us();
-    struct vf_deny_uid *slot = NULL;
-    pthread_mutex_lock(&d->lock);
-    for (size_t i = 0; i < DENY_UIDS && !slot; i++)
-        if (!d->uid[i].used || d->uid[i].uid == uid || i == DENY_UIDS - 1)
-            slot = &d->uid[i];
-    if (!slot->used)
-        *slot = (struct vf_deny_uid){.used = true, .uid = uid, .window_us = now};
-    if (now - slot->window_us >= MINUTE_US) {
-        slot->window_us = now;
-        slot->entries = 0;
+    *ret = (struct vf_entry){.event = VF_EVENT_OPEN, .result = "ok"};
+    fill_entry(node, job, ret);
+    fill_caller(caller, ret);
+}
+
+/* What could not be written stays in its table, for another time. */
+static bool tell_repeat(struct vf_session *s, const struct vf_repeat *due)
+{
+    struct vf_entry e;
+    uint64_t seq;
+    vf_repeat_entry(due, &e);
+    bool written = vf_log_append(s->log, &e, &seq, NULL) == VF_OK;
+    vf_repeats_told(s->repeats, due, written);
+    return written;
+}
+
+enum vf_err vf_access_open(struct vf_session *s, const struct vf_node *node, struct vf_job *job,
+                           const struct vf_caller *caller, struct vf_access *ret, struct vf_why *why)
+{
+    struct vf_repeat due;
+    *ret = (struct vf_access){.job = job, .node = node, .caller = caller};
+    ret->joined = vf_repeats_join(s->repeats, &process_ops, ino_of(node), &vf_job_grant(job)->id, caller, vf_clock_boot_us(),
+                                  &ret->ticket, &due);
+    if (due.count)
+        (void)tell_repeat(s, &due);
+    if (ret->joined)
+        return VF_OK;
+    struct vf_entry e;
+    open_entry(node, job, caller, &e);
+    return vf_log_append(s->log, &e, &ret->seq, why);
+}
+
+enum vf_err vf_access_wait(struct vf_session *s, struct vf_access *access, struct vf_why *why)
+{
+    /* What may be joined was durable before. */
+    if (!access->joined)
+        VF_TRY(vf_log_wait(s->log, access->seq, why));
+    access->durable = true;
+    return VF_OK;
+}
+
+void vf_access_done(struct vf_session *s, const struct vf_access *access, bool served)
+{
+    struct vf_entry e;
+    if (access->joined) {
+        vf_repeats_leave(s->repeats, &access->ticket, served);
+    } else if (access->durable) {
+        open_entry(access->node, access->job, access->caller, &e);
+        vf_repeats_add(s->repeats, ino_of(access->node), &e, &access->ticket);
     }
-    bool admit = slot->entries < DENY_PER_MINUTE;
-    if (admit)
-        slot->entries++;
-    else
-        slot->counted++;
-    pthread_mutex_unlock(&d->lock);
-    return admit;
 }
 
 void vf_access_deny(struct vf_session *s, const struct vf_node *node, struct vf_job *job, const struct vf_caller *caller,
                     int err)
 {
-    if (!deny_admit(s->deny, caller->uid))
+    const struct vf_grant *g = job ? vf_job_grant(job) : NULL;
+    struct vf_refusals one = {.count = 1, .has_uid = true, .caller = *caller, .err = err, .has_grant = g != NULL};
+    if (g) {
+        one.grant = g->id;
+        memcpy(one.job, g->job, sizeof(one.job));
+        memcpy(one.recipient, g->recipient, sizeof(one.recipient));
+    }
+    /* When it was the log that refused, it does not take this either. */
+    if (!vf_deny_admit(s->deny, &one, err != ENOSPC, vf_clock_boot_us()))
         return;
-    struct vf_entry e = {.event = VF_EVENT_DENY, .result = vf_errno_name(err)};
-    fill_entry(node, job, &e);
+    struct vf_entry e = {.event = VF_EVENT_DENY, .result = vf_errno_name(err), .part = -1};
+    if (job)
+        fill_entry(node, job, &e);
     fill_caller(caller, &e);
     uint64_t seq;
-    /* A refusal discloses nothing: it need not be durable before the answer, and when the log is full the refusal stands anyway. */
-    enum vf_err ignored = vf_log_append(s->log, &e, &seq, NULL);
-    (void)ignored;
+    /* A refusal discloses nothing: it need not be durable before the answer. */
+    if (vf_log_append(s->log, &e, &seq, NULL))
+        vf_deny_back(s->deny, &one);
 }
 
-void vf_access_flush(struct vf_session *s)
+static bool tell_refusals(struct vf_session *s, const struct vf_refusals *r)
 {
-    int64_t now = vf_clock_boot_us();
-    for (size_t i = 0; i < DENY_UIDS; i++) {
-        pthread_mutex_lock(&s->deny->lock);
-        struct vf_deny_uid *slot = &s->deny->uid[i];
-        uint64_t counted = 0;
-        uint32_t uid = slot->uid;
-        if (slot->used && slot->counted && (now - slot->window_us >= MINUTE_US || s->stopping)) {
-            counted = slot->counted;
-            slot->counted = 0;
-        }
-        pthread_mutex_unlock(&s->deny->lock);
-        if (!counted)
-            continue;
-        struct vf_entry e = {.event = VF_EVENT_DENY,
-                             .result = "counted",
-                             .part = -1,
-                             .has_count = true,
-                             .count = counted,
-                             .has_caller = true,
-                             .uid = uid,
-                             .exe = "unknown"};
-        uint64_t seq;
-        enum vf_err ignored = vf_log_append(s->log, &e, &seq, NULL);
-        (void)ignored;
+    struct vf_entry e = {.event = VF_EVENT_DENY,
+                         .part = -1,
+                         .has_caller = r->has_uid,
+                         .uid = r->caller.uid,
+                         .pid = r->caller.pid,
+                         .has_count = true,
+                         .count = r->count,
+                         .result = r->err ? vf_errno_name(r->err) : "counted"};
+    if (r->has_uid)
+        e.exe = r->caller.exe[0] ? r->caller.exe : "unknown";
+    if (r->has_grant) {
+        e.grant = &r->grant;
+        e.job = r->job;
+        e.recipient = r->recipient;
     }
+    uint64_t seq;
+    bool written = vf_log_append(s->log, &e, &seq, NULL) == VF_OK;
+    if (!written)
+        vf_deny_back(s->deny, r);
+    return written;
+}
+
+/* After the first failure the rest waits too: the log would count each attempt as an entry lost. */
+static bool tell_repeats(struct vf_session *s, uint64_t slot, bool all)
+{
+    struct vf_repeat due;
+    size_t at = 0;
+    while (vf_repeats_next(s->repeats, &at, slot, all, vf_clock_boot_us(), &due))
+        if (!tell_repeat(s, &due))
+            return false;
+    return true;
+}
+
+void vf_access_slot_over(struct vf_session *s, const struct vf_slot_job *slot)
+{
+    (void)tell_repeats(s, slot->number, true);
+}
+
+void vf_access_flush(struct vf_session *s, bool all)
+{
+    struct vf_log_state log;
+    struct vf_refusals refusals;
+    size_t at = 0;
+    vf_log_state_get(s->log, &log);
+    if (!all && !log.writable)
+        return;
+    bool go_on = tell_repeats(s, VF_REPEAT_ANY_SLOT, all);
+    while (go_on && vf_deny_next(s->deny, &at, all, vf_clock_boot_us(), &refusals))
+        go_on = tell_refusals(s, &refusals);
 }
 
 static struct vf_entry event_entry(enum vf_event event, struct vf_job *job, const char *result)

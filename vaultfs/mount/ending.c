@@ -2,7 +2,7 @@
 /*
  * The end of a grant: (1) state set, newcomers get the errno; (2) the gate shut; (3) the pages of every file the kernel may hold dropped;
  * (4) those inside waited for; (5) pages dropped again, twice, since a READ that was answered before (4) may have been inserted after the
- * first pass; (6) keys wiped; (7) names, so that no cached look-up succeeds; (8) the entry.
+ * first pass; (6) keys wiped; (7) names, so that no cached look-up succeeds; (8) counts of what was opened, and the entry.
  *
  * (1) to (3) are done for every grant that ends before (4) for any: an opener inside waits for the disk, and a disk that hangs must not
  * keep pages alive that are in the kernel already. No lock is held meanwhile, and the thread itself waits for no disk.
@@ -65,6 +65,7 @@ bool vf_slot_end_finish(struct vf_session *s, struct vf_slot_job *slot)
     struct vf_job *job = vf_slot_job_ref(slot);
     vf_job_forget(job);
     drop_names(s, slot);
+    vf_access_slot_over(s, slot);
     vf_access_event_later(s, revoked ? VF_EVENT_REVOKE : VF_EVENT_EXPIRE, job, revoked ? "EKEYREVOKED" : "EKEYEXPIRED");
     vf_job_unref(job);
     return true;

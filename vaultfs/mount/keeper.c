@@ -34,9 +34,9 @@ void *vf_keeper_run(void *session)
         if (now >= next_tick) {
             ignored =
                 vf_station_clock_tick(s->station, NULL); /* saved at the next tick if not now, and T holds without it */
-            vf_access_flush(s);
             next_tick = now + TICK_US;
         }
+        vf_access_flush(s, false);
         /* A slot that had ended may be used again: its share has to be opened anew. At most once a second. */
         if (now >= next_refresh && atomic_exchange(&s->refresh, false)) {
             ignored = vf_station_refresh(s->station, NULL);

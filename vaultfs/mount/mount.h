@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's own types. Lock order, outermost first: session.jobs_lock, slot.files_lock, gate.lock, deny.lock. No lock is held across a
+ * The daemon's own types. Lock order, outermost first: session.jobs_lock, slot.files_lock, gate.lock; those of deny.c
+ * and repeat.c are held by nothing but them. No lock is held across a
  * reply or a notification to the kernel: both may need another request of ours to be answered first.
  */
 #ifndef VF_MOUNT_INTERNAL_H
 #define VF_MOUNT_INTERNAL_H
+
+#include "deny.h"
+#include "repeat.h"
 
 #include <fuse_lowlevel.h>
 #include <pthread.h>
@@ -152,6 +156,7 @@ struct vf_session {
     int64_t started_us;
     int ready_fd; /* written once the kernel has greeted us */
     struct vf_deny *deny;
+    struct vf_repeats *repeats;
 };
 #define VF_MOUNT_READERS 4
 /* Longest READ, whatever a program asks for: each reader may need as much locked memory for rows of cards.csv. */
@@ -221,26 +226,41 @@ bool vf_cards_exist(struct vf_session *s, struct vf_job *job);
 enum vf_err vf_cards_read(struct vf_session *s, struct vf_job *job, const struct vf_cards *c, struct vf_value_reader *reader,
                           bool excel, uint64_t at, uint8_t *out, size_t size, size_t *ret_len, struct vf_why *why);
 
-/* access.c: the log's side of an access */
-struct vf_caller {
-    uint32_t uid;
-    int32_t pid;
-    char exe[256];
-};
+/* caller.c: who asks, as the kernel says */
 void vf_caller_of(const struct fuse_ctx *ctx, struct vf_caller *ret);
-/* Append the entry of an open; not yet durable. */
+/* When the process began, by the boot clock, rounded down to what the kernel tells (a hundredth of a second). */
+bool vf_caller_started(int32_t pid, int64_t *ret_us);
+
+/*
+ * access.c: the log's side of an access. An open is vf_access_open, then vf_access_wait before any byte goes out, then vf_access_done;
+ * all inside the gate of the job, so that nothing is left to tell once that is shut and empty.
+ */
+struct vf_access {
+    struct vf_repeat_ticket ticket;
+    bool joined;  /* an entry of the last second covers it */
+    bool durable; /* so does one of its own */
+    uint64_t seq;
+    const struct vf_node *node;
+    struct vf_job *job;
+    const struct vf_caller *caller;
+};
+/* Append the entry of an open unless one of this second covers it. After success vf_access_done must follow. */
 enum vf_err vf_access_open(struct vf_session *s, const struct vf_node *node, struct vf_job *job,
-                           const struct vf_caller *caller, uint64_t *ret_seq, struct vf_why *why);
-/* Note a refusal, at most 10 a minute a uid, then one count a minute. */
+                           const struct vf_caller *caller, struct vf_access *ret, struct vf_why *why);
+/* Until that entry is durable. */
+enum vf_err vf_access_wait(struct vf_session *s, struct vf_access *access, struct vf_why *why);
+void vf_access_done(struct vf_session *s, const struct vf_access *access, bool served);
+/* Note a refusal: an entry, or a count (deny.h). `job`: NULL where there is none. */
 void vf_access_deny(struct vf_session *s, const struct vf_node *node, struct vf_job *job, const struct vf_caller *caller,
                     int err);
-void vf_access_flush(struct vf_session *s); /* counts that are due; from the watcher */
+/* Counts that are due, or all; from the keeper and at the end. Nobody may be opening files any more for `all`. */
+void vf_access_flush(struct vf_session *s, bool all);
+/* The same for what was opened in one slot, when its gate is shut and empty. */
+void vf_access_slot_over(struct vf_session *s, const struct vf_slot_job *slot);
 enum vf_err vf_access_event(struct vf_session *s, enum vf_event event, struct vf_job *job, const char *result,
                             struct vf_why *why);
 /* The same, but only put into the log's queue: waits for no disk. */
 void vf_access_event_later(struct vf_session *s, enum vf_event event, struct vf_job *job, const char *result);
-struct vf_deny *vf_deny_new(void);
-void vf_deny_free(struct vf_deny *d);
 const char *vf_errno_name(int err);
 
 /* read.c: OPEN, READ, RELEASE of files with contents */
@@ -277,7 +297,7 @@ enum vf_err vf_watch_start(struct vf_session *s, struct vf_why *why);
 void vf_watch_stop(struct vf_session *s);
 void vf_watch_wake(struct vf_session *s);
 
-/* keep.c: a thread of its own for what may wait for the disk or a delivery: saving the clock, counts, sweeping, reading grants anew */
+/* keeper.c: a thread of its own for what may wait for the disk or a delivery: saving the clock, counts, sweeping, reading grants anew */
 void *vf_keeper_run(void *session);
 
 /* gate.c */

@@ -4,7 +4,7 @@
  *   1 the gate of the job (closed: the end has come)
  *   2 may: window, revocation, clock
  *   3 budget of distinct records
- *   4 the entry goes to the log's queue; the disk works on it while
+ *   4 the entry goes to the log's queue (unless one of this second covers it, which is durable); the disk works on it while
  *   5 the value is looked up, its hash compared with what was signed, decrypted
  *   6 wait until the entry is durable
  *   7 NOTIFY_STORE puts the plaintext into the page cache, so that no READ is needed
@@ -55,6 +55,12 @@ static bool is_cards(const struct vf_node *node)
     return node->kind == VF_NODE_CARDS || node->kind == VF_NODE_CARDS_EXCEL;
 }
 
+/* To be told in the log? Not when the mount is going away, nor when there is no such file. */
+static bool is_refusal(int err)
+{
+    return err && err != ENODEV && err != ENOENT;
+}
+
 /* The errno a program gets for an error of the rooms below. */
 static int program_errno(enum vf_err err)
 {
@@ -90,18 +96,19 @@ static int open_value(struct vf_session *s, struct vf_handle *h, struct vf_job *
     struct vf_value_reader *reader = vf_reader_take(s);
     const uint8_t *data = NULL;
     size_t len = 0;
-    uint64_t seq = 0;
+    struct vf_access access;
 
     enum vf_err err =
         vf_job_budget_take(s->station, job, h->node.index, (enum vf_part)vf_field_part(field_of(&h->node)), NULL);
     if (!err)
-        err = vf_access_open(s, &h->node, job, caller, &seq, NULL);
+        err = vf_access_open(s, &h->node, job, caller, &access, NULL);
     if (!err) {
         err = get_content(reader, &h->node, job, &data, &len, NULL);
         /* Wait in any case: the entry stands, and what is waited for cannot be left behind. */
-        enum vf_err durable = vf_log_wait(s->log, seq, NULL);
+        enum vf_err durable = vf_access_wait(s, &access, NULL);
         if (durable)
             err = durable;
+        vf_access_done(s, &access, err == VF_OK);
     }
     if (!err && store)
         *ret_stored = store_content(s, ino, data, len);
@@ -116,12 +123,14 @@ static int open_cards(struct vf_session *s, struct vf_handle *h, struct vf_job *
     h->cards = vf_slot_cards_ref(h->node.slot);
     if (!h->cards)
         return EIO;
-    uint64_t seq = 0;
+    struct vf_access access;
     enum vf_err err = vf_job_budget_take_all(s->station, job, VF_PART_TEXT, NULL);
     if (!err)
-        err = vf_access_open(s, &h->node, job, caller, &seq, NULL);
-    if (!err)
-        err = vf_log_wait(s->log, seq, NULL);
+        err = vf_access_open(s, &h->node, job, caller, &access, NULL);
+    if (!err) {
+        err = vf_access_wait(s, &access, NULL);
+        vf_access_done(s, &access, err == VF_OK);
+    }
     return err ? program_errno(err) : 0;
 }
 
@@ -165,7 +174,7 @@ static int open_granted(struct vf_session *s, struct vf_handle *h, struct vf_job
             drop_closed(s, slot, ino);
         vf_end_gate_leave(&slot->gate);
     }
-    if (err && err != ENODEV)
+    if (is_refusal(err))
         vf_access_deny(s, &h->node, job, &caller, err);
     return err;
 }
@@ -290,6 +299,11 @@ void vf_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
     } else if (!err) {
         err = h->cards ? read_cards(s, req, h, job, size, off) : read_value(s, req, h, job, size, off);
         vf_end_gate_leave(&slot->gate);
+    }
+    if (is_refusal(err)) {
+        struct vf_caller caller;
+        vf_caller_of(fuse_req_ctx(req), &caller);
+        vf_access_deny(s, &h->node, job, &caller, err);
     }
     vf_job_unref(job);
     if (err)

@@ -149,8 +149,8 @@ static enum vf_err serve(struct vf_session *s, struct vf_why *why)
     vf_watch_stop(s);
     vf_control_stop(control);
     fuse_session_unmount(s->fuse);
+    vf_access_flush(s, true);
     if (!err) {
-        vf_access_flush(s);
         err = vf_access_event(s, VF_EVENT_UNMOUNT, NULL, "ok", why);
     }
     return err;
@@ -165,6 +165,7 @@ static void tear_down(struct vf_session *s)
     free(s->readers);
     vf_slots_free(s);
     vf_deny_free(s->deny);
+    vf_repeats_free(s->repeats);
     struct vf_why why = {0};
     if (s->station && vf_station_close(s->station, &why))
         syslog(LOG_ERR, "%s", why.text);
@@ -177,7 +178,8 @@ static enum vf_err run(struct vf_session *s, struct vf_why *why)
     VF_TRY(open_station(s, why));
     s->started_us = vf_station_enrol(s->station)->created_us; /* times of the root do not change from mount to mount */
     s->deny = vf_deny_new();
-    if (!s->deny)
+    s->repeats = vf_repeats_new();
+    if (!s->deny || !s->repeats)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
     VF_TRY(vf_slots_load(s, why));
     VF_TRY(check_job(s, why));
