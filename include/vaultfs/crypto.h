@@ -96,19 +96,22 @@ VF_PUBLIC void vf_hasher_done(struct vf_hasher *h);
     struct name {              \
         uint8_t b[VF_KEY_LEN]; \
     }
-VF_KEY_TYPE(vf_vault_key);      /* VK: feeds the KDF only */
-VF_KEY_TYPE(vf_wrap_secret);    /* W: the small file beside the database */
-VF_KEY_TYPE(vf_index_key);      /* blind index of warrant numbers */
-VF_KEY_TYPE(vf_wrap_key);       /* wraps record keys */
-VF_KEY_TYPE(vf_record_key);     /* RK[r] */
-VF_KEY_TYPE(vf_head_key);       /* encrypts a record's head (which fields, lengths, times) */
-VF_KEY_TYPE(vf_field_key);      /* FK: opens exactly one value */
-VF_KEY_TYPE(vf_grant_share);    /* GS */
-VF_KEY_TYPE(vf_release_secret); /* online only */
-VF_KEY_TYPE(vf_release_share);  /* RS[r,p] */
-VF_KEY_TYPE(vf_envelope_key);   /* EK[r,p] */
-VF_KEY_TYPE(vf_catalogue_key);  /* of one grant */
-VF_KEY_TYPE(vf_station_key);    /* authenticates a station's clock; from the device identity */
+VF_KEY_TYPE(vf_vault_key);        /* VK: feeds the KDF only */
+VF_KEY_TYPE(vf_wrap_secret);      /* W: the small file beside the database */
+VF_KEY_TYPE(vf_index_key);        /* blind index of warrant numbers */
+VF_KEY_TYPE(vf_wrap_key);         /* wraps record keys */
+VF_KEY_TYPE(vf_record_key);       /* RK[r] */
+VF_KEY_TYPE(vf_head_key);         /* encrypts a record's head (which fields, lengths, times) */
+VF_KEY_TYPE(vf_field_key);        /* FK: opens exactly one value */
+VF_KEY_TYPE(vf_grant_share);      /* GS */
+VF_KEY_TYPE(vf_release_secret);   /* online only */
+VF_KEY_TYPE(vf_release_share);    /* RS[r,p] */
+VF_KEY_TYPE(vf_envelope_key);     /* EK[r,p] */
+VF_KEY_TYPE(vf_catalogue_key);    /* of one grant */
+VF_KEY_TYPE(vf_station_key);      /* authenticates a station's clock; from the device identity */
+VF_KEY_TYPE(vf_prekey_secret);    /* X25519: opens one grant's release secret */
+VF_KEY_TYPE(vf_prekey_pub);       /* its public half */
+VF_KEY_TYPE(vf_prekey_store_key); /* wraps a desk's prekeys in their slots; from the desk identity */
 #undef VF_KEY_TYPE
 
 struct vf_vault_id {
@@ -278,6 +281,34 @@ VF_PUBLIC void vf_grant_share_seal(const struct vf_grant_share *gs, const struct
                                    uint8_t out[VF_SEALED_KEY_LEN]);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_share_open(const struct vf_identity *id, const uint8_t in[VF_SEALED_KEY_LEN],
                                                       struct vf_grant_share *ret);
+
+/*
+ * Prekeys: the desk's one-time X25519 pairs. The release secret of one online grant is sealed to one of them; destroying its secret half
+ * ends the grant. At rest it is nonce(24) || 32 || tag(16) under a key of desk identity and store, AD = label, batch, number, public half:
+ * a slot put into another one's place does not open.
+ */
+struct vf_prekey {
+    struct vf_prekey_secret secret;
+    struct vf_prekey_pub pub;
+};
+#define VF_PREKEY_STORE_LEN 16 /* a desk store's random id */
+VF_PUBLIC void vf_prekey_new(struct vf_prekey *ret);
+/* A point that a sealed box can be made to. */
+VF_PUBLIC VF_MUST_USE bool vf_prekey_pub_good(const struct vf_prekey_pub *pub);
+VF_PUBLIC void vf_prekey_store_key_of(const struct vf_identity *desk, const uint8_t store[VF_PREKEY_STORE_LEN],
+                                      struct vf_prekey_store_key *ret);
+VF_PUBLIC void vf_prekey_wrap(const struct vf_prekey_store_key *key, uint32_t batch, uint32_t number,
+                              const struct vf_prekey *prekey, uint8_t out[VF_WRAPPED_LEN]);
+/* VF_E_DAMAGED, and zeroes, when it does not open or is not the secret half of `pub`. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_prekey_unwrap(const struct vf_prekey_store_key *key, uint32_t batch, uint32_t number,
+                                                   const struct vf_prekey_pub *pub, const uint8_t in[VF_WRAPPED_LEN],
+                                                   struct vf_prekey *ret);
+/* VF_E_DAMAGED, and zeroes, when `to` is no good. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_release_secret_seal(const struct vf_release_secret *secret,
+                                                         const struct vf_prekey_pub *to, uint8_t out[VF_SEALED_KEY_LEN]);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_release_secret_open(const struct vf_prekey *prekey, const uint8_t in[VF_SEALED_KEY_LEN],
+                                                         struct vf_release_secret *ret);
+
 /* Key that authenticates the station's clock slots; derived from the device's secret. */
 VF_PUBLIC void vf_station_key_of(const struct vf_identity *device, struct vf_station_key *ret);
 VF_PUBLIC void vf_station_mac(const struct vf_station_key *key, const void *data, size_t len, struct vf_hash *ret);

@@ -205,6 +205,32 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_revocation_parse(const void *data, size_t l
                                                       const struct vf_policy_chain *chain, struct vf_revocation *ret,
                                                       struct vf_why *why);
 
+/* ------------------------------------------------------------------------------------------------------------------ prekeys */
+
+/*
+ * desk.prekeys: note "vaultfs prekeys v1": the public halves of a batch of one-time keys (crypto.h), signed by the desk that has the
+ * secret ones. At `last_us` the desk destroys every key of the batch, used or not: no grant may end after it.
+ */
+#define VF_PREKEYS_MAX      10000 /* keys of a batch */
+#define VF_PREKEY_BATCH_MAX 999999
+#define VF_PREKEYS_FILE_MAX VF_NOTE_MAX
+struct vf_prekey_batch {
+    char desk[VF_NAME_MAX + 1];
+    uint8_t store[VF_PREKEY_STORE_LEN];
+    uint32_t batch; /* 1 and up; 0 stands for "none" elsewhere */
+    uint32_t count;
+    int64_t made_us, last_us;   /* whole seconds */
+    struct vf_prekey_pub *keys; /* number n is keys[n]; owned */
+};
+VF_PUBLIC void vf_prekey_batch_done(struct vf_prekey_batch *b);
+/* The note, appended to `out`. VF_E_REFUSED when `desk` is not that desk. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_prekeys_make(const struct vf_prekey_batch *b, const struct vf_identity *desk,
+                                                  struct vf_buf *out, struct vf_why *why);
+/* Parse and verify; `desk` is the policy's. VF_E_UNSIGNED: it did not sign them. Give *ret to vf_prekey_batch_done. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_prekeys_parse(const void *data, size_t len, const char *what,
+                                                   const struct vf_identity_pub *desk, struct vf_prekey_batch *ret,
+                                                   struct vf_why *why);
+
 /* What a file from outside is, by its first bytes (32 are enough): for `station receive` and friends. */
 enum vf_artefact {
     VF_ARTEFACT_UNKNOWN,

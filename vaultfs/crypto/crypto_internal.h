@@ -65,6 +65,11 @@ void vf_identity_secrets_get(const struct vf_identity *id, struct vf_identity_se
 /* An identity of these secrets; its public keys are computed and must be those of `pub` (VF_E_DAMAGED). */
 VF_MUST_USE enum vf_err vf_identity_of_secrets(const struct vf_identity_pub *pub, const struct vf_identity_secrets *secrets,
                                                struct vf_identity **ret, struct vf_why *why);
+/*
+ * A point that libsodium would refuse, or that gives every sender the same shared secret, must not become anybody's key: sealing
+ * to it could not fail cleanly later. The high bit of an X25519 key is ignored by the curve, so it would be a second spelling.
+ */
+VF_MUST_USE bool vf_box_key_good(const uint8_t box[32]);
 /* Longest public line: magic, longest role, longest name, 128 characters of base64, three spaces. */
 #define VF_IDENTITY_LINE_MAX 256
 

@@ -72,11 +72,7 @@ static const char *next_word(const char **line, size_t *left, size_t *ret_len)
     return word;
 }
 
-/*
- * A point that libsodium would refuse, or that gives every sender the same shared secret, must not become anybody's key: sealing
- * to it could not fail cleanly later. The high bit of an X25519 key is ignored by the curve, so it would be a second spelling.
- */
-static bool box_key_usable(const uint8_t box[32])
+bool vf_box_key_good(const uint8_t box[32])
 {
     static const uint8_t scalar[32] = {9};
     uint8_t shared[32];
@@ -86,7 +82,7 @@ static bool box_key_usable(const uint8_t box[32])
 
 static bool keys_usable(const struct vf_identity_pub *pub)
 {
-    if (crypto_core_ed25519_is_valid_point(pub->sign) != 1 || !box_key_usable(pub->box))
+    if (crypto_core_ed25519_is_valid_point(pub->sign) != 1 || !vf_box_key_good(pub->box))
         return false;
     if (pub->role != VF_ROLE_DESK)
         return memcmp(pub->cosign, no_key, 32) == 0;
