@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pass over one log. What an entry says is noted as pending; when the log is judged, pending becomes the word that this log is worth. An
+ * entry costs a few lookups and no memory, except for refs and grants that nobody knows, of which there is a bounded number.
+ */
+#include "exp.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define STRAYS_MAX 256u
+
+struct pass {
+    struct vf_exposure *x;
+    struct vf_exp_log *log;
+    /* The grant of the entry before: mostly the same. */
+    bool has_grant;
+    struct vf_grant_id id;
+    uint32_t source;
+    /* Likewise the fields. */
+    char fields_text[256];
+    size_t fields_len;
+    vf_field_set fields;
+};
+
+static bool device_counts(const struct vf_exposure *x, uint32_t device)
+{
+    return x->opt.scope == VF_EXPOSURE_ALL || device == VF_EXP_NONE || x->devices[device].in_scope;
+}
+
+/* ------------------------------------------------------------------------------------------------------------------ the grant */
+
+/* Strays follow the grants. */
+static uint32_t find_stray(const struct vf_exposure *x, const struct vf_grant_id *id, uint32_t device)
+{
+    for (uint32_t i = x->c->ngrants; i < x->nsources; i++)
+        if (x->sources[i].device == device && memcmp(x->sources[i].id.c, id->c, VF_GRANT_ID_LEN) == 0)
+            return i;
+    return VF_EXP_NONE;
+}
+
+static enum vf_err add_stray(struct pass *p, const struct vf_entry_view *e, struct vf_why *why)
+{
+    struct vf_exposure *x = p->x;
+    struct vf_case_stray s = {.id = p->id, .time_us = e->time_us};
+
+    p->source = find_stray(x, &p->id, p->log->device);
+    if (p->source != VF_EXP_NONE)
+        return VF_OK;
+    if (x->nsources - x->c->ngrants >= STRAYS_MAX + x->c->nstrays) {
+        x->many_strays = true;
+        return VF_OK;
+    }
+    s.has_manifest = e->manifest.p != NULL && vf_unhex(e->manifest.p, e->manifest.len, s.manifest.b, VF_HASH_LEN);
+    return vf_exp_sources_stray(x, &s, p->log->device, &p->source, why);
+}
+
+static enum vf_err take_grant(struct pass *p, const struct vf_entry_view *e, struct vf_why *why)
+{
+    if (e->grant.p == NULL) {
+        p->has_grant = false;
+        p->source = VF_EXP_NONE;
+        return VF_OK;
+    }
+    if (p->has_grant && memcmp(p->id.c, e->grant.p, VF_GRANT_ID_LEN) == 0)
+        return VF_OK;
+    memcpy(p->id.c, e->grant.p, VF_GRANT_ID_LEN);
+    p->has_grant = true;
+    p->source = vf_case_grant_find(p->x->c, &p->id);
+    return p->source == VF_EXP_NONE ? add_stray(p, e, why) : VF_OK;
+}
+
+/* Does the entry concern the question? Where that is not certain, it does. */
+static bool in_scope(const struct pass *p)
+{
+    const struct vf_exposure *x = p->x;
+
+    if (p->source == VF_EXP_NONE)
+        return device_counts(x, p->log->device);
+    const struct vf_exp_source *s = &x->sources[p->source];
+    if (s->in_scope)
+        return true;
+    return x->opt.scope == VF_EXPOSURE_DEVICE && device_counts(x, p->log->device);
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- reading */
+
+static vf_field_set fields_of(struct pass *p, const struct vf_entry_text *t)
+{
+    if (t->p == NULL)
+        return 0;
+    if (t->len == p->fields_len && memcmp(t->p, p->fields_text, t->len) == 0)
+        return p->fields;
+    vf_field_set set = vf_case_entry_fields(t);
+    if (t->len <= sizeof(p->fields_text)) {
+        memcpy(p->fields_text, t->p, t->len);
+        p->fields_len = t->len;
+        p->fields = set;
+    }
+    return set;
+}
+
+/* Was it within the time that was asked about? */
+static bool in_window(const struct vf_exposure *x, const struct vf_entry_view *e)
+{
+    const struct vf_exposure_options *o = &x->opt;
+    int64_t from = e->event == VF_EVENT_REPEAT ? e->time_us - VF_EXP_REPEAT_US : e->time_us;
+
+    return (!o->has_since || e->time_us >= o->since_us) && (!o->has_until || from <= o->until_us);
+}
+
+static void note_read(const struct vf_exposure *x, const struct vf_entry_view *e, struct vf_exp_read *in,
+                      struct vf_exp_read *out, const struct vf_exp_read *what)
+{
+    vf_exp_read_merge(in_window(x, e) ? in : out, what);
+}
+
+static enum vf_err find_ref(struct vf_exposure *x, const struct vf_ref *ref, uint32_t *ret, struct vf_why *why)
+{
+    *ret = vf_case_find(x->c, ref);
+    if (*ret != VF_CASE_NONE)
+        return VF_OK;
+    if (x->nstrangers >= VF_CASE_STRANGERS_MAX) {
+        x->ntoo_many++;
+        return VF_OK;
+    }
+    VF_TRY(vf_case_intern(x->c, ref, ret, why));
+    x->nstrangers++;
+    return vf_exp_cells_fit(x, why);
+}
+
+static enum vf_err read_refs(struct pass *p, const struct vf_entry_view *e, unsigned part, const struct vf_exp_read *what,
+                             struct vf_why *why)
+{
+    struct vf_exposure *x = p->x;
+    size_t n = vf_case_entry_refs(e);
+
+    for (size_t i = 0; i < n; i++) {
+        struct vf_ref ref = vf_case_entry_ref(e, i);
+        uint32_t at;
+        VF_TRY(find_ref(x, &ref, &at, why));
+        if (at == VF_CASE_NONE)
+            continue;
+        struct vf_exp_cell *cell = &x->cells[(size_t)at * 2 + part];
+        note_read(x, e, &cell->in, &cell->out, what);
+        x->touched[at] = 1;
+    }
+    return VF_OK;
+}
+
+/* The list that the entry names, and that of its grant, should they differ. One that nobody knows may be everybody. */
+static void read_all(const struct pass *p, const struct vf_entry_view *e, unsigned part, const struct vf_exp_read *what)
+{
+    struct vf_exposure *x = p->x;
+    uint32_t granted = p->source != VF_EXP_NONE ? x->sources[p->source].manifest : VF_EXP_NONE;
+    uint32_t named = VF_EXP_NONE;
+    struct vf_hash hash;
+
+    if (e->manifest.p != NULL && vf_unhex(e->manifest.p, e->manifest.len, hash.b, VF_HASH_LEN))
+        named = vf_case_manifest_find(x->c, &hash);
+    if (named == VF_EXP_NONE)
+        named = e->manifest.p == NULL && granted != VF_EXP_NONE ? granted : x->c->nmanifests;
+    note_read(x, e, &x->all_in[(size_t)named * 2 + part], &x->all_out[(size_t)named * 2 + part], what);
+    if (granted != VF_EXP_NONE && granted != named)
+        note_read(x, e, &x->all_in[(size_t)granted * 2 + part], &x->all_out[(size_t)granted * 2 + part], what);
+}
+
+static enum vf_err take_read(struct pass *p, const struct vf_entry_view *e, bool sealed, struct vf_why *why)
+{
+    vf_field_set fields = fields_of(p, &e->fields);
+    bool text = e->part.p == NULL || vf_case_text_is(&e->part, "text");
+    bool image = e->part.p == NULL || vf_case_text_is(&e->part, "image");
+
+    p->log->reads++;
+    p->log->unsealed_reads += sealed ? 0 : 1;
+    for (unsigned part = 0; part < VF_PART_COUNT; part++) {
+        if (part == VF_PART_IMAGE ? !image : !text)
+            continue;
+        const struct vf_exp_read what = {.first_us = e->time_us,
+                                         .last_us = e->time_us,
+                                         .fields = fields & vf_exp_part_mask(part),
+                                         .source = p->source,
+                                         .pending = sealed ? 1 : 2};
+        if (e->all || e->refs.p == NULL)
+            read_all(p, e, part, &what);
+        else
+            VF_TRY(read_refs(p, e, part, &what, why));
+    }
+    return VF_OK;
+}
+
+static enum vf_err each_entry(void *user, const struct vf_entry_view *e, bool sealed, struct vf_why *why)
+{
+    struct pass *p = user;
+    bool read = e->event == VF_EVENT_OPEN || e->event == VF_EVENT_REPEAT || e->event == VF_EVENT_RELEASE;
+
+    if (!read && e->event != VF_EVENT_RECEIVE)
+        return VF_OK;
+    if (!vf_case_text_is(&e->result, "ok"))
+        return VF_OK;
+    VF_TRY(take_grant(p, e, why));
+    return read && in_scope(p) ? take_read(p, e, sealed, why) : VF_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- after the pass */
+
+static void settle(struct vf_exp_read *r, uint8_t sealed, uint8_t unsealed)
+{
+    uint8_t word = r->pending == 1 ? sealed : r->pending == 2 ? unsealed : 0;
+
+    r->pending = 0;
+    if (word != 0 && (r->word == 0 || word < r->word))
+        r->word = word;
+}
+
+/* With a clock that was moved, nobody knows what was within the window: all of it was. */
+static void settle_pair(struct vf_exp_read *in, struct vf_exp_read *out, bool steps, uint8_t sealed, uint8_t unsealed)
+{
+    if (steps && out->pending != 0) {
+        vf_exp_read_merge(in, out);
+        *out = (struct vf_exp_read){0};
+    }
+    settle(in, sealed, unsealed);
+    settle(out, sealed, unsealed);
+}
+
+static void settle_all(struct vf_exposure *x, const struct vf_exp_log *l)
+{
+    bool steps = l->verdict == NULL || l->verdict->clock_steps > 0;
+    uint8_t sealed = l->state == VF_EXP_LOG_GOOD ? VF_EXPOSED_LOG
+                     : l->device == VF_EXP_NONE  ? VF_EXPOSED_LOG_UNKNOWN
+                                                 : VF_EXPOSED_LOG_DAMAGED;
+    uint8_t unsealed = l->state == VF_EXP_LOG_GOOD ? VF_EXPOSED_LOG_UNSEALED : sealed;
+
+    for (size_t i = 0; i < (size_t)x->c->nrefs * 2; i++)
+        settle_pair(&x->cells[i].in, &x->cells[i].out, steps, sealed, unsealed);
+    for (size_t i = 0; i < ((size_t)x->c->nmanifests + 1) * 2; i++)
+        settle_pair(&x->all_in[i], &x->all_out[i], steps, sealed, unsealed);
+}
+
+static void take_verdict(struct vf_exp_log *l, enum vf_err err, const struct vf_why *reason)
+{
+    const struct vf_verdict *v = l->verdict;
+
+    if (err != VF_OK) {
+        l->state = VF_EXP_LOG_UNREADABLE;
+        (void)snprintf(l->words, sizeof(l->words), "%.319s", reason->text);
+    } else if (!v->good) {
+        l->state = l->device != VF_EXP_NONE ? VF_EXP_LOG_DAMAGED : VF_EXP_LOG_STRANGE;
+        (void)snprintf(l->words, sizeof(l->words), "%.319s", v->nfindings > 0 ? v->findings[0] : "it does not verify");
+    } else if (l->device != VF_EXP_NONE && !v->origin_checked) {
+        l->state = VF_EXP_LOG_DAMAGED;
+        (void)snprintf(l->words, sizeof(l->words), "its origin was not signed by the device");
+    }
+}
+
+enum vf_err vf_exp_entries_take(struct vf_exposure *x, uint32_t log, const struct vf_note *held, size_t nheld,
+                                struct vf_why *why)
+{
+    struct vf_exp_log *l = &x->logs[log];
+    struct pass p = {.x = x, .log = l, .source = VF_EXP_NONE};
+    struct vf_why reason = {0};
+    struct vf_note_key key;
+    struct vf_verify_options opt = {.checkpoints = held, .ncheckpoints = nheld, .each = each_entry, .user = &p};
+
+    if (l->device != VF_EXP_NONE) {
+        const struct vf_enrol *e = &x->c->devices[l->device].enrol;
+        vf_note_key_of(&e->device, &key);
+        opt.signers = &key;
+        opt.nsigners = 1;
+        opt.log_id = &e->log_id;
+    }
+    l->verdict = calloc(1, sizeof(*l->verdict));
+    if (l->verdict == NULL)
+        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", l->path);
+    enum vf_err err = vf_log_verify(l->path, &opt, l->verdict, &reason);
+    if (err == VF_E_NOMEM)
+        return vf_fail(why, err, "%s", reason.text);
+    take_verdict(l, err, &reason);
+    settle_all(x, l);
+    return VF_OK;
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/* What was assumed and what was doubted: nothing of it is left to the reader to guess. */
+#include "exp.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAMED_MAX 20u /* so many strays are named one by one */
+
+enum vf_err vf_exp_say(struct vf_exposure *x, enum vf_exp_level level, const char *code, struct vf_why *why, const char *fmt,
+                       ...)
+{
+    char *words = NULL;
+    va_list args;
+
+    va_start(args, fmt);
+    int n = vasprintf(&words, fmt, args);
+    va_end(args);
+    if (n < 0 || !vf_case_room(&x->items, x->nitems, &x->items_room, sizeof(*x->items))) {
+        if (n >= 0)
+            free(words);
+        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", x->opt.vault);
+    }
+    x->items[x->nitems++] = (struct vf_exp_item){.level = level, .code = code, .words = words};
+    return VF_OK;
+}
+#define ASSUME(code, ...) VF_TRY(vf_exp_say(x, VF_EXP_ASSUMPTION, code, why, __VA_ARGS__))
+#define DOUBT(code, ...)  VF_TRY(vf_exp_say(x, VF_EXP_DOUBT, code, why, __VA_ARGS__))
+#define REMARK(code, ...) VF_TRY(vf_exp_say(x, VF_EXP_REMARK, code, why, __VA_ARGS__))
+
+/* ------------------------------------------------------------------------------------------------------------- the question */
+
+static enum vf_err say_window(struct vf_exposure *x, struct vf_why *why)
+{
+    const struct vf_exposure_options *o = &x->opt;
+    char since[64] = "the beginning";
+    char until[64] = "now";
+
+    if (!o->has_since && !o->has_until)
+        return VF_OK;
+    if (o->has_since)
+        vf_exp_time_words(o->since_us, since);
+    if (o->has_until)
+        vf_exp_time_words(o->until_us, until);
+    ASSUME("question-restricted",
+           "Only reads from %s to %s were asked about. What was read at another time stands as readable (tier 1, evidence "
+           "log-outside-window). What is presumed read counts wherever it may have happened in that time.",
+           since, until);
+    return VF_OK;
+}
+
+static enum vf_err say_statement(struct vf_exposure *x, struct vf_why *why)
+{
+    const struct vf_exposure_options *o = &x->opt;
+    char when[64];
+
+    if (!o->device_off && !o->passphrase_safe)
+        return VF_OK;
+    if (!o->device_off || !o->passphrase_safe) {
+        ASSUME("statement-incomplete", "It was stated that %s. Alone this changes nothing: a device that is off %s",
+               o->device_off ? "the device was switched off (--device-off)" : "the passphrase is safe (--passphrase-safe)",
+               o->device_off
+                   ? "can be started by whoever has it, and opens what it holds unless its passphrase is safe as well."
+                   : "has its keys locked, one that is running has them in memory.");
+    } else if (!o->has_compromised) {
+        ASSUME("statement-without-time",
+               "It was stated that the device was off and its passphrase safe, but not when it was "
+               "lost (--host-compromised-at): the statement changes nothing.");
+    } else {
+        vf_exp_time_words(o->compromised_us, when);
+        ASSUME("statement-recorded",
+               "It was stated, and is recorded here, that the device was switched off from %s and that its passphrase is "
+               "safe (--device-off --passphrase-safe): so the incident itself adds no read. This rests on that statement "
+               "alone.",
+               when);
+    }
+    if (o->passphrase_safe)
+        DOUBT("passphrase-not-visible",
+              "Whether the station's key has a passphrase at all cannot be seen from the vault, the "
+              "enrolment or a log: ask who set the station up. Without one, the statement is void; run "
+              "this again without --passphrase-safe.");
+    return VF_OK;
+}
+
+static enum vf_err say_incident(struct vf_exposure *x, struct vf_why *why)
+{
+    const struct vf_exposure_options *o = &x->opt;
+    char when[64];
+    uint32_t devices = 0;
+
+    for (uint32_t d = 0; d < x->c->ndevices; d++)
+        devices += x->devices[d].in_scope ? 1 : 0;
+    if (!o->has_compromised) {
+        ASSUME("no-incident-time",
+               "No time was given at which a device stopped being its owner's (--host-compromised-at): log "
+               "folders are taken as complete up to now. If a device was stolen, broken into, or copied, give "
+               "the time.");
+        return VF_OK;
+    }
+    vf_exp_time_words(o->compromised_us, when);
+    ASSUME("host-compromised",
+           "From %s on %s taken as compromised: whatever was ever granted to %s stays readable there, and counts as read "
+           "whatever the log says%s.",
+           when, devices == 1 ? "the device is" : "all devices in question are", devices == 1 ? "it" : "them",
+           o->device_off && o->passphrase_safe ? ", unless the statement below takes that away" : "");
+    if (devices > 1)
+        ASSUME("several-devices",
+               "That time was applied to %u devices. If only one of them is concerned, ask for it alone "
+               "(--device NAME).",
+               devices);
+    return VF_OK;
+}
+
+static enum vf_err say_scope(struct vf_exposure *x, struct vf_why *why)
+{
+    uint32_t grants = 0;
+    uint32_t others = 0;
+
+    for (uint32_t i = 0; i < x->nsources; i++) {
+        grants += x->sources[i].in_scope ? 1 : 0;
+        others += x->sources[i].in_scope ? 0 : 1;
+    }
+    if (x->opt.scope == VF_EXPOSURE_ALL)
+        return VF_OK;
+    ASSUME("scope",
+           "This answers for %s%.*s alone (%u grants). %u further grants of this force were not looked at: a record that is "
+           "not "
+           "listed here may be readable through them (--all looks at everything).",
+           x->opt.scope == VF_EXPOSURE_DEVICE ? "the device " : "the grant ",
+           x->opt.scope == VF_EXPOSURE_DEVICE ? (int)strlen(x->opt.device) : VF_GRANT_ID_LEN,
+           x->opt.scope == VF_EXPOSURE_DEVICE ? x->opt.device : x->opt.grant.c, grants, others);
+    return VF_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- the vault */
+
+static enum vf_err say_vault_logs(struct vf_exposure *x, struct vf_why *why)
+{
+    for (uint32_t i = 0; i < x->c->nlogs; i++) {
+        const struct vf_case_log *l = &x->c->logs[i];
+        if (!l->good)
+            DOUBT("force-log-not-good",
+                  "The force's own log %s (%s): times of erasures and revocations, and "
+                  "grants that only it would name, may be missing.",
+                  l->read ? "does not verify" : "could not be read", l->words);
+    }
+    if (x->c->nlogs == 0)
+        DOUBT("force-log-not-read",
+              "The force's own log was not looked at: times of erasures and revocations are not known.");
+    return VF_OK;
+}
+
+static enum vf_err say_vault(struct vf_exposure *x, struct vf_why *why)
+{
+    char when[64];
+    uint32_t online = 0;
+
+    if (x->c->backup) {
+        vf_exp_time_words(x->c->as_of_us, when);
+        DOUBT("from-backup",
+              "This was computed from a backup of %s. Grants issued after that are not known here, unless a log "
+              "names them; use the vault itself, or a newer backup, if there is one.",
+              when);
+    }
+    if (x->c->restored_us != 0) {
+        vf_exp_time_words(x->c->restored_us, when);
+        DOUBT("vault-restored",
+              "This vault was restored from a backup on %s. Grants that were issued between that backup and its "
+              "loss are not known to it, unless a log names them.",
+              when);
+    }
+    for (uint32_t i = 0; i < x->c->ngrants; i++) {
+        const struct vf_case_grant *k = &x->c->grants[i];
+        online += x->sources[i].in_scope && k->g.release == VF_RELEASE_ONLINE ? 1 : 0;
+        if (x->sources[i].in_scope && k->manifest == VF_CASE_NONE)
+            DOUBT("list-missing",
+                  "The vault has no list of the records of grant %.16s: every record counts as readable by it.", k->g.id.c);
+        if (x->sources[i].in_scope && k->device == VF_CASE_NONE)
+            DOUBT("enrolment-missing",
+                  "The vault has no enrolment of the device of grant %.16s, so no log can be told to be "
+                  "its own: what it grants is presumed read.",
+                  k->g.id.c);
+    }
+    if (online > 0)
+        ASSUME("online-as-offline",
+               "%u grants are released by a desk. Without the desk's log they count like offline grants: "
+               "readable from issue.",
+               online);
+    return say_vault_logs(x, why);
+}
+
+static enum vf_err say_strays(struct vf_exposure *x, struct vf_why *why)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = x->c->ngrants; i < x->nsources; i++) {
+        const struct vf_exp_source *s = &x->sources[i];
+        if (!s->in_scope || ++n > NAMED_MAX)
+            continue;
+        DOUBT("unknown-grant", "A log names the grant %.16s to %s, which the vault does not know%s.", s->id.c,
+              vf_exp_device_name(x, s->device),
+              s->manifest != VF_EXP_NONE ? ", for a list that it does know: the records of that list count as readable by it"
+                                         : ", nor its list: every record counts as readable by it");
+    }
+    if (n > NAMED_MAX)
+        DOUBT("unknown-grant", "%u more grants that the vault does not know are named by logs.", n - NAMED_MAX);
+    if (x->many_strays)
+        DOUBT("unknown-grants-many", "A log names more unknown grants than can be followed. Do not trust it.");
+    if (x->nstrangers > 0)
+        DOUBT("unknown-refs", "Logs name %u records that neither the vault nor any grant knows. They are listed, as read.",
+              x->nstrangers);
+    if (x->ntoo_many > 0)
+        DOUBT("unknown-refs-many", "Logs name more unknown records than can be listed; %u mentions were left out.",
+              x->ntoo_many);
+    for (unsigned part = 0; part < VF_PART_COUNT; part++)
+        if (x->all_in[(size_t)x->c->nmanifests * 2 + part].word != 0)
+            DOUBT("unknown-list",
+                  "A log says that the %ss of all records of a list were read that the vault does not know: it may "
+                  "have been any record, so all are presumed read.",
+                  part == VF_PART_TEXT ? "text" : "image");
+    return VF_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- devices */
+
+/* What stands against the log of a device. */
+static enum vf_err say_device_log(struct vf_exposure *x, uint32_t d, struct vf_why *why)
+{
+    const struct vf_exp_device *dev = &x->devices[d];
+    const char *name = vf_exp_device_name(x, d);
+    const struct vf_exp_log *l = &x->logs[dev->log];
+    const struct vf_verdict *v = l->verdict;
+    char until[64];
+
+    vf_exp_time_words(dev->speaks_until_us, until);
+    if (!l->copy)
+        ASSUME("folder-complete", "The log folder of %s is taken as complete up to %s. Its last entry is of %s.", name,
+               x->opt.has_compromised ? "the time at which the device was compromised" : "now", until);
+    if (dev->after_handin)
+        DOUBT("after-handin",
+              "All there is of the log of %s is what was handed in. It speaks up to %s; what could be read after "
+              "that is presumed read.",
+              name, until);
+    if (dev->gap)
+        DOUBT("gap",
+              "The log of %s says itself that %llu entries could not be written: what was granted to it is presumed read.",
+              name, (unsigned long long)v->lost);
+    if (l->unsealed_reads > 0)
+        DOUBT("not-sealed",
+              "%llu reads in the log of %s are not covered by a checkpoint yet: they count as reads, and nothing proves "
+              "that they stand as they were written.",
+              (unsigned long long)l->unsealed_reads, name);
+    if (v->clock_steps > 0)
+        DOUBT("clock-moved", "The clock of %s was moved %llu times: times in its log may be wrong%s.", name,
+              (unsigned long long)v->clock_steps,
+              x->opt.has_since || x->opt.has_until ? ", so all its reads count as within the time that was asked about"
+                                                   : "");
+    if (v->recoveries > 0)
+        REMARK("recovered",
+               "The log of %s was taken up again after a crash, %llu times. No entry that disclosed anything was lost.",
+               name, (unsigned long long)v->recoveries);
+    if (v->torn_bytes > 0)
+        REMARK("torn",
+               "The log of %s ends within a line: it was in use, or its computer was switched off. Nothing was disclosed by "
+               "an entry that is not whole.",
+               name);
+    return VF_OK;
+}
+
+static enum vf_err say_device(struct vf_exposure *x, uint32_t d, struct vf_why *why)
+{
+    const struct vf_exp_device *dev = &x->devices[d];
+    const char *name = vf_exp_device_name(x, d);
+
+    if (!dev->in_scope || dev->ngrants == 0)
+        return VF_OK;
+    if (dev->no_log)
+        DOUBT("no-log", "There is no log of %s: all that was granted to it is presumed read.", name);
+    if (dev->damaged)
+        DOUBT("log-damaged",
+              "The log of %s is damaged, forged or cannot be read, or a part of it that is missing here is: all that was "
+              "granted to it is presumed read. What it shows is quoted all the same.",
+              name);
+    else if (dev->cut)
+        DOUBT("log-cut",
+              "The log of %s is shorter than what was handed in before: its end is missing, and all that was granted to it "
+              "is presumed read.",
+              name);
+    if (dev->contradicted)
+        DOUBT("statement-contradicted",
+              "%s was said to be off, but its log has entries after that time: the statement is not "
+              "followed, and all that was granted to it is presumed read.",
+              name);
+    return dev->log != VF_EXP_NONE ? say_device_log(x, d, why) : VF_OK;
+}
+
+static enum vf_err say_logs(struct vf_exposure *x, struct vf_why *why)
+{
+    for (uint32_t i = 0; i < x->nlogs; i++) {
+        const struct vf_exp_log *l = &x->logs[i];
+        if (l->state == VF_EXP_LOG_STRANGE && l->verdict != NULL && l->verdict->origin.kind == VF_LOG_VAULT)
+            REMARK("force-log-given", "%s is the log of a force, not of a device: it says nothing of what was read there.",
+                   l->path);
+        else if (l->state == VF_EXP_LOG_STRANGE)
+            DOUBT("log-of-unknown-device",
+                  "%s is the log of no device that the vault knows. What it says was read counts as "
+                  "read; it speaks for no device.",
+                  l->path);
+        else if (l->state != VF_EXP_LOG_GOOD)
+            DOUBT(l->state == VF_EXP_LOG_DAMAGED ? "log-not-good" : "log-unreadable", "%s: %s.", l->path, l->words);
+    }
+    return VF_OK;
+}
+
+enum vf_err vf_exp_say_all(struct vf_exposure *x, struct vf_why *why)
+{
+    ASSUME("offline-for-ever",
+           "What was granted offline counts as readable from the moment the grant was issued, and for ever: "
+           "also if it was never signed, sent or used, and if it has ended, was renewed or revoked. The end of "
+           "an offline grant is kept by software, not by cryptography.");
+    VF_TRY(say_scope(x, why));
+    VF_TRY(say_window(x, why));
+    VF_TRY(say_incident(x, why));
+    VF_TRY(say_statement(x, why));
+    VF_TRY(say_vault(x, why));
+    for (uint32_t d = 0; d < x->c->ndevices; d++)
+        VF_TRY(say_device(x, d, why));
+    VF_TRY(say_logs(x, why));
+    return say_strays(x, why);
+}
