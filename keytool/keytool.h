@@ -17,7 +17,9 @@
     X(ADD_ADMIN, "add-admin", "F.pub", true, "public file of an admin to add")                                      \
     X(ADMIN, "admin", "A.pub", true, "public file of an admin; repeat for each")                                    \
     X(ALL, "all", NULL, false, "everything the grant names, sent before or not")                                    \
+    X(ALL_RECORDS, "all", NULL, false, "every record that is known")                                                \
     X(ALLOW_INCOMPLETE, "allow-incomplete", NULL, false, "grant records that lack something a card needs")          \
+    X(AWARE_AT, "aware-at", "TIME", false, "when the force learned of it: the 72 hours run from then")              \
     X(BUDGET, "budget", "N", false, "at most N different records may be opened")                                    \
     X(CHECK, "check", NULL, false, "only say what would be done")                                                   \
     X(CHECKPOINT, "checkpoint", "FILE", true, "a checkpoint or receipt that the log must contain")                  \
@@ -26,19 +28,25 @@
     X(DATE_FORMAT, "date-format", "F", false, "how dates are written in the table, such as DD/MM/YYYY")             \
     X(DESK, "desk", "DESK.pub", false, "public file of the key desk")                                               \
     X(DESK_URL, "desk-url", "URL", false, "where suppliers reach the key desk")                                     \
+    X(DEVICE, "device", "NAME", false, "all that was ever granted to this device")                                  \
+    X(DEVICE_OFF, "device-off", NULL, false, "you state that the device was switched off from then on")             \
     X(ENROL, "enrol", "D.enrol", false, "the enrolment of the device whose log it is")                              \
     X(FIELDS, "fields", "LIST", false, "fields, separated by commas")                                               \
     X(FORCE, "force", NULL, false, "overwrite an existing output, or do what was refused as unlikely")              \
     X(FORCE_NAME, "force-name", "TEXT", false, "the name of the force")                                             \
     X(FROM, "from", "TIME", false, "when it starts, if not now")                                                    \
+    X(FROM_EXPOSED, "from", "exposed.csv", false, "what `audit exposure` wrote")                                    \
     X(FULL_SNAPSHOT, "full-snapshot", NULL, false, "whoever is not in the table has left")                          \
     X(GRANT, "grant", "FILE", false, "the grant the bundle is for")                                                 \
+    X(GRANT_ID, "grant", "ID", false, "only this grant")                                                            \
     X(HELP, "help", NULL, false, "show this help")                                                                  \
+    X(HOST_COMPROMISED_AT, "host-compromised-at", "TIME", false, "from then on the device was not its owner's")     \
     X(INCLUDE_PROTECTED, "include-protected", NULL, false, "protected records too, where they are named by ref")    \
     X(JOB, "job", "JOB", false, "name of the folder the supplier will see")                                         \
     X(JSON, "json", NULL, false, "print one JSON document")                                                         \
     X(KEY, "key", "FILE", false, "your identity")                                                                   \
     X(LIST, "list", "FILE", false, "refs or warrant numbers, one a line")                                           \
+    X(LOG, "log", "LOG", true, "a log folder or a handed-in file")                                                  \
     X(MAP, "map", "FILE", false, "lines \"column = field\" or \"column = ignore\"")                                 \
     X(MAX_GRANT, "max-grant", "DURATION", false, "the longest a grant may last, such as 31d")                       \
     X(NAME, "name", "NAME", false, "its name")                                                                      \
@@ -46,6 +54,7 @@
     X(NO_PASSPHRASE, "no-passphrase", NULL, false, "store the key without a passphrase")                            \
     X(OUTPUT, "output", "FILE", false, "where the result goes (also -o)")                                           \
     X(PASSPHRASE_COMMAND, "passphrase-command", "CMD", false, "the passphrase is what CMD prints")                  \
+    X(PASSPHRASE_SAFE, "passphrase-safe", NULL, false, "you state that nobody else knows its passphrase")           \
     X(PASSPHRASE_FILE, "passphrase-file", "F", false, "the passphrase is the first line of F")                      \
     X(NEW_PASSPHRASE_FILE, "new-passphrase-file", "F", false, "the new passphrase is the first line of F")          \
     X(PHOTO_FIT, "photo-fit", NULL, false, "scale down photos that are too large")                                  \
@@ -66,10 +75,13 @@
     X(RELEASE, "release", "offline|online", false, "how it ends: by software, or by cryptography through the desk") \
     X(REMOVE_ADMIN, "remove-admin", "NAME", true, "name of an admin to remove")                                     \
     X(ROLE, "role", "admin|desk", false, "what the identity is for")                                                \
+    X(SINCE, "since", "TIME", false, "nothing before this time")                                                    \
     X(THRESHOLD, "threshold", "K", false, "how many admins must sign")                                              \
     X(TO, "to", "D.enrol", false, "the enrolment of the device")                                                    \
     X(UNTIL, "until", "TIME", false, "when it ends")                                                                \
+    X(UNTIL_TIME, "until", "TIME", false, "nothing after this time")                                                \
     X(VAULT, "vault", "VAULT", false, "the vault whose log it is")                                                  \
+    X(VAULT_OR_BACKUP, "vault", "VAULT", false, "the vault, or a backup of it")                                     \
     X(VERSION, "version", NULL, false, "show the version")                                                          \
     X(WARRANT_NO, "warrant-no", "N", false, "a record by its warrant number")                                       \
     X(WARRANT_PATTERN, "warrant-pattern", "ERE", false, "what the force's warrant numbers look like")               \
@@ -161,6 +173,8 @@ void kt_progress_done(struct kt_progress *p);
 enum vf_err kt_key_open(const struct kt_args *a, struct vf_identity **ret, struct vf_why *why);
 /* A fresh passphrase for `what`, in the arena; NULL with --no-passphrase. */
 enum vf_err kt_new_passphrase(const struct kt_args *a, const char *what, struct vf_passphrase **ret, struct vf_why *why);
+/* The same for one that is being changed: never from where the old one comes. */
+enum vf_err kt_changed_passphrase(const struct kt_args *a, const char *what, struct vf_passphrase **ret, struct vf_why *why);
 /* Vault opened with --key in `mode`. The identity is the caller's to free after closing. */
 enum vf_err kt_vault_open(const struct kt_args *a, const char *path, enum vf_vault_mode mode, struct vf_identity **ret_id,
                           struct vf_vault **ret, struct vf_why *why);
@@ -178,6 +192,15 @@ void kt_name_kind(const struct kt_args *a, struct vf_why *why);
 enum vf_err kt_output_check(const struct kt_args *a, const char *path, struct vf_why *why);
 enum vf_err kt_time_arg(const char *option, const char *text, int64_t *ret, struct vf_why *why);
 enum vf_err kt_number_arg(const char *option, const char *text, uint64_t max, uint64_t *ret, struct vf_why *why);
+/* What follows a number: record, records; entry, entries. */
+static inline const char *kt_s(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+static inline const char *kt_ies(uint64_t n)
+{
+    return n == 1 ? "y" : "ies";
+}
 /* Asks on the terminal; false when there is none. */
 bool kt_confirm(const char *question);
 /* --list, --where, --records of record and grant verbs into a selection (borrowed; `where` has room for KT_REPEAT_MAX). */

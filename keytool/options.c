@@ -44,15 +44,18 @@ enum vf_err kt_usage(struct vf_why *why, const char *fmt, ...)
     return vf_fail(why, VF_E_USAGE, "%s", text);
 }
 
-static bool find(const char *name, size_t len, enum kt_option_id *ret)
+/* Two options may have one name, with another meaning for other verbs: the one that is `taken` is meant. */
+static bool find(const char *name, size_t len, kt_mask taken, enum kt_option_id *ret)
 {
+    bool found = false;
     for (unsigned i = 0; i < KT_OPTION_COUNT; i++) {
-        if (strlen(table[i].name) == len && memcmp(table[i].name, name, len) == 0) {
+        if (strlen(table[i].name) != len || memcmp(table[i].name, name, len) != 0)
+            continue;
+        if (!found || taken >> i & 1)
             *ret = (enum kt_option_id)i;
-            return true;
-        }
+        found = true;
     }
-    return false;
+    return found;
 }
 
 /* -o and -q are the only short ones. */
@@ -87,8 +90,9 @@ static enum vf_err one(const struct kt_verb *verb, int argc, char **argv, int *a
     const char *arg = argv[*at], *value = NULL;
     enum kt_option_id id = KT_HELP;
     const char *equals = strchr(arg, '=');
-    bool known =
-        arg[1] == '-' ? find(arg + 2, equals ? (size_t)(equals - arg - 2) : strlen(arg + 2), &id) : find_short(arg, &id);
+    bool known = arg[1] == '-'
+                     ? find(arg + 2, equals ? (size_t)(equals - arg - 2) : strlen(arg + 2), verb->options | always, &id)
+                     : find_short(arg, &id);
 
     if (!known)
         return kt_usage(why, "unknown option %s", arg);
