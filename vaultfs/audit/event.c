@@ -7,11 +7,12 @@
 
 struct row {
     const char *name;
+    size_t len;
     enum vf_category category;
 };
 
 static const struct row rows[VF_EVENT_COUNT] = {
-#define VF_EVENT_ROW_(code, name, category) [VF_EVENT_##code] = {name, VF_CATEGORY_##category},
+#define VF_EVENT_ROW_(code, name, category) [VF_EVENT_##code] = {name, sizeof(name) - 1, VF_CATEGORY_##category},
     VF_EVENTS(VF_EVENT_ROW_)
 #undef VF_EVENT_ROW_
 };
@@ -35,7 +36,7 @@ const char *vf_event_text(enum vf_event event)
 bool vf_event_parse(const char *s, size_t len, enum vf_event *ret)
 {
     for (unsigned i = 0; i < VF_EVENT_COUNT; i++) {
-        if (strlen(rows[i].name) == len && memcmp(rows[i].name, s, len) == 0) {
+        if (rows[i].len == len && memcmp(rows[i].name, s, len) == 0) {
             *ret = (enum vf_event)i;
             return true;
         }

@@ -174,8 +174,6 @@ static void settle_bad(struct vf_walk *w, uint64_t seq)
     uint64_t bad = w->bad;
 
     w->bad = 0;
-    if (bad == 0)
-        return;
     if (seq > w->expect) {
         uint64_t n = seq - w->expect < bad ? seq - w->expect : bad;
         (void)snprintf(what, sizeof(what), "%s written: %s",
@@ -206,7 +204,8 @@ static enum vf_err good_line(struct vf_walk *w, struct vf_scan_entry *e, struct 
 {
     const struct vf_entry_view *view = &e->view;
 
-    settle_bad(w, view->seq);
+    if (w->bad > 0)
+        settle_bad(w, view->seq);
     if (view->seq < w->expect) {
         tell_out_of_place(w, view->seq);
         return VF_OK;
@@ -279,7 +278,7 @@ static enum vf_err walk_one(struct vf_walk *w, bool *ret_stop, struct vf_why *wh
     if (own)
         vf_fd_close(&fd);
     /* Malformed lines at the end stand for entries; behind the limit they are void with the rest. */
-    if (err == VF_OK && !*ret_stop && w->expect < limit)
+    if (err == VF_OK && !*ret_stop && w->bad > 0 && w->expect < limit)
         settle_bad(w, limit - w->expect < w->bad ? limit : w->expect + w->bad);
     w->bad = 0;
     return err;
