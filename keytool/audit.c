@@ -151,17 +151,17 @@ static void print_verdict(const struct vf_verdict *d, const struct against *g)
     (void)printf("entries      %llu", (unsigned long long)d->entries);
     if (d->entries)
         (void)printf(", from %s to %s", first, last);
-    (void)printf("\nsealed       %llu entries", (unsigned long long)d->sealed);
+    (void)printf("\nsealed       %llu entr%s", (unsigned long long)d->sealed, kt_ies(d->sealed));
     if (d->sealed)
-        (void)printf(" by %llu checkpoints, until %s", (unsigned long long)d->checkpoints, sealed);
+        (void)printf(" by %llu checkpoint%s, until %s", (unsigned long long)d->checkpoints, kt_s(d->checkpoints), sealed);
     (void)printf("\n");
     if (g->n && d->good)
         (void)printf("held         %zu checkpoint%s from elsewhere: contained in it\n", g->n, g->n == 1 ? "" : "s");
     if (d->recoveries || d->gaps || d->clock_steps)
         (void)printf(
-            "worth a look %llu recoveries after a crash, %llu gaps (%llu entries lost or refused), %llu clock steps\n",
-            (unsigned long long)d->recoveries, (unsigned long long)d->gaps, (unsigned long long)d->lost,
-            (unsigned long long)d->clock_steps);
+            "worth a look %llu recover%s after a crash, %llu gap%s (%llu entr%s lost or refused), %llu clock step%s\n",
+            (unsigned long long)d->recoveries, kt_ies(d->recoveries), (unsigned long long)d->gaps, kt_s(d->gaps),
+            (unsigned long long)d->lost, kt_ies(d->lost), (unsigned long long)d->clock_steps, kt_s(d->clock_steps));
     for (size_t i = 0; i < d->nnotes; i++)
         (void)printf("note         %s\n", d->notes[i]);
     for (size_t i = 0; i < d->nfindings; i++)
