@@ -39,10 +39,10 @@ static enum vf_err bundle_export(const struct kt_args *a, struct vf_why *why)
         return kt_print_json(json_pack("{s:s,s:I,s:I,s:I}", "file", path, "values", (json_int_t)r.values, "bytes",
                                        (json_int_t)r.bytes, "already_sent", (json_int_t)r.already_sent),
                              why);
-    (void)printf("%s: %llu values, %.1f MB", path, (unsigned long long)r.values, (double)r.bytes / 1e6);
+    (void)printf("%s: %llu value%s, %.1f MB", path, (unsigned long long)r.values, kt_s(r.values), (double)r.bytes / 1e6);
     if (r.already_sent)
-        (void)printf("; %llu were sent to %s before (--all sends them again)", (unsigned long long)r.already_sent,
-                     file.grant.recipient);
+        (void)printf("; %llu %s sent to %s before (--all sends all again)", (unsigned long long)r.already_sent,
+                     r.already_sent == 1 ? "was" : "were", file.grant.recipient);
     (void)printf("\n");
     kt_say("Send it with %s: it holds ciphertext only.", kt_get(a, KT_GRANT));
     return VF_OK;
@@ -79,8 +79,8 @@ static enum vf_err bundle_verify(const struct kt_args *a, struct vf_why *why)
         return kt_print_json(json_pack("{s:s#,s:I,s:I}", "grant", file.grant.id.c, VF_GRANT_ID_LEN, "values",
                                        (json_int_t)values, "named_by_grant", (json_int_t)named),
                              why);
-    (void)printf("%s: %llu values, each as grant %.16s says; the grant names %llu\n", path, (unsigned long long)values,
-                 file.grant.id.c, (unsigned long long)named);
+    (void)printf("%s: %llu value%s, each as grant %.16s says; the grant names %llu\n", path, (unsigned long long)values,
+                 kt_s(values), file.grant.id.c, (unsigned long long)named);
     kt_say("The grant's own signatures: grant verify --policy.");
     return VF_OK;
 }
@@ -143,12 +143,13 @@ static enum vf_err bundle_show(const struct kt_args *a, struct vf_why *why)
     }
     if (c.refs)
         return counts_json(reader, &c, why);
-    (void)printf("%s: %u values of %llu records, %.1f MB of ciphertext\n", a->argv[0], vf_bundle_count(reader),
-                 (unsigned long long)c.records, (double)vf_bundle_bytes(reader) / 1e6);
+    (void)printf("%s: %u value%s of %llu record%s, %.1f MB of ciphertext\n", a->argv[0], vf_bundle_count(reader),
+                 kt_s(vf_bundle_count(reader)), (unsigned long long)c.records, kt_s(c.records),
+                 (double)vf_bundle_bytes(reader) / 1e6);
     for (unsigned f = 1; f < VF_FIELD_COUNT; f++)
         if (c.values[f])
-            (void)printf("%-16s %8llu values %14llu bytes\n", vf_field_info(f)->name, (unsigned long long)c.values[f],
-                         (unsigned long long)c.bytes[f]);
+            (void)printf("%-16s %8llu value%-1s %14llu bytes\n", vf_field_info(f)->name, (unsigned long long)c.values[f],
+                         kt_s(c.values[f]), (unsigned long long)c.bytes[f]);
     return VF_OK;
 }
 

@@ -140,6 +140,21 @@ enum vf_err kt_new_passphrase(const struct kt_args *a, const char *what, struct 
     return VF_OK;
 }
 
+enum vf_err kt_changed_passphrase(const struct kt_args *a, const char *what, struct vf_passphrase **ret, struct vf_why *why)
+{
+    struct kt_args fresh = *a;
+    *ret = NULL;
+    if (kt_has(a, KT_NO_PASSPHRASE) || kt_has(a, KT_NEW_PASSPHRASE_FILE))
+        return kt_new_passphrase(a, what, ret, why);
+    VF_FD tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (tty < 0)
+        return vf_fail(why, VF_E_PASSPHRASE,
+                       "%s: a new passphrase is needed and there is no terminal to ask on; use --new-passphrase-file", what);
+    fresh.opt[KT_PASSPHRASE_FILE].n = fresh.opt[KT_PASSPHRASE_COMMAND].n = 0;
+    (void)unsetenv("CREDENTIALS_DIRECTORY");
+    return kt_new_passphrase(&fresh, what, ret, why);
+}
+
 enum vf_err kt_vault_open(const struct kt_args *a, const char *path, enum vf_vault_mode mode, struct vf_identity **ret_id,
                           struct vf_vault **ret, struct vf_why *why)
 {

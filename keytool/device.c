@@ -37,7 +37,7 @@ static enum vf_err list_one(void *user, const struct vf_device_item *item, struc
         (void)printf("%-20s %-39s %-8s %s\n", "device", "fingerprint", "state", "log handed in");
     (void)printf("%-20s %s %-8s %s", item->enrol.name, words, item->revoked ? "revoked" : "known", when);
     if (item->handin_us)
-        (void)printf(", %llu entries", (unsigned long long)item->handin_size);
+        (void)printf(", %llu entr%s", (unsigned long long)item->handin_size, kt_ies(item->handin_size));
     (void)printf("\n");
     return VF_OK;
 }
@@ -96,12 +96,12 @@ static enum vf_err print_handin(const struct kt_args *a, const struct vf_verdict
                              why);
     char until[64];
     vf_time_format_person(d->sealed_until_us, until, sizeof(until));
-    (void)printf("log of %s: %llu entries until %s, genuine and whole; kept in the vault\n", d->origin.owner,
-                 (unsigned long long)d->sealed, until);
+    (void)printf("log of %s: %llu entr%s until %s, genuine and whole; kept in the vault\n", d->origin.owner,
+                 (unsigned long long)d->sealed, kt_ies(d->sealed), until);
     if (d->recoveries || d->gaps || d->clock_steps)
-        (void)printf("worth a look: %llu recoveries, %llu gaps (%llu entries lost), %llu clock steps\n",
-                     (unsigned long long)d->recoveries, (unsigned long long)d->gaps, (unsigned long long)d->lost,
-                     (unsigned long long)d->clock_steps);
+        (void)printf("worth a look: %llu recover%s, %llu gap%s (%llu entr%s lost), %llu clock step%s\n",
+                     (unsigned long long)d->recoveries, kt_ies(d->recoveries), (unsigned long long)d->gaps, kt_s(d->gaps),
+                     (unsigned long long)d->lost, kt_ies(d->lost), (unsigned long long)d->clock_steps, kt_s(d->clock_steps));
     if (receipt)
         kt_say("Wrote the receipt %s: send it to the station (station receive).", receipt);
     return VF_OK;

@@ -26,9 +26,9 @@ static enum vf_err grant_review(const struct kt_args *a, struct vf_why *why)
     err = kt_vault_close(v, err, why);
     v = NULL;
     if (!err)
-        kt_say(
-            "Wrote %s: names and photos of %u records. Open it in a browser, and remove it when you have signed or refused.",
-            path, file.grant.records);
+        kt_say("Wrote %s: names and photos of %u record%s. Open it in a browser, and remove it when you have signed or "
+               "refused.",
+               path, file.grant.records, kt_s(file.grant.records));
     return err;
 }
 
@@ -43,8 +43,8 @@ static enum vf_err ask(const struct kt_args *a, const struct vf_grant_file *file
     (void)fflush(stdout);
     if (kt_has(a, KT_YES))
         return VF_OK;
-    (void)snprintf(question, sizeof(question), "Sign this grant of %u records to %s?", file->grant.records,
-                   file->grant.recipient);
+    (void)snprintf(question, sizeof(question), "Sign this grant of %u record%s to %s?", file->grant.records,
+                   kt_s(file->grant.records), file->grant.recipient);
     if (kt_confirm(question))
         return VF_OK;
     return vf_fail(why, VF_E_INPUT, "%s: not signed; answer y on the terminal, or give --yes", a->argv[0]);

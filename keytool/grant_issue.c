@@ -139,14 +139,14 @@ static void print_report(const struct vf_issue_options *opt, const struct vf_iss
                  opt->job, opt->to->name, device, (unsigned long long)r->records,
                  vf_buf_cstr(&fields) ? vf_buf_cstr(&fields) : "?", from, until, vf_grant_ends_text(&shown));
     if (opt->budget)
-        (void)printf("budget     %llu different records\n", (unsigned long long)opt->budget);
+        (void)printf("budget     %llu different record%s\n", (unsigned long long)opt->budget, kt_s(opt->budget));
     print_missing(r);
     if (r->left_protected || r->left_leavers)
-        (void)printf("left out   %llu protected, %llu leavers\n", (unsigned long long)r->left_protected,
-                     (unsigned long long)r->left_leavers);
+        (void)printf("left out   %llu protected, %llu leaver%s\n", (unsigned long long)r->left_protected,
+                     (unsigned long long)r->left_leavers, kt_s(r->left_leavers));
     if (r->protected_in || r->leavers)
-        (void)printf("in by list %llu protected, %llu leavers\n", (unsigned long long)r->protected_in,
-                     (unsigned long long)r->leavers);
+        (void)printf("in by list %llu protected, %llu leaver%s\n", (unsigned long long)r->protected_in,
+                     (unsigned long long)r->leavers, kt_s(r->leavers));
     (void)printf("to send    %.1f MB\n", (double)r->bytes_to_send / 1e6);
 }
 

@@ -29,7 +29,7 @@ void kt_grant_print(const struct vf_grant *g)
     person_time("until", g->until_us);
     (void)printf("ends       %s: %s\n", g->release == VF_RELEASE_ONLINE ? "online" : "offline", vf_grant_ends_text(g));
     if (g->budget)
-        (void)printf("budget     %llu different records\n", (unsigned long long)g->budget);
+        (void)printf("budget     %llu different record%s\n", (unsigned long long)g->budget, kt_s(g->budget));
     (void)printf("issued by  %s, under policy version %u\n", g->issuer, g->policy_version);
 }
 
@@ -173,8 +173,8 @@ enum vf_err kt_grant_verify(const struct kt_args *a, struct vf_why *why)
     if (kt_has(a, KT_JSON)) {
         VF_TRY(kt_print_json(judged_json(&file, &j), why));
     } else {
-        (void)printf("%s: grant %.16s, %u records; its parts are what its text says\n", a->argv[0], file.grant.id.c,
-                     file.grant.records);
+        (void)printf("%s: grant %.16s, %u record%s; its parts are what its text says\n", a->argv[0], file.grant.id.c,
+                     file.grant.records, kt_s(file.grant.records));
         if (!j.with_policy)
             (void)printf("Signatures were NOT checked: --policy force.policy does that\n");
         else if (!j.signed_err)

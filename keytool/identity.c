@@ -112,14 +112,12 @@ static enum vf_err identity_passphrase(const struct kt_args *a, struct vf_why *w
     vf_buf_init(&secret, VF_IDENTITY_FILE_MAX);
     with_key.opt[KT_KEY] = (struct kt_value){.n = 1, .v = {path}};
     VF_TRY(kt_key_open(&with_key, &id, why));
-    /* The old passphrase's file is not the new one's. */
-    if (!kt_has(a, KT_NEW_PASSPHRASE_FILE))
-        with_key.opt[KT_PASSPHRASE_FILE].n = with_key.opt[KT_PASSPHRASE_COMMAND].n = 0;
-    VF_TRY(kt_new_passphrase(&with_key, path, &pass, why));
+    VF_TRY(kt_changed_passphrase(a, path, &pass, why));
     VF_TRY(vf_identity_encode(id, pass, VF_ARGON2_DEFAULT, &secret, why));
     VF_TRY(vf_buf_check(&secret, path, why));
     VF_TRY(vf_file_write(path, secret.data, secret.len, 0600, true, why));
-    kt_say("%s: the passphrase was changed. Copies of the old file still open with the old one.", path);
+    kt_say("%s: the passphrase was %s. Copies of the old file still open with the old one.", path,
+           pass ? "changed" : "removed");
     return VF_OK;
 }
 

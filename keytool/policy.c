@@ -37,8 +37,8 @@ static void print_version(const struct vf_policy *p)
     char text[VF_FINGERPRINT_TEXT_LEN + 1], created[64];
     vf_fingerprint_text(&p->text_hash, text);
     vf_time_format_person(p->created_us, created, sizeof(created));
-    (void)printf("version      %u, made on %s\nforce        %s\nfingerprint  %s\nsignatures   %u of %zu admins\n",
-                 p->version, created, p->force_name, text, p->threshold, p->nadmins);
+    (void)printf("version      %u, made on %s\nforce        %s\nfingerprint  %s\nsignatures   %u of %zu admin%s\n",
+                 p->version, created, p->force_name, text, p->threshold, p->nadmins, kt_s(p->nadmins));
     for (size_t i = 0; i < p->nadmins; i++) {
         struct vf_hash hash;
         vf_identity_fingerprint(&p->admins[i], &hash);
@@ -68,8 +68,8 @@ static enum vf_err policy_show(const struct kt_args *a, struct vf_why *why)
         print_version(&chain.policy);
     }
     if (chain.has_pending) {
-        (void)printf("%sPending (%zu of %u signatures%s):\n", chain.ruling ? "\n" : "", chain.pending_new_sigs,
-                     chain.pending.threshold, chain.ruling ? " of its own admins" : "");
+        (void)printf("%sPending (%zu of %u signature%s%s):\n", chain.ruling ? "\n" : "", chain.pending_new_sigs,
+                     chain.pending.threshold, kt_s(chain.pending.threshold), chain.ruling ? " of its own admins" : "");
         print_version(&chain.pending);
     }
     return VF_OK;
@@ -84,8 +84,8 @@ static enum vf_err policy_verify(const struct kt_args *a, struct vf_why *why)
     else if (chain.ruling)
         (void)printf("%s: version %zu is in force; it and all before it are signed\n", a->argv[0], chain.ruling);
     if (chain.has_pending)
-        return vf_fail(why, VF_E_UNSIGNED, "%s: version %u has %zu of %u signatures of its admins%s", a->argv[0],
-                       chain.pending.version, chain.pending_new_sigs, chain.pending.threshold,
+        return vf_fail(why, VF_E_UNSIGNED, "%s: version %u has %zu of %u signature%s of its admins%s", a->argv[0],
+                       chain.pending.version, chain.pending_new_sigs, chain.pending.threshold, kt_s(chain.pending.threshold),
                        chain.ruling ? " (and needs those of the version before)" : "");
     return VF_OK;
 }
@@ -155,8 +155,8 @@ static enum vf_err policy_sign(const struct kt_args *a, struct vf_why *why)
     VF_TRY(vf_policy_chain_parse(out.data, out.len, a->argv[0], &after, why));
     VF_TRY(vf_file_write(a->argv[0], out.data, out.len, 0644, true, why));
     if (after.has_pending)
-        kt_say("%s: version %u has %zu of %u signatures now.", a->argv[0], after.pending.version, after.pending_new_sigs,
-               after.pending.threshold);
+        kt_say("%s: version %u has %zu of %u signature%s now.", a->argv[0], after.pending.version, after.pending_new_sigs,
+               after.pending.threshold, kt_s(after.pending.threshold));
     else
         kt_say("%s: version %zu has all its signatures. Next: policy install.", a->argv[0], after.ruling);
     return VF_OK;

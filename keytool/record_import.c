@@ -42,15 +42,17 @@ static json_t *report_json(const struct vf_import_report *r, bool check, json_t 
 #define N(field) (unsigned long long)r->field
 static void print_report(const struct vf_import_report *r, bool check)
 {
-    (void)printf("%s%llu rows: %llu new, %llu changed, %llu unchanged, %llu bad", check ? "Would import " : "", N(rows),
-                 N(added), N(changed), N(unchanged), N(bad_rows));
+    (void)printf("%s%llu row%s: %llu new, %llu changed, %llu unchanged, %llu bad", check ? "Would import " : "", N(rows),
+                 kt_s(r->rows), N(added), N(changed), N(unchanged), N(bad_rows));
     if (r->leavers)
-        (void)printf(", %llu marked as leavers", N(leavers));
+        (void)printf(", %llu marked as leaver%s", N(leavers), kt_s(r->leavers));
     (void)printf("\n");
     if (r->photos || r->bad_photos || r->photos_orphan)
-        (void)printf("Photos: %llu taken, %llu bad, %llu records without one, %llu files that no row names, %llu pictures "
-                     "on two records\n",
-                     N(photos), N(bad_photos), N(photos_missing), N(photos_orphan), N(photos_duplicate));
+        (void)printf(
+            "Photos: %llu taken, %llu bad, %llu record%s without one, %llu file%s that no row names, %llu picture%s "
+            "on two records\n",
+            N(photos), N(bad_photos), N(photos_missing), kt_s(r->photos_missing), N(photos_orphan), kt_s(r->photos_orphan),
+            N(photos_duplicate), kt_s(r->photos_duplicate));
     if (r->turned || r->scaled || r->reencoded)
         (void)printf("Turned upright: %llu (%llu re-encoded); scaled down: %llu\n", N(turned), N(reencoded), N(scaled));
     if (r->exif || r->xmp || r->iptc || r->comments || r->mpf || r->trailing)

@@ -108,13 +108,9 @@ static enum vf_err station_passphrase(const struct kt_args *a, struct vf_why *wh
 {
     VF_SECRET struct vf_passphrase *old = NULL;
     VF_SECRET struct vf_passphrase *pass = NULL;
-    struct kt_args fresh = *a;
 
     VF_TRY(old_passphrase(a, &old, why));
-    /* The old passphrase's file is not the new one's. */
-    if (!kt_has(a, KT_NEW_PASSPHRASE_FILE))
-        fresh.opt[KT_PASSPHRASE_FILE].n = fresh.opt[KT_PASSPHRASE_COMMAND].n = 0;
-    VF_TRY(kt_new_passphrase(&fresh, a->argv[0], &pass, why));
+    VF_TRY(kt_changed_passphrase(a, a->argv[0], &pass, why));
     VF_TRY(vf_station_passphrase(a->argv[0], old, pass, VF_ARGON2_DEFAULT, why));
     kt_say("%s: the passphrase was %s. Copies of the folder made before still open with the old one.", a->argv[0],
            pass ? "changed" : "removed");

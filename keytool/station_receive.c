@@ -167,7 +167,8 @@ enum vf_err kt_station_receive(const struct kt_args *a, struct vf_why *why)
     if (r.refused == 0)
         return VF_OK;
     if (r.taken > 0)
-        return vf_fail(why, VF_E_PARTIAL, "%zu of %zu files were not taken", r.refused, given);
+        return vf_fail(why, VF_E_PARTIAL, "%zu of %zu files %s not taken", r.refused, given,
+                       r.refused == 1 ? "was" : "were");
     if (given == 1)
         return *why = r.last, r.last.err;
     return vf_fail(why, r.last.err, "none of the %zu files was taken", given);
@@ -216,7 +217,7 @@ enum vf_err kt_station_handin(const struct kt_args *a, struct vf_why *why)
         VF_TRY(kt_print_json(json_pack("{s:s,s:I,s:b}", "file", path, "entries", (json_int_t)size, "sealed", (int)sealed),
                              why));
     else
-        (void)printf("%s: %llu entries\n", path, (unsigned long long)size);
+        (void)printf("%s: %llu entr%s\n", path, (unsigned long long)size, kt_ies(size));
     kt_say("Send it to the force (device handin); their receipt goes to station receive.");
     return sealed ? VF_OK : vf_fail(why, VF_E_PARTIAL, "%s: without the newest entries, which could not be sealed", path);
 }

@@ -100,8 +100,8 @@ static enum vf_err status_text(struct vf_station *st, const struct vf_station_st
     (void)printf("station    %s, for %s (policy version %u)\n", vf_station_enrol(st)->name, p->force_name, p->version);
     (void)printf("mounted    %s\n", mountpoint ? mountpoint : "no");
     (void)printf("values     %llu, %.1f MB\n", (unsigned long long)state->values, (double)state->bytes / 1e6);
-    (void)printf("log        %llu entries, %llu sealed, %llu received by the force\n", (unsigned long long)state->log_size,
-                 (unsigned long long)state->log_sealed, (unsigned long long)state->log_received);
+    (void)printf("log        %llu entr%s, %llu sealed, %llu received by the force\n", (unsigned long long)state->log_size,
+                 kt_ies(state->log_size), (unsigned long long)state->log_sealed, (unsigned long long)state->log_received);
     if (state->receipt_us) {
         char when[64];
         vf_time_format_person(state->receipt_us, when, sizeof(when));

@@ -97,14 +97,14 @@ static enum vf_err vault_status(const struct kt_args *a, struct vf_why *why)
                                        (json_int_t)live, "devices", (json_int_t)c.devices, "bytes", (json_int_t)c.map_bytes),
                              why);
     (void)printf("%s\n", p->force_name);
-    (void)printf("policy   version %u%s, %u of %zu admins must sign:", p->version,
-                 chain->ruling ? "" : " (not in force yet)", p->threshold, p->nadmins);
+    (void)printf("policy   version %u%s, %u of %zu admin%s must sign:", p->version,
+                 chain->ruling ? "" : " (not in force yet)", p->threshold, p->nadmins, kt_s(p->nadmins));
     for (size_t i = 0; i < p->nadmins; i++)
         (void)printf(" %s", p->admins[i].name);
     (void)printf("\n");
     if (chain->has_pending)
-        (void)printf("pending  version %u has %zu of %u signatures\n", chain->pending.version, chain->pending_new_sigs,
-                     chain->pending.threshold);
+        (void)printf("pending  version %u has %zu of %u signature%s\n", chain->pending.version, chain->pending_new_sigs,
+                     chain->pending.threshold, kt_s(chain->pending.threshold));
     (void)printf("records  %llu\ngrants   %llu, %llu of them live\ndevices  %llu\nsize     %.1f MB\n",
                  (unsigned long long)c.records, (unsigned long long)c.grants, (unsigned long long)live,
                  (unsigned long long)c.devices, (double)c.map_bytes / 1e6);
@@ -149,12 +149,12 @@ static enum vf_err vault_check(const struct kt_args *a, struct vf_why *why)
                                        "findings", f.list),
                              why));
     else
-        (void)printf("%llu records, %llu values looked at%s: %s\n", (unsigned long long)r.records,
-                     (unsigned long long)r.values, id ? ", each opened" : " (without a key: sealed bytes only)",
-                     r.findings ? "DAMAGE FOUND" : "all good");
+        (void)printf("%llu record%s, %llu value%s looked at%s: %s\n", (unsigned long long)r.records, kt_s(r.records),
+                     (unsigned long long)r.values, kt_s(r.values),
+                     id ? ", each opened" : " (without a key: sealed bytes only)", r.findings ? "DAMAGE FOUND" : "all good");
     if (r.findings)
-        return vf_fail(why, VF_E_DAMAGED, "%s: %llu findings; restore a backup (vault restore) if they matter", a->argv[0],
-                       (unsigned long long)r.findings);
+        return vf_fail(why, VF_E_DAMAGED, "%s: %llu finding%s; restore a backup (vault restore) if it matters", a->argv[0],
+                       (unsigned long long)r.findings, kt_s(r.findings));
     return VF_OK;
 }
 
@@ -229,10 +229,10 @@ static enum vf_err vault_rekey(const struct kt_args *a, struct vf_why *why)
     err = kt_vault_close(v, err, why);
     v = NULL;
     if (!err)
-        kt_say("Wrote %s with 1 of %u signatures. The new keys come into force at policy install. Grants that are not "
+        kt_say("Wrote %s with 1 of %u signature%s. The new keys come into force at policy install. Grants that are not "
                "signed by then have "
                "to be issued again.",
-               kt_get(a, KT_OUTPUT), threshold);
+               kt_get(a, KT_OUTPUT), threshold, kt_s(threshold));
     return err;
 }
 

@@ -71,6 +71,40 @@ mkdir credentials
 cp pass credentials/bob.key.passphrase
 export CREDENTIALS_DIRECTORY=$work/credentials
 k 0 "${open[@]}" V3
+
+# What the credentials hold is the old passphrase, never the new one.
+cp bob.key before.key
+k 1 identity passphrase bob.key
+has err "a new passphrase is needed" "--new-passphrase-file"
+same bob.key before.key
+printf 'newly typed\n' >typed
+cp bob.key carol.key
+cp pass credentials/carol.key.passphrase
+# On a terminal the new one is asked for, twice.
+/usr/bin/python3 - "$K" <<'PY' || fail "the new passphrase was not asked for on the terminal"
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], [sys.argv[1], 'identity', 'passphrase', 'carol.key'])
+said, asked = b'', 0
+while True:
+    try:
+        more = os.read(fd, 4096)
+    except OSError:
+        break
+    if not more:
+        break
+    said += more
+    if said.count(b'carol.key: ') > asked and asked < 2:
+        asked += 1
+        os.write(fd, b'newly typed\n')
+sys.exit(0 if asked == 2 and os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0 and b'was changed' in said else 1)
+PY
+k 1 vault create --force-name F "${admins[@]}" --key carol.key V8 # the credentials' one is the old one now
+k 0 vault create --force-name F "${admins[@]}" --key carol.key --passphrase-file typed V8
+k 0 identity passphrase --new-passphrase-file typed bob.key
+k 0 "${open[@]}" --passphrase-file typed V9
+cp before.key bob.key
 unset CREDENTIALS_DIRECTORY
 
 # Changing it.
@@ -81,6 +115,7 @@ k 0 "${open[@]}" --passphrase-file next V4
 mode_is 600 bob.key
 k 1 identity passphrase --passphrase-file pass --new-passphrase-file pass bob.key
 k 0 identity passphrase --passphrase-file next --no-passphrase bob.key
+has err "was removed"
 k 0 "${open[@]}" V5
 k 0 identity show bob.key
 has out "WITHOUT a passphrase"

@@ -94,4 +94,10 @@ k 0 grant sign --yes --key carol.key last.grant V
 k 0 grant verify --policy v2.policy last.grant
 k 0 station receive S last.grant
 k 4 station receive S force.policy # the older policy
+# What names an erased record is listed, signed or not.
+k 0 "${issue[@]}" --job late -o late.grant V
+k 0 record list --json --key alice.key V
+ref=$(value 'd[0]["ref"] if isinstance(d, list) else d["records"][0]["ref"]')
+k 0 record erase --ref "$ref" --reason-code leaver --yes --key alice.key V
+has out ", job late on s (not fully signed as far as this vault knows: 1 of 2), reads what it was issued for once it is"
 exit 0

@@ -101,11 +101,14 @@ k 0 record show --ref "$ref" --key alice.key V
 station s
 grant job s --where rank=Sergeant --allow-incomplete
 k 0 record erase --ref "$ref" --reason-code leaver --yes --key alice.key V
-has out "1 record erased" "still reads"
+has out "1 record erased" ", job job on s, still reads" "grant revoke ends that"
+[ "$(wc -l <out)" -eq 2 ] || fail "one grant names it"
 k 1 record show --ref "$ref" --key alice.key V
 printf '77700003\n77700004\n' >leavers
+grant two s --list leavers --allow-incomplete
+k 0 device revoke --reason stolen --key alice.key -o s.revoked s V
 k 0 record erase --list leavers --reason-code court --yes --key alice.key V
-has out "2 records erased"
+has out "2 records erased" ", job two on s (revoked), still reads what it was issued for until s has received the notice"
 k 1 record show --warrant-no 77700004 --key alice.key V
 k 0 vault check --key alice.key V
 has out "all good"

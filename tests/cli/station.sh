@@ -47,6 +47,16 @@ hasnt err "no passphrase"
 k 1 station passphrase --passphrase-file two.pass --no-passphrase s3
 k 0 station passphrase --passphrase-file one --new-passphrase-file two.pass s3
 k 1 station passphrase --passphrase-file one --no-passphrase s3
+mkdir credentials
+cp two.pass credentials/s3.passphrase
+export CREDENTIALS_DIRECTORY=$work/credentials
+cp s3/identity before.identity
+k 1 station passphrase s3 # the credentials' one is the old one
+has err "a new passphrase is needed" "--new-passphrase-file"
+same s3/identity before.identity
+k 0 station passphrase --new-passphrase-file one s3
+unset CREDENTIALS_DIRECTORY
+k 0 station passphrase --passphrase-file one --new-passphrase-file two.pass s3
 k 0 station passphrase --passphrase-file two.pass --no-passphrase s3
 has err removed
 k 1 station passphrase --no-passphrase nowhere

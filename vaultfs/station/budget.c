@@ -109,9 +109,8 @@ void vf_job_budget_free(struct vf_job *job)
 
 static enum vf_err used_up(const struct vf_job *job, struct vf_why *why)
 {
-    return vf_fail(why, VF_E_BUDGET,
-                   "This grant allows %llu different records to be opened, and they have been. Ask the force.",
-                   (unsigned long long)job->grant.budget);
+    return vf_fail(why, VF_E_BUDGET, "This grant allows %llu different record%s to be opened, and no more. Ask the force.",
+                   (unsigned long long)job->grant.budget, job->grant.budget == 1 ? "" : "s");
 }
 
 enum vf_err vf_job_budget_take(struct vf_station *st, struct vf_job *job, uint32_t index, enum vf_part part,

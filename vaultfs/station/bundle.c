@@ -320,8 +320,8 @@ enum vf_err vf_station_take_bundle(struct vf_station *st, int fd, const char *na
         remark = "; no live grant here names any of them: receive the grant with it";
     else if (told->already)
         remark = " (all here already)";
-    (void)snprintf(told->text, sizeof(told->text), "delivery: %llu values (%.1f MB) taken%s",
-                   (unsigned long long)told->values, (double)told->bytes / 1e6, remark);
+    (void)snprintf(told->text, sizeof(told->text), "delivery: %llu value%s (%.1f MB) taken%s",
+                   (unsigned long long)told->values, told->values == 1 ? "" : "s", (double)told->bytes / 1e6, remark);
     return VF_OK;
 }
 

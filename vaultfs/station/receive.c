@@ -223,8 +223,8 @@ static enum vf_err take_grant(struct vf_station *st, int fd, struct vf_received 
     vf_station_clock_grant(st, g);
     char until[64];
     vf_time_format_person(g->until_us, until, sizeof(until));
-    tell(told, "grant %.16s for job %s: %u records until %s; %s%s", g->id.c, g->job, g->records, until,
-         vf_grant_ends_text(g), told->already ? " (here already)" : "");
+    tell(told, "grant %.16s for job %s: %u record%s until %s; %s%s", g->id.c, g->job, g->records, g->records == 1 ? "" : "s",
+         until, vf_grant_ends_text(g), told->already ? " (here already)" : "");
     return VF_OK;
 }
 
@@ -386,5 +386,7 @@ enum vf_err vf_station_receive(struct vf_station *st, const struct vf_receive_fi
     }
     if (failed == 0)
         return VF_OK;
-    return failed == n ? last : vf_fail(why, VF_E_PARTIAL, "%zu of %zu files were not taken", failed, n);
+    return failed == n
+               ? last
+               : vf_fail(why, VF_E_PARTIAL, "%zu of %zu files %s not taken", failed, n, failed == 1 ? "was" : "were");
 }
