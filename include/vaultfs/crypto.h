@@ -112,6 +112,8 @@ VF_KEY_TYPE(vf_station_key);      /* authenticates a station's clock; from the d
 VF_KEY_TYPE(vf_prekey_secret);    /* X25519: opens one grant's release secret */
 VF_KEY_TYPE(vf_prekey_pub);       /* its public half */
 VF_KEY_TYPE(vf_prekey_store_key); /* wraps a desk's prekeys in their slots; from the desk identity */
+VF_KEY_TYPE(vf_answer_secret);    /* X25519: opens one answer of the desk; lives in the mount's memory only */
+VF_KEY_TYPE(vf_answer_pub);       /* its public half */
 #undef VF_KEY_TYPE
 
 struct vf_vault_id {
@@ -308,6 +310,30 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_release_secret_seal(const struct vf_release
                                                          const struct vf_prekey_pub *to, uint8_t out[VF_SEALED_KEY_LEN]);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_release_secret_open(const struct vf_prekey *prekey, const uint8_t in[VF_SEALED_KEY_LEN],
                                                          struct vf_release_secret *ret);
+
+/*
+ * Messages between station and desk (docs/protocol.md): signed over the SHA-256 of their body, under a label of their kind that no note can
+ * begin with; sealed boxes of any length, `out` having len + VF_SEALED_OVERHEAD bytes to seal and len - VF_SEALED_OVERHEAD to unseal. A request
+ * is sealed to the desk's identity, an answer to a key made for it. VF_E_DAMAGED, and zeroes, for what does not open.
+ */
+enum vf_message { VF_MESSAGE_REQUEST, VF_MESSAGE_ANSWER };
+VF_PUBLIC void vf_message_sign(const struct vf_identity *by, enum vf_message kind, const struct vf_hash *body,
+                               uint8_t sig[VF_SIG_LEN]);
+VF_PUBLIC VF_MUST_USE bool vf_message_signed(const struct vf_identity_pub *by, enum vf_message kind,
+                                             const struct vf_hash *body, const uint8_t sig[VF_SIG_LEN]);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_request_seal(const struct vf_identity_pub *desk, const void *plain, size_t len,
+                                                  uint8_t *out);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_request_unseal(const struct vf_identity *desk, const uint8_t *in, size_t len,
+                                                    uint8_t *out);
+struct vf_answer_key { /* in the arena */
+    struct vf_answer_secret secret;
+    struct vf_answer_pub pub;
+};
+VF_PUBLIC void vf_answer_key_new(struct vf_answer_key *ret);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_answer_seal(const struct vf_answer_pub *to, const void *plain, size_t len,
+                                                 uint8_t *out);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_answer_unseal(const struct vf_answer_key *key, const uint8_t *in, size_t len,
+                                                   uint8_t *out);
 
 /* Key that authenticates the station's clock slots; derived from the device's secret. */
 VF_PUBLIC void vf_station_key_of(const struct vf_identity *device, struct vf_station_key *ret);

@@ -66,4 +66,100 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_prekeys_destroy(struct vf_prekeys *p, uint3
 VF_PUBLIC VF_MUST_USE enum vf_err vf_prekeys_destroy_all(struct vf_prekeys *p, enum vf_prekey_end end, int64_t now_us,
                                                          struct vf_why *why);
 
+/* ----------------------------------------------------------------------------------------------------------------- messages */
+
+/*
+ * One exchange (docs/protocol.md): the station asks for shares, and shows its log up to its present end; the desk answers. A request is signed
+ * by the device and sealed to the desk's identity; an answer is signed by the desk, names the request by its hash and is sealed to a key
+ * that was made for this request. Encoder and strict decoder; nothing is looked up here.
+ */
+#define VF_REQUEST_MAX       (16 * 1024 * 1024) /* sealed; more log than fits is sent in several requests without wants */
+#define VF_REQUEST_WANTS_MAX 64
+#define VF_ANSWER_MAX        (4 * 1024 * 1024)
+#define VF_ANSWER_SHARES_MAX 65536
+
+struct vf_want {
+    struct vf_ref ref;
+    enum vf_part part;
+};
+struct vf_request {
+    struct vf_vault_id vault;
+    struct vf_hash enrolment;
+    struct vf_grant_id grant;
+    struct vf_hash grant_text;
+    uint8_t nonce[VF_HASH_LEN];
+    struct vf_answer_pub answer_to;
+    uint64_t log_from, log_size; /* entries log_from to log_size - 1 are in it; none when equal */
+    bool all_text;               /* the text part of every record of the grant */
+    size_t nwants;
+    struct vf_want wants[VF_REQUEST_WANTS_MAX];
+    /* Empty unless the desk asked for them (VF_ANSWER_UNKNOWN). */
+    struct vf_slice grant_note, manifest, enrol;
+    struct vf_slice checkpoints, entries; /* as in a log's files: the new ones */
+    struct vf_hash hash;                  /* of the body and its signature: what the answer names; set by seal and open */
+};
+/* The sealed request, appended to `out`; req->hash is set. `device` is the enrolment's. VF_E_LIMIT: too much log for one request. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_request_make(struct vf_request *req, const struct vf_identity *device,
+                                                  const struct vf_identity_pub *desk, struct vf_buf *out,
+                                                  struct vf_why *why);
+/*
+ * Open and parse. *ret points into `plain` (initialised here). Who signed it is not checked yet: whose enrolment it is is known only now.
+ * VF_E_DAMAGED: not sealed to this desk; VF_E_VERSION, VF_E_FORMAT.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_request_open(const struct vf_identity *desk, const uint8_t *sealed, size_t len,
+                                                  struct vf_buf *plain, struct vf_request *ret, struct vf_why *why);
+/* VF_E_FORGED when `device` did not sign what vf_request_open opened into `plain`. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_request_signed(const struct vf_buf *plain, const struct vf_identity_pub *device,
+                                                    struct vf_why *why);
+
+#define VF_ANSWERS(X)                                                                                \
+    X(OK, "ok")           /* shares, and a receipt for the log */                                    \
+    X(UNKNOWN, "unknown") /* send grant, manifest and enrolment too */                               \
+    X(BEHIND, "behind")   /* the desk has log_size entries: send from there, and more than it has */ \
+    X(FORKED, "forked")   /* the log does not extend what was handed in before */                    \
+    X(NOT_YET, "not-yet")                                                                            \
+    X(ENDED, "ended")                                                                                \
+    X(REVOKED, "revoked")                                                                            \
+    X(BUDGET, "budget")                                                                              \
+    X(RATE, "rate")                                                                                  \
+    X(REFUSED, "refused") /* signatures, policy, enrolment: the text says what */                    \
+    X(UNREADY, "unready") /* the desk's clock or store wants confirming, or its disk is full */
+enum vf_answer_status {
+#define VF_ANSWER_ENUM_(code, text) VF_ANSWER_##code,
+    VF_ANSWERS(VF_ANSWER_ENUM_)
+#undef VF_ANSWER_ENUM_
+        VF_ANSWER_COUNT
+};
+VF_PUBLIC const char *vf_answer_text(enum vf_answer_status status);
+
+struct vf_share {
+    struct vf_ref ref;
+    enum vf_part part;
+    struct vf_release_share share;
+};
+struct vf_answer {
+    struct vf_hash request; /* its hash */
+    enum vf_answer_status status;
+    int64_t time_us;   /* the desk's: trusted time */
+    int64_t lease_us;  /* how long the shares may be kept, from the moment of sending; 0 without shares */
+    uint64_t log_size; /* entries of this log that the desk has now */
+    char text[256];    /* for people; printable, may be empty */
+    struct vf_slice receipt;
+    const struct vf_share *shares; /* in the arena */
+    size_t nshares;
+};
+/* The sealed answer, appended to `out`. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_answer_make(const struct vf_answer *answer, const struct vf_identity *desk,
+                                                 const struct vf_answer_pub *to, struct vf_buf *out, struct vf_why *why);
+/*
+ * Open, check the signature of `desk` and that it answers `request`, parse. The shares come in one block of the arena (*ret_shares, NULL when there
+ * are none), the caller's to free with vf_secret_free; ret->shares points to it, ret->receipt into `rest`, which is initialised here and holds
+ * no secret. VF_E_DAMAGED: not sealed to this key; VF_E_FORGED: another's signature, or the answer to another request; VF_E_VERSION, VF_E_FORMAT;
+ * VF_E_LOCKED_MEMORY.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_answer_open(const struct vf_answer_key *key, const struct vf_identity_pub *desk,
+                                                 const struct vf_hash *request, const uint8_t *sealed, size_t len,
+                                                 struct vf_buf *rest, struct vf_answer *ret, struct vf_share **ret_shares,
+                                                 struct vf_why *why);
+
 #endif
