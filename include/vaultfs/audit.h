@@ -255,11 +255,15 @@ struct vf_verify_options {
     const struct vf_hash *log_id;      /* expected id (from an enrolment), or NULL */
     const struct vf_note *checkpoints; /* held elsewhere: receipts or checkpoints that this log must extend */
     size_t ncheckpoints;
-    /* Each well-formed entry in order, proven or not (see sealed), in a second pass over the file; NULL: none. Return an error to stop.
-     * VF_E_FORGED from vf_log_verify then means that the file was changed between the passes: what was told is void. */
+    /* Each well-formed entry in order on the calling thread, proven or not (see sealed): when a checkpoint that covers it has verified,
+     * else at the end, behind a break from a second reading. NULL: none. Return an error to stop. VF_E_FORGED from vf_log_verify then
+     * means that the file was changed between two readings: what was told is void. */
     enum vf_err (*each)(void *user, const struct vf_entry_view *entry, bool sealed, struct vf_why *why);
     void *user;
     void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
+    /* To follow a folder that is written to: asked whenever its end was met, sleeps a little, and false ends the reading. What becomes
+     * proven meanwhile is told. Not asked once something was found to be wrong. NULL: the end is the end. */
+    bool (*wait)(void *user);
 };
 #define VF_VERDICT_FINDINGS_MAX 32 /* the last one says so when there are more */
 #define VF_VERDICT_NOTES_MAX    8
@@ -290,6 +294,46 @@ struct vf_verdict {
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_log_verify(const char *path, const struct vf_verify_options *opt,
                                                 struct vf_verdict *ret, struct vf_why *why);
+
+/*
+ * Lines that hold one of `needles`, without verifying anything: to answer at once, on all cores. Only well-formed ones in segments where
+ * they may stand; told in the order of the files, which a verified log's order is. Nothing of it is proven. VF_E_LIMIT: more than
+ * VF_SEARCH_NEEDLES.
+ */
+#define VF_SEARCH_NEEDLES 4
+struct vf_search_options {
+    const char *needles[VF_SEARCH_NEEDLES]; /* texts as they stand in a line, such as "\"ABCDEFGH\"" */
+    size_t nneedles;
+    enum vf_err (*each)(void *user, const struct vf_entry_view *entry, struct vf_why *why);
+    void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
+    void *user;
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_search(const char *path, const struct vf_search_options *opt, struct vf_why *why);
+
+/* That an entry stands in a log: what a C2SP tlog-proof holds (c2sp.org/tlog-proof@v1). */
+struct vf_proof {
+    uint64_t seq;
+    uint64_t size;           /* entries that the checkpoint covers */
+    struct vf_hash path[64]; /* RFC 6962 section 2.1.1, from the leaf's sibling up */
+    size_t npath;
+    struct vf_buf line; /* the entry, without newline: its hash is the leaf */
+    struct vf_buf note; /* the checkpoint, a signed note */
+    bool held;          /* it is one of opt->checkpoints; else the last of the log, and */
+    uint8_t key[32];    /* the seal key that signed it, */
+    bool key_by_origin; /* named by the origin, */
+    uint64_t key_seq;   /* or by this entry */
+};
+/*
+ * Verify a log and prove one of its entries, in one reading, with memory for log n hashes. Under the smallest of opt->checkpoints that
+ * covers it; without any, under the last checkpoint of the log. VF_E_FORGED with the first finding when the log is not good;
+ * VF_E_NOT_FOUND when there is no such entry or no checkpoint covers it; opt->each is not used. *ret_verdict is set whenever it could
+ * be read. vf_proof_done frees.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_prove(const char *path, const struct vf_verify_options *opt, uint64_t seq,
+                                               struct vf_verdict *ret_verdict, struct vf_proof *ret, struct vf_why *why);
+VF_PUBLIC void vf_proof_done(struct vf_proof *p);
+/* As text, with the entry as its extra line, appended. */
+VF_PUBLIC void vf_proof_put(const struct vf_proof *p, struct vf_buf *out);
 
 /*
  * Store a handed-in file as a log folder copy `dir` (VAULT/devices/FINGERPRINT/log; its parent exists): verifies it (VF_E_FORGED with

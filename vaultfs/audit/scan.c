@@ -35,6 +35,8 @@ struct vf_scan_chunk {
     uint64_t end;
     int fd;
     const char *what;
+    const char *const *needles; /* NULL: all lines are wanted */
+    size_t nneedles;
     unsigned holds;
 
     /* What came out. */
@@ -57,6 +59,8 @@ struct vf_scan {
     int fd;
     uint64_t start, next_at, end, known; /* known: of the file's bytes when it was opened */
     const char *what;
+    const char *const *needles;
+    size_t nneedles;
     struct vf_scan_chunk *cur;
     uint32_t cur_entry;
     bool cur_bad_told;
@@ -129,7 +133,8 @@ static void take_line(struct vf_scan_chunk *c, size_t at, size_t len)
         }
         return;
     }
-    vf_leaf_hash(c->buf + at, len, &e->leaf);
+    if (c->needles == NULL)
+        vf_leaf_hash(c->buf + at, len, &e->leaf);
     e->chunk = c;
     e->end = c->at + at + len;
     e->bad = c->bad;
@@ -137,6 +142,53 @@ static void take_line(struct vf_scan_chunk *c, size_t at, size_t len)
     e->bad_len = c->bad_len;
     c->bad = 0;
     c->n++;
+}
+
+/* The first place of any of the texts from `at` on; NULL: none. `next` remembers where each was found. */
+static const char *first_hit(const struct vf_scan_chunk *c, size_t at, const char *next[VF_SEARCH_NEEDLES])
+{
+    const char *end = c->buf + c->have;
+    const char *best = NULL;
+
+    for (size_t i = 0; i < c->nneedles; i++) {
+        if (next[i] != NULL && next[i] < c->buf + at)
+            next[i] = memmem(c->buf + at, c->have - at, c->needles[i], strlen(c->needles[i]));
+        if (next[i] == NULL)
+            next[i] = end;
+        if (next[i] != end && (best == NULL || next[i] < best))
+            best = next[i];
+    }
+    return best;
+}
+
+/* Only the lines with one of the texts in them. */
+static void search_in(struct vf_scan_chunk *c)
+{
+    const char *next[VF_SEARCH_NEEDLES];
+    size_t at = c->first;
+
+    /* The last line that begins here, whole; one longer than any entry is not looked at. */
+    if (c->have > CHUNK && memchr(c->buf + CHUNK, '\n', c->have - CHUNK) == NULL && !fill(c, BUFFER))
+        return;
+    for (size_t i = 0; i < VF_SEARCH_NEEDLES; i++)
+        next[i] = c->buf;
+    while (at > 0 && at < 1 + CHUNK && at < c->have) {
+        const char *hit = first_hit(c, at, next);
+        if (hit == NULL)
+            break;
+        const char *before = memrchr(c->buf + at - 1, '\n', (size_t)(hit - (c->buf + at - 1)));
+        size_t begin = before != NULL ? (size_t)(before - c->buf) + 1 : at;
+        const char *nl = memchr(hit, '\n', c->have - (size_t)(hit - c->buf));
+        if (nl == NULL || begin >= 1 + CHUNK)
+            break;
+        take_line(c, begin, (size_t)(nl - c->buf) - begin);
+        at = (size_t)(nl - c->buf) + 1;
+        c->last = at;
+    }
+    c->bad = 0;
+    for (uint32_t i = 0; i < c->n; i++)
+        c->entries[i].bad = 0;
+    c->eof = c->eof && c->have <= 1 + CHUNK;
 }
 
 static void work_on(struct vf_scan_chunk *c)
@@ -151,6 +203,10 @@ static void work_on(struct vf_scan_chunk *c)
         return;
     c->first = first_line(c);
     c->last = c->first;
+    if (c->needles != NULL) {
+        search_in(c);
+        return;
+    }
     size_t at = c->first;
     while (at > 0 && at < 1 + CHUNK && at < c->have) {
         const char *nl = memchr(c->buf + at, '\n', c->have - at);
@@ -279,6 +335,8 @@ static bool schedule(struct vf_scan *s)
     c->end = s->end;
     c->fd = s->fd;
     c->what = s->what;
+    c->needles = s->needles;
+    c->nneedles = s->nneedles;
     s->next_at += CHUNK;
     s->queued++;
     (void)pthread_mutex_lock(&s->mu);
@@ -357,6 +415,13 @@ void vf_scan_cleanup(struct vf_scan **s)
 {
     vf_scan_free(*s);
     *s = NULL;
+}
+
+void vf_scan_filter(struct vf_scan *s, const char *const *needles, size_t n)
+{
+    vf_scan_stop(s);
+    s->needles = n > 0 ? needles : NULL;
+    s->nneedles = n;
 }
 
 void vf_scan_start(struct vf_scan *s, int fd, uint64_t at, uint64_t end, const char *what)

@@ -42,6 +42,8 @@ struct vf_scan;
 VF_MUST_USE enum vf_err vf_scan_new(struct vf_scan **ret, struct vf_why *why);
 void vf_scan_free(struct vf_scan *s);
 void vf_scan_cleanup(struct vf_scan **s);
+/* From the next start on only lines that hold one of these texts (borrowed), without hashes; END comes without `bytes`. */
+void vf_scan_filter(struct vf_scan *s, const char *const *needles, size_t n);
 /* Begin with the line at byte `at` of `fd` (borrowed until vf_scan_stop), up to `end` or the end of the file. `what` names it. */
 void vf_scan_start(struct vf_scan *s, int fd, uint64_t at, uint64_t end, const char *what);
 /* After END: END again; what was added to the file since is found by a new start. */

@@ -201,6 +201,8 @@ static enum vf_err on_entry(void *user, struct vf_scan_entry *e, bool hole, stru
         vf_verifier_tell(f, "entry %llu: its time is before that of the entry before it", (ull)view->seq);
     f->last_us = view->time_us;
     count_entry(f, view);
+    if (f->prover != NULL)
+        vf_prover_add(f->prover, &f->tree, e);
     vf_tree_add(&f->tree, &e->leaf);
     if (f->tree.size == f->capture_size)
         f->captured = f->tree;
@@ -305,6 +307,18 @@ static enum vf_err catch_up(struct vf_verifier *f, struct vf_walk *w, struct vf_
         if (more)
             VF_TRY(vf_walk_more(w, &more, why));
     }
+    return f->teller != NULL ? vf_tell_proven(f, why) : VF_OK;
+}
+
+/* The end was met, and who asked wants to wait for more. */
+static enum vf_err follow(struct vf_verifier *f, const struct vf_verify_options *opt, struct vf_walk *w, struct vf_why *why)
+{
+    while (opt->wait != NULL && !w->overtaken && f->v->nfindings == 0 && !f->broken && opt->wait(opt->user)) {
+        bool more = false;
+        VF_TRY(vf_walk_more(w, &more, why));
+        if (!w->overtaken)
+            VF_TRY(catch_up(f, w, why));
+    }
     return VF_OK;
 }
 
@@ -319,6 +333,7 @@ static enum vf_err prove(struct pass *p, const struct vf_verify_options *opt, st
     VF_TRY(vf_chain_follow(f, 0, why));
     VF_TRY(vf_walk_run(w, why));
     VF_TRY(catch_up(f, w, why));
+    VF_TRY(follow(f, opt, w, why));
     vf_chain_end(f, w->expect);
     end_held(f, w->expect);
     end_notes(f, w);
@@ -333,6 +348,7 @@ struct try {
     uint64_t capture_size;
     struct vf_tree *ret_captured;
     struct vf_teller *teller;
+    struct vf_prover *prover;
 };
 
 static enum vf_err prove_once(const struct try *t, bool *ret_again, struct vf_why *why)
@@ -350,6 +366,7 @@ static enum vf_err prove_once(const struct try *t, bool *ret_again, struct vf_wh
     p.f.v = v;
     p.f.walk = &w;
     p.f.teller = t->opt->each != NULL ? t->teller : NULL;
+    p.f.prover = t->prover;
     p.f.capture_size = t->capture_size;
     vf_teller_void(t->teller);
     vf_tree_init(&p.f.tree);
@@ -368,20 +385,28 @@ static enum vf_err prove_once(const struct try *t, bool *ret_again, struct vf_wh
     return err;
 }
 
-enum vf_err vf_log_verify_capture(const char *path, const struct vf_verify_options *opt, uint64_t capture_size,
-                                  struct vf_verdict *ret, struct vf_tree *ret_captured, struct vf_why *why)
+enum vf_err vf_log_verify_prove(const char *path, const struct vf_verify_options *opt, uint64_t capture_size,
+                                struct vf_prover *prover, struct vf_verdict *ret, struct vf_tree *ret_captured,
+                                struct vf_why *why)
 {
     static const struct vf_verify_options none;
     VF_CLEANUP(vf_teller_done) struct vf_teller teller = {.opt = opt};
-    const struct try t = {path, opt != NULL ? opt : &none, ret, capture_size, ret_captured, &teller};
+    const struct try t = {path, opt != NULL ? opt : &none, ret, capture_size, ret_captured, &teller, prover};
     bool again = true;
 
     vf_tree_init(&teller.tree);
-    for (int i = 0; i < TRIES && again; i++)
+    /* Who follows a log does so through any number of new beginnings. */
+    for (int i = 0; (i < TRIES || t.opt->wait != NULL) && again; i++)
         VF_TRY(prove_once(&t, &again, why));
     if (t.opt->each != NULL && !teller.finished)
         VF_TRY(vf_tell_again(path, &teller, ret, why));
     return VF_OK;
+}
+
+enum vf_err vf_log_verify_capture(const char *path, const struct vf_verify_options *opt, uint64_t capture_size,
+                                  struct vf_verdict *ret, struct vf_tree *ret_captured, struct vf_why *why)
+{
+    return vf_log_verify_prove(path, opt, capture_size, NULL, ret, ret_captured, why);
 }
 
 enum vf_err vf_log_verify(const char *path, const struct vf_verify_options *opt, struct vf_verdict *ret, struct vf_why *why)

@@ -46,10 +46,21 @@ struct vf_teller {
     uint64_t read;        /* bytes, for progress */
 };
 
+/* Proving one entry while the tree grows: its sibling at each level where the subtree that holds it is complete. */
+struct vf_prover {
+    uint64_t seq;
+    struct vf_hash leaf, sibling[64];
+    struct vf_buf *line, *note; /* the entry; the last checkpoint that was accepted */
+    uint8_t key[32];            /* that signed it */
+    bool key_by_origin;
+    uint64_t key_seq;
+};
+
 struct vf_verifier {
     struct vf_source *src;
     struct vf_verdict *v;
     struct vf_teller *teller; /* NULL: nobody asked */
+    struct vf_prover *prover; /* NULL: nobody asked */
     const struct vf_walk *walk;
 
     /* Entries. */
@@ -103,8 +114,16 @@ VF_MUST_USE enum vf_err vf_tell_again(const char *path, struct vf_teller *t, con
 void vf_teller_void(struct vf_teller *t);
 void vf_teller_done(struct vf_teller *t);
 
+/* prove.c: an entry that is about to be added; a checkpoint that was accepted. */
+void vf_prover_add(struct vf_prover *p, const struct vf_tree *tree, const struct vf_scan_entry *e);
+void vf_prover_accept(struct vf_prover *p, const struct vf_verifier *f);
+
 /* vf_log_verify that also gives the tree at `capture_size` entries (all zero when the log is shorter). Sets *ret whatever it returns. */
 VF_MUST_USE enum vf_err vf_log_verify_capture(const char *path, const struct vf_verify_options *opt, uint64_t capture_size,
                                               struct vf_verdict *ret, struct vf_tree *ret_captured, struct vf_why *why);
+/* The same with a prover, which may be NULL. */
+VF_MUST_USE enum vf_err vf_log_verify_prove(const char *path, const struct vf_verify_options *opt, uint64_t capture_size,
+                                            struct vf_prover *prover, struct vf_verdict *ret, struct vf_tree *ret_captured,
+                                            struct vf_why *why);
 
 #endif

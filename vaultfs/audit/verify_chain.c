@@ -198,6 +198,8 @@ static void check_next(struct vf_verifier *f, int64_t last_us)
         f->v->sealed_until_us = last_us;
         f->v->tree = f->tree;
         f->v->checkpoints++;
+        if (f->prover != NULL)
+            vf_prover_accept(f->prover, f);
     }
     if (sig)
         accept_next(f);
