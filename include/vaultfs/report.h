@@ -125,4 +125,36 @@ struct vf_erased {
 VF_PUBLIC VF_MUST_USE enum vf_err vf_erased_list(const char *vault, struct vf_erased **ret, size_t *ret_n,
                                                  struct vf_why *why);
 
+/* --------------------------------------------------------------------------------------------------------------- the report */
+
+/*
+ * One page to look at, and the same facts as one JSON document: verdict of each log, what is to be noticed, reads by hour, grant, program, user
+ * and record, fields granted and never read. One pass over each log; memory for records, programs, users, grants and days, not for entries.
+ */
+struct vf_report_options { /* borrowed for the call */
+    /* Log folders and handed-in files; copies of one log count once, and are held against each other. */
+    const char *const *logs;
+    size_t nlogs;
+    /* A vault: its own log and its devices' copies come in. Or a backup of one: its logs are left out. NULL: neither. */
+    const char *vault;
+    int64_t now_us;                                              /* stands on the page */
+    void (*progress)(void *user, uint64_t done, uint64_t total); /* bytes of one log */
+    void *user;
+};
+struct vf_report;
+/* A damaged log is no error: see vf_report_verdict. One of `logs` that cannot be read at all is, and so is a vault that cannot. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_report_make(const struct vf_report_options *opt, struct vf_report **ret,
+                                                 struct vf_why *why);
+VF_PUBLIC void vf_report_free(struct vf_report *r); /* NULL is fine */
+VF_PUBLIC void vf_report_cleanup(struct vf_report **r);
+#define VF_REPORT VF_CLEANUP(vf_report_cleanup) struct vf_report *
+/* The page, whole and for itself: no network, no script but its own. The same report gives the same bytes. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_report_write_html(const struct vf_report *r, int fd, const char *what,
+                                                       struct vf_why *why);
+/* The document, and a newline. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_report_write_json(const struct vf_report *r, int fd, const char *what,
+                                                       struct vf_why *why);
+/* VF_OK: every log is good. VF_E_FORGED: the first finding of the first that is not. VF_E_DAMAGED: a log of the vault could not be read. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_report_verdict(const struct vf_report *r, struct vf_why *why);
+
 #endif

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/* The logs of a report: found, told apart, each verified, and those that count read. */
+#include "html_report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The same log may be given twice: the station's folder and the copy that it handed in. One counts; all are checked, against each other. */
+struct copies {
+    struct vf_log_peek peek;
+    bool peeked;
+};
+struct gather {
+    struct vf_report *r;
+    const struct vf_report_options *opt;
+    struct copies *copy;
+    size_t n;
+};
+
+static void gather_done(struct gather *g)
+{
+    for (size_t i = 0; g->copy != NULL && i < g->n; i++)
+        if (g->copy[i].peeked)
+            vf_log_peek_done(&g->copy[i].peek);
+    free(g->copy);
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- paths */
+
+struct paths {
+    const char *v[VF_REPORT_LOGS_MAX];
+    size_t n;
+    uint64_t left;
+};
+
+static void add_path(struct paths *p, const char *path)
+{
+    if (p->n < VF_REPORT_LOGS_MAX)
+        p->v[p->n++] = path;
+    else
+        p->left++;
+}
+
+/* Those given, the vault's own, and what its devices handed in. */
+static enum vf_err find_paths(struct vf_report *r, const struct vf_report_options *opt, struct paths *p, struct vf_why *why)
+{
+    for (size_t i = 0; i < opt->nlogs; i++)
+        add_path(p, opt->logs[i]);
+    for (size_t i = 0; r->vault != NULL && i < r->vault->nlogs; i++)
+        add_path(p, r->vault->logs[i].path);
+    for (size_t i = 0; r->vault != NULL && i < r->vault->ndevices; i++)
+        if (r->vault->devices[i].handin_dir != NULL)
+            add_path(p, r->vault->devices[i].handin_dir);
+    if (p->left > 0)
+        return vf_fail(why, VF_E_LIMIT, "a report takes %d logs at most: give them with --log, and leave --vault out",
+                       VF_REPORT_LOGS_MAX);
+    return VF_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- labels */
+
+static void label(struct vf_report *r, struct vf_log_facts *l)
+{
+    const char *kind = l->origin.kind == VF_LOG_VAULT ? "the vault" : l->origin.kind == VF_LOG_DESK ? "desk" : "station";
+    char base[sizeof(l->label)];
+    unsigned same = 0;
+
+    if (!l->has_origin)
+        (void)snprintf(base, sizeof(base), "an unknown computer");
+    else if (l->origin.kind == VF_LOG_VAULT)
+        (void)snprintf(base, sizeof(base), "%s", kind);
+    else
+        (void)snprintf(base, sizeof(base), "%s %s", kind, l->origin.owner);
+    for (struct vf_log_facts *o = r->f.log; o < l; o++)
+        same += strncmp(o->label, base, strlen(base)) == 0 && o->same_as == SIZE_MAX ? 1 : 0;
+    if (l->same_as != SIZE_MAX)
+        (void)snprintf(l->label, sizeof(l->label), "%s", r->f.log[l->same_as].label);
+    else if (same > 0)
+        (void)snprintf(l->label, sizeof(l->label), "%.100s (%u)", base, same + 1);
+    else
+        (void)snprintf(l->label, sizeof(l->label), "%s", base);
+}
+
+/* The one that says most counts: the longest, and a log in place rather than its copy. */
+static bool says_more(const struct vf_log_peek *a, const struct vf_log_peek *b)
+{
+    return a->last_size != b->last_size ? a->last_size > b->last_size : !a->copy && b->copy;
+}
+
+static void tell_copies(struct gather *g)
+{
+    struct vf_facts *f = &g->r->f;
+
+    for (size_t i = 0; i < g->n; i++) {
+        size_t best = i;
+        for (size_t j = 0; g->copy[i].peeked && j < g->n; j++)
+            if (g->copy[j].peeked && memcmp(&f->log[j].id, &f->log[i].id, sizeof(f->log[i].id)) == 0 &&
+                (says_more(&g->copy[j].peek, &g->copy[best].peek) ||
+                 (j < best && !says_more(&g->copy[best].peek, &g->copy[j].peek))))
+                best = j;
+        if (best != i)
+            f->log[i].same_as = best;
+    }
+    for (size_t i = 0; i < g->n; i++)
+        if (f->log[i].same_as == SIZE_MAX)
+            label(g->r, &f->log[i]);
+    for (size_t i = 0; i < g->n; i++)
+        if (f->log[i].same_as != SIZE_MAX)
+            label(g->r, &f->log[i]);
+}
+
+/* --------------------------------------------------------------------------------------------------------------- verification */
+
+struct reading {
+    struct vf_facts *f;
+    const struct vf_report_options *opt;
+};
+
+static enum vf_err take(void *user, const struct vf_entry_view *e, bool sealed, struct vf_why *why)
+{
+    struct reading *d = user;
+
+    return vf_facts_take(d->f, e, sealed, why);
+}
+
+static void progress(void *user, uint64_t done, uint64_t total)
+{
+    struct reading *d = user;
+
+    if (d->opt->progress != NULL)
+        d->opt->progress(d->opt->user, done, total);
+}
+
+/* What the copies of the same log end with: this one must contain it. */
+static size_t held_notes(const struct gather *g, size_t i, struct vf_note *notes)
+{
+    const struct vf_facts *f = &g->r->f;
+    size_t n = 0;
+
+    for (size_t j = 0; j < g->n; j++) {
+        const struct copies *c = &g->copy[j];
+        if (j == i || !c->peeked || f->log[i].same_as != SIZE_MAX || f->log[j].same_as != i || c->peek.last.len == 0)
+            continue;
+        if (vf_note_parse(c->peek.last.data, c->peek.last.len, &notes[n], NULL) == VF_OK)
+            n++;
+    }
+    return n;
+}
+
+static enum vf_err verify(struct gather *g, size_t i, struct vf_why *why)
+{
+    struct vf_log_facts *l = &g->r->f.log[i];
+    const struct vf_case *vault = g->r->vault;
+    struct reading d = {.f = &g->r->f, .opt = g->opt};
+    struct vf_verify_options o = {.user = &d, .progress = progress, .each = l->same_as == SIZE_MAX ? take : NULL};
+    struct vf_note_key device;
+    VF_FREE struct vf_note_key *keys = NULL;
+    VF_FREE struct vf_note *notes = calloc(g->n, sizeof(*notes));
+    uint32_t owner = vault != NULL ? vf_case_device_by_log(vault, &l->id) : VF_CASE_NONE;
+
+    l->verdict = calloc(1, sizeof(*l->verdict));
+    if (l->verdict == NULL || notes == NULL)
+        return vf_fail(why, VF_E_NOMEM, "no memory for %s", l->path);
+    if (owner != VF_CASE_NONE) {
+        vf_note_key_of(&vault->devices[owner].enrol.device, &device);
+        o.signers = &device;
+        o.nsigners = 1;
+        o.log_id = &vault->devices[owner].enrol.log_id;
+        l->device = true;
+    } else if (vault != NULL && vault->has_policy && l->has_origin && l->origin.kind == VF_LOG_VAULT) {
+        VF_TRY(vf_policy_chain_signers(&vault->chain, &keys, &o.nsigners, why));
+        o.signers = keys;
+    }
+    o.ncheckpoints = held_notes(g, i, notes);
+    o.checkpoints = notes;
+    vf_facts_start(&g->r->f, i);
+    enum vf_err err = vf_log_verify(l->path, &o, l->verdict, why);
+    vf_facts_stop(&g->r->f);
+    return err;
+}
+
+/* One that was asked for must be readable; of the vault's own copies it is told. */
+static enum vf_err verify_or_tell(struct gather *g, size_t i, struct vf_why *why)
+{
+    struct vf_log_facts *l = &g->r->f.log[i];
+    struct vf_why own = {0};
+    enum vf_err err = verify(g, i, &own);
+
+    if (err == VF_OK)
+        return VF_OK;
+    if (i < g->opt->nlogs || err == VF_E_NOMEM || err == VF_E_FORGED)
+        return vf_fail(why, err, "%s", own.text);
+    free(l->verdict);
+    l->verdict = NULL;
+    (void)snprintf(l->why, sizeof(l->why), "%s", own.text);
+    return VF_OK;
+}
+
+static enum vf_err look(struct gather *g, const struct paths *p, struct vf_why *why)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        struct vf_log_facts *l = &g->r->f.log[i];
+        struct copies *c = &g->copy[i];
+        l->path = strdup(p->v[i]);
+        if (l->path == NULL)
+            return vf_fail(why, VF_E_NOMEM, "no memory for a path");
+        /* What it says it is; whether that is true, verification tells. */
+        c->peeked = vf_log_peek(l->path, &c->peek, NULL) == VF_OK;
+        if (!c->peeked)
+            continue;
+        l->id = c->peek.id;
+        l->origin = c->peek.origin;
+        l->has_origin = true;
+    }
+    tell_copies(g);
+    return VF_OK;
+}
+
+enum vf_err vf_report_gather(struct vf_report *r, const struct vf_report_options *opt, struct vf_why *why)
+{
+    VF_CLEANUP(gather_done) struct gather g = {.r = r, .opt = opt};
+    struct paths p = {0};
+    uint64_t seed;
+
+    VF_TRY(find_paths(r, opt, &p, why));
+    vf_random(&seed, sizeof(seed));
+    VF_TRY(vf_facts_init(&r->f, p.n, seed, why));
+    r->f.vault = r->vault;
+    g.copy = calloc(p.n > 0 ? p.n : 1, sizeof(*g.copy));
+    if (g.copy == NULL)
+        return vf_fail(why, VF_E_NOMEM, "no memory for %zu logs", p.n);
+    g.n = p.n;
+    VF_TRY(look(&g, &p, why));
+    /* The vault's logs first: they say what was granted and when it was revoked. */
+    for (size_t i = 0; i < g.n; i++)
+        if (r->f.log[i].has_origin && r->f.log[i].origin.kind == VF_LOG_VAULT)
+            VF_TRY(verify_or_tell(&g, i, why));
+    for (size_t i = 0; i < g.n; i++)
+        if (!r->f.log[i].has_origin || r->f.log[i].origin.kind != VF_LOG_VAULT)
+            VF_TRY(verify_or_tell(&g, i, why));
+    return VF_OK;
+}
