@@ -113,31 +113,49 @@ static enum vf_err choose(const struct kt_args *a, struct vf_vault *v, struct vf
 
 /* Grants that name what was erased, each with what ends it. Every doubt is told as "reads". */
 struct still_reads {
-    const struct kt_args *a;
     const struct vf_grant_id *ids;
     size_t n;
-    unsigned threshold;
+    struct kt_grants grants;
 };
 
-static enum vf_err tell_grant(void *user, const struct vf_grant_item *item, struct vf_why *why)
+static enum vf_err take_grant(void *user, const struct vf_grant_item *item, struct vf_why *why)
 {
-    const struct still_reads *s = user;
-    bool named = false;
-    (void)why;
+    struct still_reads *s = user;
     for (size_t i = 0; i < s->n; i++)
-        named = named || memcmp(&s->ids[i], &item->grant.id, sizeof(s->ids[i])) == 0;
-    if (!named)
-        return VF_OK;
-    (void)printf("grant %.16s, job %s on %s", item->grant.id.c, item->grant.job, item->device_name);
-    if (item->revoked)
-        (void)printf(" (revoked), still reads what it was issued for until %s has received the notice\n", item->device_name);
-    else if (item->signatures < s->threshold)
-        /* The copy with the missing signature may be on its way already. */
-        (void)printf(" (not fully signed as far as this vault knows: %zu of %u), reads what it was issued for once it is: "
-                     "%s grant revoke ends that\n",
-                     item->signatures, s->threshold, s->a->program);
-    else
-        (void)printf(", still reads what it was issued for: %s grant revoke ends that\n", s->a->program);
+        if (memcmp(&s->ids[i], &item->grant.id, sizeof(s->ids[i])) == 0)
+            return kt_grants_add(&s->grants, item, why);
+    return VF_OK;
+}
+
+static void still_reads_done(struct still_reads *s)
+{
+    kt_grants_done(&s->grants);
+}
+
+static enum vf_err tell_grants(const struct kt_args *a, struct vf_vault *v, const struct vf_grant_id *ids, size_t n,
+                               struct vf_why *why)
+{
+    unsigned threshold = vf_vault_policy(v)->policy.threshold;
+    VF_CLEANUP(still_reads_done)
+    struct still_reads s = {.ids = ids, .n = n, .grants.size = sizeof(struct vf_grant_item)};
+    VF_TRY(vf_grant_each(v, take_grant, &s, why));
+    kt_grants_sort(&s.grants);
+    const struct vf_grant_item *items = (const struct vf_grant_item *)(const void *)s.grants.items;
+    for (size_t i = 0; i < s.grants.n; i++) {
+        const struct vf_grant_item *g = &items[i];
+        (void)printf("grant %.16s, job %s on %s", g->grant.id.c, g->grant.job, g->device_name);
+        if (g->revoked)
+            (void)printf(" (revoked), still reads what it was issued for until %s has received the notice\n",
+                         g->device_name);
+        else if (g->signatures < threshold)
+            /* The copy with the missing signature may be on its way already. */
+            (void)printf(
+                " (not fully signed as far as this vault knows: %zu of %u), reads what it was issued for once it is: "
+                "%s grant revoke ends that\n",
+                g->signatures, threshold, a->program);
+        else
+            (void)printf(", still reads what it was issued for: %s grant revoke ends that\n", a->program);
+    }
     return VF_OK;
 }
 
@@ -156,9 +174,8 @@ static enum vf_err erase_with(const struct kt_args *a, struct vf_vault *v, enum 
         return vf_fail(why, VF_E_INPUT, "nothing was erased: answer y, or give --yes where there is no terminal");
     VF_TRY(vf_record_erase(v, chosen.refs, chosen.n, reason, &live, &nlive, why));
     (void)printf("%zu record%s erased\n", chosen.n, chosen.n == 1 ? "" : "s");
-    struct still_reads still = {.a = a, .ids = live, .n = nlive, .threshold = vf_vault_policy(v)->policy.threshold};
     if (nlive)
-        VF_TRY(vf_grant_each(v, tell_grant, &still, why));
+        VF_TRY(tell_grants(a, v, live, nlive, why));
     kt_say("Backups made before, and deliveries that suppliers have, still hold what was erased: backups until they are "
            "destroyed, "
            "deliveries until their grants have ended.");
@@ -193,12 +210,5 @@ const struct kt_verb kt_record_verbs[] = {
      kt_record_set},
     {"record", "erase", "VAULT", 1, 1, KT_BIT(REF) | KT_BIT(LIST) | KT_BIT(REASON_CODE) | KT_BIT(YES) | KT_BIT(KEY) | PASS,
      KT_BIT(REASON_CODE) | KT_BIT(KEY), true, "Erase records for good", kt_record_erase},
-    {"record", "notify-list", "VAULT", 1, 1, KT_BIT(FROM_EXPOSED) | KT_BIT(OUTPUT) | KT_BIT(FORCE) | KT_BIT(KEY) | PASS,
-     KT_BIT(FROM_EXPOSED) | KT_BIT(OUTPUT) | KT_BIT(KEY), true,
-     "Who has to be told after a breach, and how to reach them, protected officers first", kt_record_notify_list},
-    {"record", "affected", "VAULT", 1, 1,
-     KT_BIT(FROM_EXPOSED) | KT_BIT(WARRANT_NO) | KT_BIT(FORCE) | KT_BIT(JSON) | KT_BIT(KEY) | PASS,
-     KT_BIT(FROM_EXPOSED) | KT_BIT(WARRANT_NO) | KT_BIT(KEY), true,
-     "Is this person affected by a breach: what was read of the record, and when", kt_record_affected},
     {0},
 };
