@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "keytool.h"
+#include "audit_exposure.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -209,5 +209,7 @@ static enum vf_err audit_verify(const struct kt_args *a, struct vf_why *why)
 const struct kt_verb kt_audit_verbs[] = {
     {"audit", "verify", "LOG", 1, 1, KT_BIT(ENROL) | KT_BIT(VAULT) | KT_BIT(CHECKPOINT) | KT_BIT(JSON), 0, false,
      "Check a log folder or a handed-in file: nothing changed, removed or put in", audit_verify},
+    {"audit", "exposure", "", 0, 0, KT_EXPOSURE_OPTIONS, KT_BIT(VAULT_OR_BACKUP) | KT_BIT(OUTPUT), false,
+     "What a breach exposed, officer by officer: unreadable, readable, read or presumed read", kt_audit_exposure},
     {0},
 };

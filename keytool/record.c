@@ -210,5 +210,12 @@ const struct kt_verb kt_record_verbs[] = {
      kt_record_set},
     {"record", "erase", "VAULT", 1, 1, KT_BIT(REF) | KT_BIT(LIST) | KT_BIT(REASON_CODE) | KT_BIT(YES) | KT_BIT(KEY) | PASS,
      KT_BIT(REASON_CODE) | KT_BIT(KEY), true, "Erase records for good", kt_record_erase},
+    {"record", "notify-list", "VAULT", 1, 1, KT_BIT(FROM_EXPOSED) | KT_BIT(OUTPUT) | KT_BIT(FORCE) | KT_BIT(KEY) | PASS,
+     KT_BIT(FROM_EXPOSED) | KT_BIT(OUTPUT) | KT_BIT(KEY), true,
+     "Who has to be told after a breach, and how to reach them, protected officers first", kt_record_notify_list},
+    {"record", "affected", "VAULT", 1, 1,
+     KT_BIT(FROM_EXPOSED) | KT_BIT(WARRANT_NO) | KT_BIT(FORCE) | KT_BIT(JSON) | KT_BIT(KEY) | PASS,
+     KT_BIT(FROM_EXPOSED) | KT_BIT(WARRANT_NO) | KT_BIT(KEY), true,
+     "Is this person affected by a breach: what was read of the record, and when", kt_record_affected},
     {0},
 };

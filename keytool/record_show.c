@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum vf_err log_view(struct vf_vault *v, const struct vf_ref *refs, size_t n, vf_field_set fields, struct vf_why *why)
+enum vf_err kt_record_log_view(struct vf_vault *v, const struct vf_ref *refs, size_t n, vf_field_set fields,
+                               struct vf_why *why)
 {
     struct vf_entry e = {.event = VF_EVENT_VIEW,
                          .part = -1,
@@ -68,7 +69,7 @@ static enum vf_err list_with(const struct kt_args *a, struct vf_vault *v, vf_fie
 
     VF_TRY(kt_selection(a, false, &sel, where, why));
     VF_TRY(vf_select(v, &sel, &selected, why));
-    VF_TRY(log_view(v, selected.refs, selected.n, fields, why));
+    VF_TRY(kt_record_log_view(v, selected.refs, selected.n, fields, why));
     VF_TRY(vf_view_open(v, &view, why));
     json_t *list = kt_has(a, KT_JSON) ? json_array() : NULL;
     if (!list && fields) {
@@ -157,7 +158,7 @@ static enum vf_err show_with(const struct kt_args *a, struct vf_vault *v, struct
     VF_TRY(vf_view_open(v, &view, why));
     VF_TRY(find_ref(a, view, &ref, why));
     VF_TRY(vf_view_head(view, &ref, &head, why));
-    VF_TRY(log_view(v, &ref, 1, ~(vf_field_set)1 & (VF_FIELD_BIT(VF_FIELD_COUNT) - 1), why));
+    VF_TRY(kt_record_log_view(v, &ref, 1, ~(vf_field_set)1 & (VF_FIELD_BIT(VF_FIELD_COUNT) - 1), why));
     json_t *doc = kt_has(a, KT_JSON) ? json_object() : NULL;
     if (doc)
         (void)json_object_set_new(doc, "ref", json_stringn(ref.c, VF_REF_LEN));

@@ -221,7 +221,7 @@ def check_overview(tables):
         nouns.setdefault(t['noun'], []).append(t)
     top = run(KEYTOOL, '--help')
     for noun, verbs in nouns.items():
-        m = re.search(rf'^  {noun} +((?:[a-z]+, )*[a-z]+) ', top, re.M)
+        m = re.search(rf'^  {noun} +((?:[a-z-]+, )*[a-z-]+) ', top, re.M)
         check(m and m[1].split(', ') == [v['verb'] for v in verbs], f'keytool --help: the verbs of {noun}')
         each = run(KEYTOOL, noun, '--help').splitlines()
         check([line.split()[0] for line in each[2:]] == [v['verb'] for v in verbs], f'keytool {noun} --help: its verbs')

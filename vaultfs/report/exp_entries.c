@@ -254,6 +254,14 @@ static void take_verdict(struct vf_exp_log *l, enum vf_err err, const struct vf_
     }
 }
 
+static void on_progress(void *user, uint64_t done, uint64_t total)
+{
+    const struct pass *p = user;
+
+    if (p->x->opt.progress != NULL)
+        p->x->opt.progress(p->x->opt.user, done, total);
+}
+
 enum vf_err vf_exp_entries_take(struct vf_exposure *x, uint32_t log, const struct vf_note *held, size_t nheld,
                                 struct vf_why *why)
 {
@@ -261,7 +269,7 @@ enum vf_err vf_exp_entries_take(struct vf_exposure *x, uint32_t log, const struc
     struct pass p = {.x = x, .log = l, .source = VF_EXP_NONE};
     struct vf_why reason = {0};
     struct vf_note_key key;
-    struct vf_verify_options opt = {.checkpoints = held, .ncheckpoints = nheld, .each = each_entry, .user = &p};
+    struct vf_verify_options opt = {.checkpoints = held, .ncheckpoints = nheld, .each = each_entry, .user = &p, .progress = on_progress};
 
     if (l->device != VF_EXP_NONE) {
         const struct vf_enrol *e = &x->c->devices[l->device].enrol;

@@ -136,7 +136,7 @@ static void put_categories(const struct vf_exposure *x, struct vf_buf *out)
     vf_buf_text(out, ".\n- **Never delivered to any supplier**, and so not concerned: vetting level and its expiry, pay "
                      "number, protection "
                      "status, how to reach the person, and everything else that is not named above.\n"
-                     "- No home address, telephone number, bank detail or password is part of these records.\n");
+                     "- No home address, telephone number, bank detail or password was delivered.\n");
     if ((x->counts.readable & VF_FIELD_BIT(VF_FIELD_PHOTO)) != 0)
         vf_buf_text(out, "- Photographs are portraits for a card. Positions and other data that cameras write into photos "
                          "were removed before "

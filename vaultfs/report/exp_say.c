@@ -123,13 +123,14 @@ static enum vf_err say_scope(struct vf_exposure *x, struct vf_why *why)
     }
     if (x->opt.scope == VF_EXPOSURE_ALL)
         return VF_OK;
-    ASSUME("scope",
-           "This answers for %s%.*s alone (%u grants). %u further grants of this force were not looked at: a record that is "
-           "not "
-           "listed here may be readable through them (--all looks at everything).",
-           x->opt.scope == VF_EXPOSURE_DEVICE ? "the device " : "the grant ",
-           x->opt.scope == VF_EXPOSURE_DEVICE ? (int)strlen(x->opt.device) : VF_GRANT_ID_LEN,
-           x->opt.scope == VF_EXPOSURE_DEVICE ? x->opt.device : x->opt.grant.c, grants, others);
+    ASSUME(
+        "scope",
+        "This answers for %s%.*s alone: %u grant%s. %u further grant%s of this force %s not looked at: a record that is not "
+        "listed here may be readable through %s (--all looks at everything).",
+        x->opt.scope == VF_EXPOSURE_DEVICE ? "the device " : "the grant ",
+        x->opt.scope == VF_EXPOSURE_DEVICE ? (int)strlen(x->opt.device) : VF_GRANT_ID_LEN,
+        x->opt.scope == VF_EXPOSURE_DEVICE ? x->opt.device : x->opt.grant.c, grants, grants == 1 ? "" : "s", others,
+        others == 1 ? "" : "s", others == 1 ? "was" : "were", others == 1 ? "it" : "them");
     return VF_OK;
 }
 
@@ -184,7 +185,7 @@ static enum vf_err say_vault(struct vf_exposure *x, struct vf_why *why)
     }
     if (online > 0)
         ASSUME("online-as-offline",
-               "%u grants are released by a desk. Without the desk's log they count like offline grants: "
+               "Grants that a desk releases: %u. Without the desk's log they count like offline grants: "
                "readable from issue.",
                online);
     return say_vault_logs(x, why);
@@ -208,7 +209,8 @@ static enum vf_err say_strays(struct vf_exposure *x, struct vf_why *why)
     if (x->many_strays)
         DOUBT("unknown-grants-many", "A log names more unknown grants than can be followed. Do not trust it.");
     if (x->nstrangers > 0)
-        DOUBT("unknown-refs", "Logs name %u records that neither the vault nor any grant knows. They are listed, as read.",
+        DOUBT("unknown-refs",
+              "Records that logs name as read and that neither the vault nor any grant knows: %u. They are listed, as read.",
               x->nstrangers);
     if (x->ntoo_many > 0)
         DOUBT("unknown-refs-many", "Logs name more unknown records than can be listed; %u mentions were left out.",
@@ -248,17 +250,17 @@ static enum vf_err say_device_log(struct vf_exposure *x, uint32_t d, struct vf_w
               name, (unsigned long long)v->lost);
     if (l->unsealed_reads > 0)
         DOUBT("not-sealed",
-              "%llu reads in the log of %s are not covered by a checkpoint yet: they count as reads, and nothing proves "
+              "Reads in the log of %s that no checkpoint covers yet: %llu. They count as reads, and nothing proves "
               "that they stand as they were written.",
-              (unsigned long long)l->unsealed_reads, name);
+              name, (unsigned long long)l->unsealed_reads);
     if (v->clock_steps > 0)
-        DOUBT("clock-moved", "The clock of %s was moved %llu times: times in its log may be wrong%s.", name,
+        DOUBT("clock-moved", "The clock of %s was moved (times: %llu): times in its log may be wrong%s.", name,
               (unsigned long long)v->clock_steps,
               x->opt.has_since || x->opt.has_until ? ", so all its reads count as within the time that was asked about"
                                                    : "");
     if (v->recoveries > 0)
         REMARK("recovered",
-               "The log of %s was taken up again after a crash, %llu times. No entry that disclosed anything was lost.",
+               "The log of %s was taken up again after a crash (times: %llu). No entry that disclosed anything was lost.",
                name, (unsigned long long)v->recoveries);
     if (v->torn_bytes > 0)
         REMARK("torn",
