@@ -127,6 +127,13 @@ static enum vf_err take_grant(void *user, const struct vf_grant_item *item, stru
     return VF_OK;
 }
 
+static int by_job(const void *a, const void *b)
+{
+    const struct vf_grant *x = a, *y = b;
+    int order = strcmp(x->job, y->job);
+    return order ? order : memcmp(x->id.c, y->id.c, VF_GRANT_ID_LEN);
+}
+
 static void still_reads_done(struct still_reads *s)
 {
     kt_grants_done(&s->grants);
@@ -139,7 +146,8 @@ static enum vf_err tell_grants(const struct kt_args *a, struct vf_vault *v, cons
     VF_CLEANUP(still_reads_done)
     struct still_reads s = {.ids = ids, .n = n, .grants.size = sizeof(struct vf_grant_item)};
     VF_TRY(vf_grant_each(v, take_grant, &s, why));
-    kt_grants_sort(&s.grants);
+    if (s.grants.n > 1)
+        qsort(s.grants.items, s.grants.n, s.grants.size, by_job);
     const struct vf_grant_item *items = (const struct vf_grant_item *)(const void *)s.grants.items;
     for (size_t i = 0; i < s.grants.n; i++) {
         const struct vf_grant_item *g = &items[i];
