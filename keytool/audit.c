@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "audit_exposure.h"
+#include "audit_report.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -211,5 +212,7 @@ const struct kt_verb kt_audit_verbs[] = {
      "Check a log folder or a handed-in file: nothing changed, removed or put in", audit_verify},
     {"audit", "exposure", "", 0, 0, KT_EXPOSURE_OPTIONS, KT_BIT(VAULT_OR_BACKUP) | KT_BIT(OUTPUT), false,
      "What a breach exposed, officer by officer: unreadable, readable, read or presumed read", kt_audit_exposure},
+    {"audit", "report", "", 0, 0, KT_REPORT_OPTIONS, 0, false,
+     "One page to look at: who read what, and what is to be noticed", kt_audit_report},
     {0},
 };

@@ -48,7 +48,7 @@ struct vf_happening {
 
 struct vf_log_facts {
     char *path;
-    char label[128];            /* "station printer" */
+    char label[128];            /* "the station printer" */
     struct vf_verdict *verdict; /* NULL: it could not be read */
     char why[480];              /* then */
     struct vf_hash id;

@@ -197,7 +197,7 @@ static enum vf_err new_program(struct vf_report *r, struct vf_why *why)
     return vf_report_notice(
         r, VF_NOTICE_WARN, "new-program",
         "Told when a program opens records for the first time more than a day after the first read on that computer.", why,
-        "%zu program%s came late: %s.", found.n, plural(found.n), names_end(&found));
+        "%zu program%s read records for the first time late: %s.", found.n, plural(found.n), names_end(&found));
 }
 
 /* --------------------------------------------------------------------------------------------------------------------- refusals */
@@ -216,7 +216,7 @@ static enum vf_err refusals(struct vf_report *r, struct vf_why *why)
         const char *words = vf_result_words(code, len);
         char text[256], own[VF_ROW_KEY_MAX], count[32];
         vf_name_copy(code, len, own, sizeof(own));
-        (void)snprintf(text, sizeof(text), "%s %s", vf_number(d->c.denials, count), words != NULL ? words : own);
+        (void)snprintf(text, sizeof(text), "%s (%s)", words != NULL ? words : own, vf_number(d->c.denials, count));
         names_add(&found, text);
     }
     return vf_report_notice(r, VF_NOTICE_WARN, "refused",
@@ -227,6 +227,22 @@ static enum vf_err refusals(struct vf_report *r, struct vf_why *why)
 
 /* -------------------------------------------------------------------------------------------------------- what logs tell of themselves */
 
+/* In the unit that a person would use. */
+static void span_words(uint64_t seconds, char out[32])
+{
+    static const struct {
+        uint64_t seconds;
+        const char *name;
+    } unit[] = {{86400, "day"}, {3600, "hour"}, {60, "minute"}, {1, "second"}};
+    size_t i = 0;
+    char n[32];
+
+    while (i < 3 && seconds < 2 * unit[i].seconds)
+        i++;
+    uint64_t number = seconds / unit[i].seconds;
+    (void)snprintf(out, 32, "%.16s %s%s", vf_number(number, n), unit[i].name, plural(number));
+}
+
 static void happening_words(const struct vf_report *r, const struct vf_happening *h, char out[256])
 {
     char when[64], n[32];
@@ -235,8 +251,9 @@ static void happening_words(const struct vf_report *r, const struct vf_happening
     vf_when(h->time_us, when);
     (void)vf_number(h->count, n);
     if (h->event == VF_EVENT_CLOCK)
-        (void)snprintf(out, 256, "on %s on %s, %s by %s second%s", where, when, h->back ? "back" : "forward", n,
-                       plural(h->count));
+        span_words(h->count, n);
+    if (h->event == VF_EVENT_CLOCK)
+        (void)snprintf(out, 256, "on %s on %s, %s by %s", where, when, h->back ? "back" : "forward", n);
     else if (h->event == VF_EVENT_GAP)
         (void)snprintf(out, 256, "on %s, told on %s, %s entr%s", where, when, n, h->count == 1 ? "y" : "ies");
     else

@@ -61,7 +61,9 @@ static enum vf_err find_paths(struct vf_report *r, const struct vf_report_option
 
 static void label(struct vf_report *r, struct vf_log_facts *l)
 {
-    const char *kind = l->origin.kind == VF_LOG_VAULT ? "the vault" : l->origin.kind == VF_LOG_DESK ? "desk" : "station";
+    const char *kind = l->origin.kind == VF_LOG_VAULT  ? "the vault"
+                       : l->origin.kind == VF_LOG_DESK ? "the desk"
+                                                       : "the station";
     char base[sizeof(l->label)];
     unsigned same = 0;
 

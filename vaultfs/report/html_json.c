@@ -131,7 +131,7 @@ static void put_log(struct json *j, const struct vf_report *r, size_t i)
 
     open_item(j, "{");
     string(j, "path", l->path);
-    string(j, "label", l->label);
+    string(j, "label", vf_label_short(l));
     boolean(j, "read", v != NULL);
     boolean(j, "counted", v != NULL && l->same_as == SIZE_MAX);
     if (v == NULL) {
@@ -252,7 +252,7 @@ static void put_people(struct json *j, const struct vf_report *r)
         open_item(j, "{");
         vf_program_name(&r->f.programs.row[i], name, sizeof(name));
         string(j, "program", name);
-        string(j, "on", r->f.log[r->f.programs.row[i].log].label);
+        string(j, "on", vf_label_short(&r->f.log[r->f.programs.row[i].log]));
         counts(j, &r->f.programs.row[i].c);
         close_with(j, "}");
     }
@@ -262,7 +262,7 @@ static void put_people(struct json *j, const struct vf_report *r)
     for (size_t i = 0; i < r->f.users.n; i++) {
         open_item(j, "{");
         number(j, "uid", r->f.users.row[i].uid);
-        string(j, "on", r->f.log[r->f.users.row[i].log].label);
+        string(j, "on", vf_label_short(&r->f.log[r->f.users.row[i].log]));
         counts(j, &r->f.users.row[i].c);
         mask_names(j, r, "programs", r->f.users.row[i].programs, &r->f.programs, false);
         close_with(j, "}");

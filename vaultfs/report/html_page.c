@@ -240,7 +240,7 @@ static void put_log(const struct vf_report *r, size_t i, struct vf_page *p)
     VF_BUF words = {0};
 
     vf_page_fmt(p, "<li class=%s><span class=tag>", class);
-    vf_page_str(p, l->label);
+    vf_page_str(p, vf_label_short(l));
     vf_page_put(p, "</span>");
     vf_buf_init(&words, 4096);
     vf_report_log_words(r, i, &words);

@@ -83,7 +83,7 @@ static void put_when(struct vf_page *p, int64_t us, bool any)
 
     vf_time_format(us, text);
     if (any)
-        vf_page_fmt(p, "<td>%.10s %.8s UTC", text, text + 11);
+        vf_page_fmt(p, "<td>%.10s %.5s UTC", text, text + 11);
     else
         vf_page_put(p, "<td>–");
 }
@@ -140,7 +140,7 @@ static void put_unknown_lists(struct vf_page *p, const struct vf_report *r, stru
         const char *id = vf_row_text(l, &len);
         if (!vf_report_list_unknown(r, l))
             continue;
-        vf_page_put(p, "<tr><td>every record of the grant ");
+        vf_page_put(p, "<tr><td class=w>every record of the grant ");
         vf_page_text(p, id, len);
         vf_page_put(p, "<td>");
         put_fields(p, l->c.fields, "text");
@@ -225,7 +225,7 @@ void vf_report_put_refs(const struct vf_report *r, struct vf_page *p)
            "on a heading sorts.</p></div>\n<p id=says role=status class=soft></p>\n"
            "<div class=wide tabindex=0 role=region aria-label=\"Reads by record\"><table id=refs><thead><tr><th scope=col "
            "aria-sort=ascending>ref<th scope=col>what was read<th class=n scope=col>text<th class=n scope=col>picture<th "
-           "scope=col>first read<th scope=col>last read<th scope=col>in the jobs<th scope=col>by the "
+           "scope=col>first read<th scope=col>last read<th scope=col>job<th scope=col>"
            "programs</thead>\n<tbody>\n");
     put_rows(r, p);
     vf_page_put(p, "</tbody></table></div>\n<p class=buttons id=buttons hidden><button type=button id=more>Show 200 "

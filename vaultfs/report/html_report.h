@@ -62,9 +62,10 @@ void vf_programs_names(const struct vf_report *r, uint64_t mask, struct vf_buf *
 void vf_jobs_names(const struct vf_report *r, uint64_t grants, struct vf_buf *out);
 /* Was this list not counted record by record? */
 bool vf_report_list_unknown(const struct vf_report *r, const struct vf_row *list);
-const char *vf_number(uint64_t n, char out[32]);    /* 1,234,567 */
-void vf_when(int64_t us, char out[64]);             /* 21 Nov 2026 at 20:15 UTC */
-unsigned vf_percent(uint64_t part, uint64_t whole); /* rounded; 0 only for none, 100 only for all */
+const char *vf_label_short(const struct vf_log_facts *log); /* without its article, for tables */
+const char *vf_number(uint64_t n, char out[32]);            /* 1,234,567 */
+void vf_when(int64_t us, char out[64]);                     /* 21 Nov 2026 at 20:15 UTC */
+unsigned vf_percent(uint64_t part, uint64_t whole);         /* rounded; 0 only for none, 100 only for all */
 
 /* html_page.c and the rest of the page */
 void vf_report_put_head(const struct vf_report *r, struct vf_page *p);

@@ -14,7 +14,7 @@ static void put_time_cell(struct vf_page *p, int64_t us, bool any)
         return;
     }
     vf_time_format(us, text);
-    vf_page_fmt(p, "<td class=t>%.10s %.8s UTC", text, text + 11);
+    vf_page_fmt(p, "<td class=t>%.10s %.5s UTC", text, text + 11);
 }
 
 static void put_times(struct vf_page *p, const struct vf_counts *c)
@@ -123,7 +123,7 @@ static void put_grant(struct vf_page *p, const struct vf_report *r, const struct
 
     vf_page_put(p, "<tr><th scope=row>");
     vf_page_str(p, g->name[0] != '\0' ? g->name : "(not named)");
-    vf_page_put(p, "<small><code>");
+    vf_page_put(p, "<small class=t><code>");
     vf_page_text(p, id, len);
     vf_page_put(p, "</code></small><td>");
     vf_page_str(p, g->other[0] != '\0' ? g->other : "–");
@@ -149,7 +149,7 @@ static void put_grants(const struct vf_report *r, struct vf_page *p)
            "and pictures "
            "are counted once each, however often they were opened.</p>\n<div class=wide tabindex=0 role=region "
            "aria-label=\"Reads by grant\"><table><thead><tr><th scope=col>job and grant<th scope=col>recipient" READS_HEAD
-           "<th class=n scope=col>records, text<th class=n scope=col>records, picture<th scope=col>first read<th "
+           "<th class=n scope=col>different<br>texts<th class=n scope=col>different<br>pictures<th scope=col>first read<th "
            "scope=col>last "
            "read</thead>\n<tbody>\n");
     for (size_t i = 0; i < r->f.grants.n; i++)
@@ -168,8 +168,8 @@ static void put_program(struct vf_page *p, const struct vf_report *r, const stru
     vf_program_name(row, name, sizeof(name));
     vf_page_put(p, "<tr><th scope=row>");
     vf_page_str(p, name);
-    vf_page_put(p, "<td>");
-    vf_page_str(p, r->f.log[row->log].label);
+    vf_page_put(p, "<td class=t>");
+    vf_page_str(p, vf_label_short(&r->f.log[row->log]));
     put_reads(p, &row->c, most);
     put_count(p, row->c.denials);
     if (row->c.out_hours > 0)
@@ -234,8 +234,8 @@ static void put_user(struct vf_page *p, const struct vf_report *r, const struct 
 {
     VF_BUF names = {0};
 
-    vf_page_fmt(p, "<tr><th scope=row>%u%s<td>", (unsigned)row->uid, row->uid == 0 ? " (root)" : "");
-    vf_page_str(p, r->f.log[row->log].label);
+    vf_page_fmt(p, "<tr><th scope=row>%u%s<td class=t>", (unsigned)row->uid, row->uid == 0 ? " (root)" : "");
+    vf_page_str(p, vf_label_short(&r->f.log[row->log]));
     put_reads(p, &row->c, most);
     put_count(p, row->c.denials);
     vf_page_put(p, "<td>");

@@ -24,6 +24,11 @@ void vf_when(int64_t us, char out[64])
     vf_time_format_person(us, out, 64);
 }
 
+const char *vf_label_short(const struct vf_log_facts *log)
+{
+    return strncmp(log->label, "the ", 4) == 0 ? log->label + 4 : log->label;
+}
+
 unsigned vf_percent(uint64_t part, uint64_t whole)
 {
     if (whole == 0 || part == 0)
