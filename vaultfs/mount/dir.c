@@ -203,6 +203,16 @@ static int dir_may(struct vf_session *s, const struct vf_node *dir, struct vf_jo
     return err ? err : vf_node_exists(dir, job);
 }
 
+/* A refusal is told; that there is no such folder is not. */
+static void tell(struct vf_session *s, fuse_req_t req, const struct vf_node *dir, struct vf_job *job, int err)
+{
+    struct vf_caller caller;
+    if (err == 0 || err == ENOENT || err == ENOTDIR)
+        return;
+    vf_caller_of(fuse_req_ctx(req), &caller);
+    vf_access_deny(s, dir, job, &caller, err);
+}
+
 void vf_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct vf_session *s = fuse_req_userdata(req);
@@ -213,11 +223,7 @@ void vf_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     struct vf_job *job = dir.slot ? vf_slot_job_ref(dir.slot) : NULL;
     int err = dir_may(s, &dir, job);
-    if (err && err != ENOENT && err != ENOTDIR) {
-        struct vf_caller caller;
-        vf_caller_of(fuse_req_ctx(req), &caller);
-        vf_access_deny(s, &dir, job, &caller, err);
-    }
+    tell(s, req, &dir, job, err);
     if (job)
         vf_job_unref(job);
     if (err)
@@ -235,6 +241,7 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, boo
     }
     l.job = l.dir.slot ? vf_slot_job_ref(l.dir.slot) : NULL;
     int err = dir_may(l.s, &l.dir, l.job);
+    tell(l.s, req, &l.dir, l.job, err);
     if (err)
         fuse_reply_err(req, err);
     else

@@ -82,6 +82,8 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     if (!err)
         err = vf_node_stat(s, &node, job, &st);
     double timeout = err ? 0 : vf_node_timeout(s, &node, job);
+    if (node.slot && err && err != ENOENT)
+        deny(s, req, &node, err);
     if (job)
         vf_job_unref(job);
     if (err)

@@ -8,33 +8,34 @@
 #include <signal.h>
 #include <string.h>
 
-static volatile sig_atomic_t asked;
-static struct fuse_session *volatile session;
+/* Read by the watcher's thread, written wherever the signal arrives: atomics without a lock are safe in a handler. */
+static atomic_bool asked;
+static struct fuse_session *_Atomic session;
+_Static_assert(ATOMIC_BOOL_LOCK_FREE == 2 && ATOMIC_POINTER_LOCK_FREE == 2, "a handler takes no lock");
 
 static void on_signal(int number)
 {
-    struct fuse_session *now = session;
+    struct fuse_session *now = atomic_load(&session);
     (void)number;
-    if (asked && now)
+    if (atomic_exchange(&asked, true) && now)
         fuse_session_exit(now);
-    asked = 1;
 }
 
 void vf_signals_done(void)
 {
-    session = NULL;
+    atomic_store(&session, NULL);
 }
 
 bool vf_signals_asked(void)
 {
-    return asked != 0;
+    return atomic_load(&asked);
 }
 
 enum vf_err vf_signals_set(struct fuse_session *fuse, struct vf_why *why)
 {
     static const int leave[] = {SIGTERM, SIGINT, SIGHUP};
     struct sigaction sa = {.sa_handler = on_signal}; /* without SA_RESTART: the loop waits in a system call */
-    session = fuse;
+    atomic_store(&session, fuse);
     for (size_t i = 0; i < sizeof(leave) / sizeof(leave[0]); i++)
         if (sigaction(leave[i], &sa, NULL))
             return vf_fail_sys(why, "signal handlers could not be set");
