@@ -82,7 +82,9 @@ static enum vf_err parse_options(const struct kt_args *a, struct issuing *is, st
         VF_TRY(kt_time_arg("from", kt_get(a, KT_FROM), &opt->from_us, why));
     if (strcmp(release, "offline") != 0 && strcmp(release, "online") != 0)
         return kt_usage(why, "--release is offline or online");
-    opt->release = strcmp(release, "online") == 0 ? VF_RELEASE_ONLINE : VF_RELEASE_OFFLINE;
+    if (strcmp(release, "online") == 0)
+        return vf_fail(why, VF_E_UNSUPPORTED, "online grants need the key desk, which this version does not have");
+    opt->release = VF_RELEASE_OFFLINE;
     if (kt_has(a, KT_BUDGET)) {
         VF_TRY(kt_number_arg("budget", kt_get(a, KT_BUDGET), VF_GRANT_RECORDS_MAX, &opt->budget, why));
         if (opt->budget == 0)

@@ -230,6 +230,21 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_prekeys_make(const struct vf_prekey_batch *
 VF_PUBLIC VF_MUST_USE enum vf_err vf_prekeys_parse(const void *data, size_t len, const char *what,
                                                    const struct vf_identity_pub *desk, struct vf_prekey_batch *ret,
                                                    struct vf_why *why);
+/*
+ * Take a batch into the vault (WRITE): entry in its log, then the row. Of the policy's desk; again is fine. VF_E_REFUSED: another batch of that number is
+ * there, or it was made before this vault was restored.
+ */
+struct vf_prekeys_report {
+    uint32_t batch, count;
+    int64_t last_us;
+    bool known; /* it was there already */
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_prekeys_install(struct vf_vault *v, const struct vf_identity *admin, const void *data,
+                                                     size_t len, const char *what, struct vf_prekeys_report *ret,
+                                                     struct vf_why *why);
+/* Keys that are free and live at `now_us`, and the time by which the last of all is destroyed (0: there is none). */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_prekeys_left(struct vf_vault *v, int64_t now_us, uint64_t *ret_free,
+                                                  int64_t *ret_latest_us, struct vf_why *why);
 
 /* What a file from outside is, by its first bytes (32 are enough): for `station receive` and friends. */
 enum vf_artefact {

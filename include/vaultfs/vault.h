@@ -117,6 +117,7 @@ VF_PUBLIC const char *vf_vault_path(const struct vf_vault *v);
 VF_PUBLIC const char *vf_vault_admin(const struct vf_vault *v); /* name of the identity it was opened with, or NULL */
 VF_PUBLIC const struct vf_rules *vf_vault_rules(const struct vf_vault *v);
 VF_PUBLIC int64_t vf_vault_max_grant_us(const struct vf_vault *v);
+VF_PUBLIC int64_t vf_vault_restored_us(const struct vf_vault *v); /* when it was restored from a backup; 0: it was not */
 /* The store and its tables, for the grant room. */
 enum vf_vault_table {
     VF_VT_META,
@@ -129,6 +130,7 @@ enum vf_vault_table {
     VF_VT_MANIFEST, /* SHA-256 -> manifest bytes (shared by renewals) */
     VF_VT_DEVICE,   /* fingerprint(32) -> enrolment, state */
     VF_VT_TIMES,    /* SHA-256 of a manifest -> i64 seconds a record: the times that its catalogues tell, for renewals */
+    VF_VT_PREKEY,   /* batch(u32) -> a desk's one-time keys, and which were used; in no backup */
     VF_VT_COUNT
 };
 VF_PUBLIC struct vf_store *vf_vault_store(struct vf_vault *v);
@@ -283,6 +285,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_view_sealed(struct vf_view *view, const str
 /* Shares of a grant from VK and W as they are now. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_vault_grant_share(struct vf_vault *v, const struct vf_grant_id *grant,
                                                        struct vf_grant_share *ret, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_vault_release_secret(struct vf_vault *v, const struct vf_grant_id *grant,
+                                                          struct vf_release_secret *ret, struct vf_why *why);
 
 /* Set fields of a record (values are checked and normalised first): a new generation each; unchanged values stay. */
 struct vf_field_value {
@@ -376,7 +380,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_vault_restore(const char *file, const char 
  */
 struct vf_backup_calls {
     void *user;
-    enum vf_err (*on_row)(void *user, enum vf_vault_table table, struct vf_slice key, struct vf_slice val, struct vf_why *why);
+    enum vf_err (*on_row)(void *user, enum vf_vault_table table, struct vf_slice key, struct vf_slice val,
+                          struct vf_why *why);
     enum vf_err (*on_file)(void *user, const char *path, uint64_t len, struct vf_why *why);
     enum vf_err (*on_data)(void *user, const uint8_t *data, size_t len, struct vf_why *why);
 };

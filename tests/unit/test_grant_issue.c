@@ -142,7 +142,7 @@ static void refuses_words(void **state)
     expect_refusal(v, &opt, VF_E_INPUT, "purpose");
     opt = good;
     opt.release = VF_RELEASE_ONLINE;
-    expect_refusal(v, &opt, VF_E_UNSUPPORTED, "key desk");
+    expect_refusal(v, &opt, VF_E_REFUSED, "names no desk");
     opt = good;
     opt.until_us = NOW_US;
     expect_refusal(v, &opt, VF_E_INPUT, "ended already");

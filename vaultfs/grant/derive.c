@@ -14,7 +14,7 @@
 
 struct work {
     const struct vf_derive *d;
-    const struct vf_grant_share *gs; /* in the arena */
+    const struct vf_derive_shares *shares; /* in the arena */
     struct vf_contents *c;
     uint8_t *manifest_rows, *envelope_rows, *catalogue_rows;
     pthread_mutex_t lock; /* of all below, and of opening views */
@@ -72,7 +72,7 @@ static enum vf_err do_row(struct work *w, struct vf_view *view, struct vf_derive
                                       .times = w->c->times.data + (size_t)i * 8,
                                       .seen = w->c->seen.data + i};
 
-    return vf_derive_record(w->d, l, w->gs, view, keys, scratch, i, &row, why);
+    return vf_derive_record(w->d, l, w->shares, view, keys, scratch, i, &row, why);
 }
 
 static void do_chunks(struct work *w, struct vf_view *view, struct vf_derive_keys *keys, struct vf_buf *scratch)
@@ -191,17 +191,17 @@ enum vf_err vf_contents_derive(const struct vf_derive *d, struct vf_contents *re
 {
     VF_CONTENTS c = {.n = d->n};
     VF_BUF plain = {0};
-    VF_SECRET struct vf_grant_share *gs = vf_secret_new(sizeof(*gs));
-    struct work w = {.d = d, .gs = gs, .c = &c, .lock = PTHREAD_MUTEX_INITIALIZER};
+    VF_SECRET struct vf_derive_shares *shares = vf_secret_new(sizeof(*shares));
+    struct work w = {.d = d, .shares = shares, .c = &c, .lock = PTHREAD_MUTEX_INITIALIZER};
 
-    if (gs == NULL)
+    if (shares == NULL)
         return vf_fail(why, VF_E_LOCKED_MEMORY, "no locked memory left for the share of a grant");
-    if (d->g->release == VF_RELEASE_ONLINE)
-        return vf_fail(why, VF_E_UNSUPPORTED, "online grants need the key desk, which this version does not have");
     if (d->n > VF_GRANT_RECORDS_MAX)
         return vf_fail(why, VF_E_LIMIT, "%u records are more than one grant can name; make several", (unsigned)d->n);
     vf_grant_layout_of(d->g->fields, &c.layout);
-    VF_TRY(vf_vault_grant_share(d->v, &d->g->id, gs, why));
+    VF_TRY(vf_vault_grant_share(d->v, &d->g->id, &shares->gs, why));
+    if (d->g->release == VF_RELEASE_ONLINE)
+        VF_TRY(vf_vault_release_secret(d->v, &d->g->id, &shares->secret, why));
     VF_TRY(lay_out(d, &c, &plain, &w, why));
     run(&w);
     pthread_mutex_destroy(&w.lock);
@@ -210,7 +210,7 @@ enum vf_err vf_contents_derive(const struct vf_derive *d, struct vf_contents *re
             *why = w.why;
         return w.err;
     }
-    VF_TRY(seal_catalogue(d, gs, &c, &plain, why));
+    VF_TRY(seal_catalogue(d, &shares->gs, &c, &plain, why));
     *ret = c;
     c = (struct vf_contents){0};
     return VF_OK;

@@ -129,16 +129,20 @@ static enum vf_err do_field(struct record *r, unsigned column, struct vf_why *wh
     return put_lengths(r, column, len, quoted, why);
 }
 
-static void seal_part(const struct record *r, const struct vf_grant_share *gs, enum vf_part part, uint8_t *out)
+static void seal_part(const struct record *r, const struct vf_derive_shares *shares, enum vf_part part, uint8_t *out)
 {
     struct vf_release_share rs;
     const struct vf_grant *g = r->d->g;
 
     if (r->filled[part] == 0)
         return;
-    vf_kdf_release_share_offline(&r->ref, part, &rs);
-    vf_kdf_envelope_key(gs, &rs, &g->id, &r->ref, part, &r->keys->ek);
+    if (g->release == VF_RELEASE_ONLINE)
+        vf_kdf_release_share(&shares->secret, &r->ref, part, &rs);
+    else
+        vf_kdf_release_share_offline(&r->ref, part, &rs);
+    vf_kdf_envelope_key(&shares->gs, &rs, &g->id, &r->ref, part, &r->keys->ek);
     vf_envelope_seal(&r->keys->ek, &g->vault, &g->id, &r->ref, part, r->keys->part[part], r->filled[part], out);
+    vf_wipe(&rs, sizeof(rs));
 }
 
 /* The newest change of the granted fields; of a record changed since, the time that was told then. */
@@ -154,9 +158,9 @@ static void put_time(const struct record *r)
     vf_put_be64(r->out->catalogue + VF_REF_LEN, (uint64_t)seconds);
 }
 
-enum vf_err vf_derive_record(const struct vf_derive *d, const struct vf_grant_layout *l, const struct vf_grant_share *gs,
-                             struct vf_view *view, struct vf_derive_keys *keys, struct vf_buf *scratch, uint32_t index,
-                             const struct vf_derive_row *out, struct vf_why *why)
+enum vf_err vf_derive_record(const struct vf_derive *d, const struct vf_grant_layout *l,
+                             const struct vf_derive_shares *shares, struct vf_view *view, struct vf_derive_keys *keys,
+                             struct vf_buf *scratch, uint32_t index, const struct vf_derive_row *out, struct vf_why *why)
 {
     struct record r = {
         .d = d, .l = l, .view = view, .keys = keys, .scratch = scratch, .ref = d->refs[index], .index = index, .out = out};
@@ -173,8 +177,8 @@ enum vf_err vf_derive_record(const struct vf_derive *d, const struct vf_grant_la
     memcpy(out->catalogue, r.ref.c, VF_REF_LEN);
     for (unsigned c = 0; c < l->nfields; c++)
         VF_TRY(do_field(&r, c, why));
-    seal_part(&r, gs, VF_PART_TEXT, out->envelopes);
-    seal_part(&r, gs, VF_PART_IMAGE, out->envelopes + l->text_envelope_len);
+    seal_part(&r, shares, VF_PART_TEXT, out->envelopes);
+    seal_part(&r, shares, VF_PART_IMAGE, out->envelopes + l->text_envelope_len);
     put_time(&r);
     *out->seen = r.seen;
     return VF_OK;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "issue.h"
+#include "prekey_rows.h"
 #include "rows.h"
 
 #include <string.h>
@@ -109,6 +110,26 @@ static enum vf_err seal_share(struct vf_vault *v, const struct vf_enrol *to, str
     return VF_OK;
 }
 
+/* Online: the release secret to a prekey that lives as long as the grant, and where the desk is. */
+static enum vf_err seal_secret(struct vf_vault *v, struct vf_grant *g, struct vf_why *why)
+{
+    const struct vf_policy *p = &vf_vault_policy(v)->policy;
+    VF_SECRET struct vf_release_secret *secret = vf_secret_new(sizeof(*secret));
+    struct vf_prekey_pub pub;
+
+    if (secret == NULL)
+        return vf_fail(why, VF_E_LOCKED_MEMORY, "no locked memory left for the secret of a grant");
+    if (!p->has_desk)
+        return vf_fail(why, VF_E_REFUSED, "the policy in force names no desk, and online grants are released by one");
+    VF_TRY(vf_prekey_choose(v, g->until_us, &g->prekey_batch, &g->prekey_number, &pub, why));
+    VF_TRY(vf_vault_release_secret(v, &g->id, secret, why));
+    if (vf_release_secret_seal(secret, &pub, g->sealed_secret))
+        return vf_fail(why, VF_E_DAMAGED, "prekey %u/%u in the vault is no key; check the vault", g->prekey_batch,
+                       g->prekey_number);
+    (void)snprintf(g->desk_url, sizeof(g->desk_url), "%s", p->desk_url);
+    return VF_OK;
+}
+
 static enum vf_err sign_text(const struct vf_identity *admin, const struct vf_grant *g, struct vf_buf *note,
                              struct vf_why *why)
 {
@@ -166,6 +187,8 @@ enum vf_err vf_draft_finish(struct vf_vault *v, const struct vf_identity *admin,
     g->records = c->n;
     vf_contents_hash(c, g);
     VF_TRY(seal_share(v, to, g, why));
+    if (g->release == VF_RELEASE_ONLINE)
+        VF_TRY(seal_secret(v, g, why));
     VF_TRY(sign_text(admin, g, &note, why));
     vf_buf_init(&file, VF_GRANT_FILE_MAX);
     vf_grant_file_put(&file, slice_of(&note), slice_of(&c->manifest), slice_of(&c->envelopes), slice_of(&c->catalogue));

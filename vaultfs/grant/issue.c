@@ -37,8 +37,6 @@ static enum vf_err check_words(const struct vf_issue_options *opt, struct vf_why
         return vf_fail(why, VF_E_INPUT, "the purpose must be one line of text, at most %u bytes", VF_PURPOSE_MAX);
     if (opt->budget > VF_GRANT_RECORDS_MAX)
         return vf_fail(why, VF_E_INPUT, "a budget of more records than a grant can name");
-    if (opt->release == VF_RELEASE_ONLINE)
-        return vf_fail(why, VF_E_UNSUPPORTED, "online grants need the key desk, which this version does not have");
     return check_fields(opt->fields, why);
 }
 
@@ -95,9 +93,9 @@ static enum vf_err refs_of(const struct vf_contents *c, const struct vf_ref *ref
     return VF_OK;
 }
 
-/* The size of a bundle of what the device has not been sent. Image sizes come from the lengths in the vault's values. */
+/* The size of a bundle of what the device has not been sent, and whether it ever had any of it offline. Image sizes come from the lengths in the vault's values. */
 static enum vf_err bytes_to_send(struct vf_vault *v, const struct vf_issue_options *opt, const struct vf_contents *c,
-                                 uint64_t *ret, struct vf_why *why)
+                                 struct vf_issue_report *r, struct vf_why *why)
 {
     VF_SENT sent = {0};
     struct vf_manifest m;
@@ -105,6 +103,8 @@ static enum vf_err bytes_to_send(struct vf_vault *v, const struct vf_issue_optio
 
     VF_TRY(vf_manifest_parse(c->manifest.data, c->manifest.len, "the manifest", &m, why));
     VF_TRY(vf_sent_load(v, &opt->to->id, NULL, opt->now_us, &m, &sent, why));
+    if (opt->release == VF_RELEASE_ONLINE)
+        VF_TRY(vf_sent_offline(v, &opt->to->id, &m, &r->offline_before, why));
     VF_VIEW view = NULL;
     VF_TRY(vf_view_open(v, &view, why));
     for (uint32_t row = 0; row < m.nrecords; row++) {
@@ -123,7 +123,7 @@ static enum vf_err bytes_to_send(struct vf_vault *v, const struct vf_issue_optio
             bytes += VF_BUNDLE_ITEM_LEN + sealed.len;
         }
     }
-    *ret = bytes;
+    r->bytes_to_send = bytes;
     return VF_OK;
 }
 
@@ -137,7 +137,7 @@ static enum vf_err fill_report(struct vf_vault *v, const struct vf_issue_options
     r->protected_in = s->protected_in;
     r->missing_photos = vf_contents_count(c, VF_SEEN_NO_PHOTO);
     VF_TRY(refs_of(c, s->refs, VF_SEEN_INCOMPLETE, &r->incomplete_refs, &r->incomplete, why));
-    return bytes_to_send(v, opt, c, &r->bytes_to_send, why);
+    return bytes_to_send(v, opt, c, r, why);
 }
 
 static enum vf_err refuse_incomplete(const struct vf_issue_report *r, struct vf_why *why)

@@ -170,6 +170,9 @@ enum vf_err vf_contents_again(struct vf_vault *v, const struct vf_grant_file *fi
     if (memcmp(&g->vault, vf_vault_id_get(v), sizeof(g->vault)) != 0)
         return vf_fail(why, VF_E_REFUSED, "grant %.*s is of another force (\"%s\")", VF_GRANT_ID_LEN, g->id.c,
                        g->force_name);
+    if (g->release == VF_RELEASE_ONLINE && strcmp(g->desk_url, vf_vault_policy(v)->policy.desk_url) != 0)
+        return vf_fail(why, VF_E_REFUSED, "grant %.*s names another desk than the policy in force (%s): issue it again",
+                       VF_GRANT_ID_LEN, g->id.c, vf_vault_policy(v)->policy.desk_url);
     if (g->renews)
         VF_TRY(check_renewal(v, g, &times, why));
     else

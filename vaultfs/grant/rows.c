@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "rows.h"
 
+#include "prekey_rows.h"
+
 #include <string.h>
 
 #define DEVICE_VERSION 1
@@ -260,6 +262,8 @@ static enum vf_err keep_body(struct vf_txn *txn, void *user, struct vf_why *why)
     vf_buf_init(&out, ROW_MAX);
     if (vf_txn_get(txn, VF_VT_GRANT, g->id.c, sizeof(g->id.c), &old))
         VF_TRY(merge_row(old, k, &row, &note, why));
+    else if (g->release == VF_RELEASE_ONLINE)
+        VF_TRY(vf_prekey_use(txn, g, why));
     vf_grant_row_put(&row, &out);
     VF_TRY(vf_buf_check(&out, "a grant's row", why));
     if (k->enrol.len > 0 && !has_row(txn, VF_VT_DEVICE, &g->enrolment)) {

@@ -3,6 +3,7 @@
 
 #include "rows.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct load {
@@ -121,5 +122,59 @@ enum vf_err vf_sent_load(struct vf_vault *v, const struct vf_hash *enrolment, co
     VF_TRY(vf_rows_check(v, txn, why));
     *ret = s;
     s = (struct vf_sent){0};
+    return VF_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ offline before */
+
+struct hashes {
+    const struct vf_hash *enrolment;
+    struct vf_hash *list;
+    size_t n;
+};
+
+static void hashes_done(struct hashes *h)
+{
+    free(h->list);
+}
+
+static enum vf_err collect_offline(void *user, const struct vf_grant_row *row, const struct vf_grant *g,
+                                   const struct vf_note *note, struct vf_why *why)
+{
+    struct hashes *h = user;
+
+    (void)note;
+    if (g->release != VF_RELEASE_OFFLINE || memcmp(&row->device, h->enrolment, VF_HASH_LEN) != 0)
+        return VF_OK;
+    struct vf_hash *more = reallocarray(h->list, h->n + 1, sizeof(*more));
+    if (more == NULL)
+        return vf_fail(why, VF_E_NOMEM, "no memory for the list of a device's grants");
+    h->list = more;
+    h->list[h->n++] = row->manifest;
+    return VF_OK;
+}
+
+enum vf_err vf_sent_offline(struct vf_vault *v, const struct vf_hash *enrolment, const struct vf_manifest *m, bool *ret,
+                            struct vf_why *why)
+{
+    VF_CLEANUP(hashes_done) struct hashes h = {.enrolment = enrolment};
+    VF_SENT s = {.nfields = m->nfields};
+    struct load l = {.sent = &s, .m = m};
+    bool any = false;
+
+    vf_buf_init(&s.bits, ((size_t)m->nrecords * m->nfields + 7) / 8);
+    (void)vf_buf_grow(&s.bits, s.bits.max);
+    VF_TRY(vf_buf_check(&s.bits, "the values sent before", why));
+    VF_TRY(vf_kept_grants(v, collect_offline, &h, why));
+    for (size_t i = 0; i < h.n; i++) {
+        VF_BUF manifest = {0}, times = {0};
+        struct vf_manifest other;
+        VF_TRY(vf_kept_manifest(v, &h.list[i], &manifest, &times, why));
+        VF_TRY(vf_manifest_parse(manifest.data, manifest.len, "a manifest in the vault", &other, why));
+        mark(&l, &other);
+    }
+    for (size_t i = 0; i < s.bits.len; i++)
+        any = any || s.bits.data[i] != 0;
+    *ret = any;
     return VF_OK;
 }

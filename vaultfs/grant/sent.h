@@ -20,6 +20,9 @@ void vf_sent_done(struct vf_sent *s);
 /* Marks the values of `m` that the device `enrolment` has by grants other than `self` (NULL: by any). */
 VF_MUST_USE enum vf_err vf_sent_load(struct vf_vault *v, const struct vf_hash *enrolment, const struct vf_grant_id *self,
                                      int64_t now_us, const struct vf_manifest *m, struct vf_sent *ret, struct vf_why *why);
+/* Was any value of `m` ever in an offline grant to this device? What became of the grant, and whether it was sent, does not matter. */
+VF_MUST_USE enum vf_err vf_sent_offline(struct vf_vault *v, const struct vf_hash *enrolment, const struct vf_manifest *m,
+                                        bool *ret, struct vf_why *why);
 VF_MUST_USE bool vf_sent_has(const struct vf_sent *s, uint32_t row, unsigned column);
 
 #endif

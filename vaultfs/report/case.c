@@ -321,6 +321,7 @@ enum vf_err vf_case_take_row(void *user, enum vf_vault_table table, struct vf_sl
     case VF_VT_HEAD:
     case VF_VT_VALUE:
     case VF_VT_TIMES:
+    case VF_VT_PREKEY:
     case VF_VT_COUNT:
         break;
     }

@@ -85,9 +85,10 @@ static bool each_row(struct vf_cursor *cur, struct vf_slice key, struct vf_slice
 
 static enum vf_err put_rows(struct backup *b)
 {
-    for (unsigned t = 0; t < VF_VT_COUNT; t++)
+    /* Without prekeys: what was used after the backup would look free again. */
+    for (unsigned t = 0; t < VF_VT_PREKEY; t++)
         b->total += vf_txn_count(b->txn, t);
-    for (unsigned t = 0; t < VF_VT_COUNT; t++) {
+    for (unsigned t = 0; t < VF_VT_PREKEY; t++) {
         struct table_walk w = {b, t};
         vf_txn_foreach(b->txn, t, "", 0, each_row, &w);
         VF_TRY(b->err);

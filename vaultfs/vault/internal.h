@@ -65,6 +65,7 @@ struct vf_vault {
     struct vf_buf ranks; /* settings as they are stored */
     struct vf_buf pattern;
     int64_t max_grant_us;
+    int64_t restored_us;
     uint32_t epoch;
     char admin[VF_NAME_MAX + 1];
     struct vf_vault_keys *keys; /* NULL in PUBLIC mode */

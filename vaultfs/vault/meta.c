@@ -6,7 +6,7 @@
 const char *const vf_vault_tables[VF_VT_COUNT] = {
     [VF_VT_META] = "meta",     [VF_VT_VK] = "vk",       [VF_VT_RECORD] = "record", [VF_VT_INDEX] = "index",
     [VF_VT_HEAD] = "head",     [VF_VT_VALUE] = "value", [VF_VT_GRANT] = "grant",   [VF_VT_MANIFEST] = "manifest",
-    [VF_VT_DEVICE] = "device", [VF_VT_TIMES] = "times",
+    [VF_VT_DEVICE] = "device", [VF_VT_TIMES] = "times", [VF_VT_PREKEY] = "prekey",
 };
 
 bool vf_meta_get(struct vf_txn *txn, const char *key, struct vf_slice *ret)

@@ -98,6 +98,8 @@ enum vf_err vf_vault_read_state(struct vf_vault *v, struct vf_txn *txn, struct v
         return vf_fail(why, VF_E_VERSION, "%s: a vault of format %u, which this program does not know", v->path,
                        (unsigned)format);
     memcpy(v->id.b, id.data, VF_VAULT_ID_LEN);
+    uint64_t restored = 0;
+    v->restored_us = vf_meta_u64(txn, VF_META_RESTORED, &restored) && restored <= INT64_MAX ? (int64_t)restored : 0;
     VF_TRY(read_policy(v, policy, why));
     return vf_settings_take(v, settings, why);
 }
@@ -253,6 +255,11 @@ const struct vf_rules *vf_vault_rules(const struct vf_vault *v)
 int64_t vf_vault_max_grant_us(const struct vf_vault *v)
 {
     return v->max_grant_us;
+}
+
+int64_t vf_vault_restored_us(const struct vf_vault *v)
+{
+    return v->restored_us;
 }
 
 struct vf_store *vf_vault_store(struct vf_vault *v)

@@ -277,3 +277,15 @@ enum vf_err vf_vault_grant_share(struct vf_vault *v, const struct vf_grant_id *g
     vf_kdf_grant_share(&v->keys->vk, &v->keys->w, grant, ret);
     return VF_OK;
 }
+
+enum vf_err vf_vault_release_secret(struct vf_vault *v, const struct vf_grant_id *grant, struct vf_release_secret *ret,
+                                    struct vf_why *why)
+{
+    VF_TXN txn = NULL;
+
+    VF_TRY(vf_vault_need(v, false, why));
+    VF_TRY(vf_txn_read(v->store, &txn, why));
+    VF_TRY(vf_keys_follow(v, txn, v->keys, why));
+    vf_kdf_release_secret(&v->keys->vk, &v->keys->w, grant, ret);
+    return VF_OK;
+}
