@@ -37,7 +37,7 @@ static unsigned refuse(struct vf_deny *d, uint32_t uid, int err, unsigned n, int
 /* The sum of what is told; *ret_n counts; the last one in *ret. */
 static uint64_t told(struct vf_deny *d, bool all, int64_t now, unsigned *ret_n, struct vf_refusals *ret)
 {
-    struct vf_refusals r;
+    struct vf_refusals r = {0};
     size_t at = 0;
     uint64_t sum = 0;
     *ret_n = 0;
@@ -64,7 +64,7 @@ static int teardown(void **state)
 
 static void test_ten_a_minute(void **state)
 {
-    struct vf_refusals r;
+    struct vf_refusals r = {0};
     unsigned n;
     assert_int_equal(refuse(*state, 1000, EKEYEXPIRED, 3000, T0), 10);
     assert_int_equal(told(*state, false, T0 + MINUTE - 1, &n, NULL), 0);
@@ -122,7 +122,7 @@ static void test_damage_apart(void **state)
 
 static void test_what_differs_is_not_said(void **state)
 {
-    struct vf_refusals r, other;
+    struct vf_refusals r = {0}, other;
     unsigned n;
     (void)refuse(*state, 1000, EKEYEXPIRED, 12, T0);
     other = one_of(1000, 43, "/usr/bin/cat", EKEYEXPIRED);
@@ -147,7 +147,7 @@ static void test_what_differs_is_not_said(void **state)
 /* What the log did not take comes back, and what it cannot take is not tried. */
 static void test_log_full(void **state)
 {
-    struct vf_refusals r, one = one_of(1000, 42, "/usr/bin/cat", ENOSPC);
+    struct vf_refusals r = {0}, one = one_of(1000, 42, "/usr/bin/cat", ENOSPC);
     unsigned n;
     size_t at = 0;
     for (int i = 0; i < 5; i++)
@@ -165,7 +165,7 @@ static void test_log_full(void **state)
 /* More users than places: the last place counts for all of them, and names none. Places are used again when a user has been quiet. */
 static void test_crowd(void **state)
 {
-    struct vf_refusals r;
+    struct vf_refusals r = {0};
     unsigned n, entries = 0;
     for (uint32_t uid = 0; uid < VF_DENY_USERS + 50; uid++)
         entries += refuse(*state, uid, EKEYEXPIRED, 20, T0);
@@ -197,7 +197,7 @@ static void *crowd_refuse(void *arg)
 static void *crowd_tell(void *arg)
 {
     const struct crowd *c = arg;
-    struct vf_refusals r;
+    struct vf_refusals r = {0};
     for (int i = 0; i < 2000; i++) {
         size_t at = 0;
         while (vf_deny_next(c->d, &at, false, T0 + i * (MINUTE / 500), &r)) {
