@@ -31,9 +31,12 @@
     X(DEVICE, "device", "NAME", false, "all that was ever granted to this device")                                  \
     X(DEVICE_OFF, "device-off", NULL, false, "you state that the device was switched off from then on")             \
     X(ENROL, "enrol", "D.enrol", false, "the enrolment of the device whose log it is")                              \
+    X(EVENT, "event", "E", false, "only this event: open, deny, release, …")                                        \
     X(FIELDS, "fields", "LIST", false, "fields, separated by commas")                                               \
+    X(FOLLOW, "follow", NULL, false, "go on as the log grows, until interrupted")                                   \
     X(FORCE, "force", NULL, false, "overwrite an existing output, or do what was refused as unlikely")              \
     X(FORCE_NAME, "force-name", "TEXT", false, "the name of the force")                                             \
+    X(FORMAT, "format", "jsonl|csv", false, "JSON lines, or a table")                                               \
     X(FROM, "from", "TIME", false, "when it starts, if not now")                                                    \
     X(FROM_EXPOSED, "from", "exposed.csv", false, "what `audit exposure` wrote")                                    \
     X(FULL_SNAPSHOT, "full-snapshot", NULL, false, "whoever is not in the table has left")                          \
@@ -52,6 +55,7 @@
     X(NAME, "name", "NAME", false, "its name")                                                                      \
     X(NO_HANDIN, "no-handin", NULL, false, "renew without a recent log from the device")                            \
     X(NO_PASSPHRASE, "no-passphrase", NULL, false, "store the key without a passphrase")                            \
+    X(NO_VERIFY, "no-verify", NULL, false, "search only: fast, and nothing of it is proven")                        \
     X(OUTPUT, "output", "FILE", false, "where the result goes (also -o)")                                           \
     X(PASSPHRASE_COMMAND, "passphrase-command", "CMD", false, "the passphrase is what CMD prints")                  \
     X(PASSPHRASE_SAFE, "passphrase-safe", NULL, false, "you state that nobody else knows its passphrase")           \
@@ -74,7 +78,9 @@
     X(REJECTS, "rejects", "FILE", false, "write the bad rows, to be mended and imported again")                     \
     X(RELEASE, "release", "offline|online", false, "how it ends: by software, or by cryptography through the desk") \
     X(REMOVE_ADMIN, "remove-admin", "NAME", true, "name of an admin to remove")                                     \
+    X(RESULT, "result", "R", false, "only this result: ok, EKEYEXPIRED, …")                                         \
     X(ROLE, "role", "admin|desk", false, "what the identity is for")                                                \
+    X(SEQ, "seq", "N", false, "the entry's number")                                                                 \
     X(SINCE, "since", "TIME", false, "nothing before this time")                                                    \
     X(THRESHOLD, "threshold", "K", false, "how many admins must sign")                                              \
     X(TO, "to", "D.enrol", false, "the enrolment of the device")                                                    \

@@ -106,9 +106,9 @@ static bool escape(struct cursor *c)
     return digits != NULL && hex_digits(digits, 4);
 }
 
-#define EACH(byte)      (UINT64_C(0x0101010101010101) * (byte))
-#define LESS(v, byte)   (((v)-EACH(byte)) & ~(v)&EACH(0x80))
-#define EQUAL(v, byte)  LESS((v) ^ EACH(byte), 1)
+#define EACH(byte)     (UINT64_C(0x0101010101010101) * (byte))
+#define LESS(v, byte)  (((v)-EACH(byte)) & ~(v)&EACH(0x80))
+#define EQUAL(v, byte) LESS((v) ^ EACH(byte), 1)
 
 /* Go over what may stand in a string as it is, eight at once. The lowest bit that is set is right, and nothing above it is looked at. */
 static void plain(struct cursor *c)

@@ -109,8 +109,8 @@ static enum vf_err refuse(const char *path, uint64_t seq, const struct vf_verdic
     if (seq >= v->entries)
         return vf_fail(why, VF_E_NOT_FOUND, "%s: there is no entry %llu: the log has %llu", path, (ull)seq, (ull)v->entries);
     if (held)
-        return vf_fail(why, VF_E_NOT_FOUND, "%s: entry %llu lies behind the checkpoint that was given: use a later one", path,
-                       (ull)seq);
+        return vf_fail(why, VF_E_NOT_FOUND, "%s: entry %llu lies behind the checkpoint that was given: use a later one",
+                       path, (ull)seq);
     return vf_fail(why, VF_E_NOT_FOUND,
                    "%s: entry %llu is not sealed yet, so nothing can prove it; its program seals at most a second after "
                    "writing, and when it starts again after a crash",

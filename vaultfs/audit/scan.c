@@ -42,13 +42,13 @@ struct vf_scan_chunk {
     /* What came out. */
     enum vf_err err;
     struct vf_why why;
-    char *buf;     /* buf[0] is the byte before `at` */
-    size_t have;   /* bytes in it */
-    size_t first;  /* in buf: where the first line begins; 0: none begins here */
-    size_t last;   /* behind the last whole line */
-    size_t open;   /* length of a last line that goes on behind the buffer: longer than any entry */
-    bool eof;      /* the file ends in this chunk, */
-    size_t torn;   /* with so many bytes of a line */
+    char *buf;                     /* buf[0] is the byte before `at` */
+    size_t have;                   /* bytes in it */
+    size_t first;                  /* in buf: where the first line begins; 0: none begins here */
+    size_t last;                   /* behind the last whole line */
+    size_t open;                   /* length of a last line that goes on behind the buffer: longer than any entry */
+    bool eof;                      /* the file ends in this chunk, */
+    size_t torn;                   /* with so many bytes of a line */
     uint32_t bad, bad_at, bad_len; /* malformed lines behind the last entry */
     uint32_t n;
     struct vf_scan_entry entries[ENTRIES];

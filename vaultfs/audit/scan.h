@@ -17,10 +17,10 @@ struct vf_scan_entry {
     struct vf_entry_view view;
     struct vf_hash leaf;
     struct vf_scan_chunk *chunk;
-    uint64_t end;      /* of the byte behind its newline in the file */
-    uint32_t bad;      /* malformed lines that stand before it */
-    uint32_t bad_at;   /* where the first of them begins in the chunk's buffer */
-    uint32_t bad_len;  /* its length */
+    uint64_t end;     /* of the byte behind its newline in the file */
+    uint32_t bad;     /* malformed lines that stand before it */
+    uint32_t bad_at;  /* where the first of them begins in the chunk's buffer */
+    uint32_t bad_len; /* its length */
 };
 
 enum vf_scan_kind {

@@ -341,7 +341,8 @@ static enum vf_err prove(struct pass *p, const struct vf_verify_options *opt, st
 }
 
 /* What one try works with. */
-struct try {
+struct
+try {
     const char *path;
     const struct vf_verify_options *opt;
     struct vf_verdict *v;

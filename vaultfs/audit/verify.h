@@ -43,7 +43,7 @@ struct vf_teller {
     bool later;           /* the rest in a second reading */
     bool confirmed;       /* in another try: what was told before is what stands there */
     bool finished;
-    uint64_t read;        /* bytes, for progress */
+    uint64_t read; /* bytes, for progress */
 };
 
 /* Proving one entry while the tree grows: its sibling at each level where the subtree that holds it is complete. */
