@@ -21,7 +21,7 @@ static const char *const vf_report_style[] = {
     "code{font:.92em ui-monospace,monospace;overflow-wrap:anywhere}\n",
     "nav ul{list-style:none;display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;padding:0;margin:1rem 0 0}\n",
     ".verdict{margin:1.75rem 0 1.5rem;padding:1.25rem 1.5rem;border-left:.4rem solid;border-radius:.35rem}\n",
-    ".verdict h2{font-size:1.5rem;margin:0;padding:0;border:0;max-width:52rem}.verdict p{color:var(--fg);margin:.6rem 0 0}\n",
+    ".verdict h2{font-size:1.5rem;text-wrap:balance;margin:0;padding:0;border:0;max-width:52rem}.verdict p{color:var(--fg);margin:.6rem 0 0}\n",
     ".verdict.good{background:var(--goodbg);border-color:var(--good);color:var(--good)}\n",
     ".verdict.bad{background:var(--badbg);border-color:var(--bad);color:var(--bad)}\n",
     ".verdict.unsure{background:var(--warnbg);border-color:var(--warn);color:var(--warn)}\n",
@@ -66,7 +66,7 @@ static const char *const vf_report_style[] = {
     "avoid}.wide{overflow:visible}#refs thead th{position:static}th button::after{content:none!important}table{font-size:7.5pt}",
     ".heat{min-width:0;font-size:6pt}.heat .d{width:4.6rem}.heat .b{width:3rem}.heat .sum{width:2.4rem}svg.bar{width:2.8rem}",
     ".heat td,.verdict,ul.plain>li,svg.bar{print-color-adjust:exact;-webkit-print-color-adjust:exact}",
-    "#refs td:nth-child(5),#refs td:nth-child(6){white-space:normal}a{color:inherit;text-decoration:none}}\n",
+    "#refs td:nth-child(5),#refs td:nth-child(6){white-space:normal}details::details-content{content-visibility:visible;display:block}a{color:inherit;text-decoration:none}}\n",
 };
 /* clang-format on */
 

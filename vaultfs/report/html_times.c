@@ -170,7 +170,8 @@ void vf_report_put_times(const struct vf_report *r, struct vf_page *p)
         g.most_day = sum > g.most_day ? sum : g.most_day;
     }
     vf_page_fmt(p,
-                "<p>Reads in each hour; the darker, the more. The column 07 is 07:00 to 07:59 UTC. Hours outside 07:00 to "
+                "<p>Reads in each hour; the stronger the shade, the more. The column 07 is 07:00 to 07:59 UTC. Hours "
+                "outside 07:00 to "
                 "19:00, and "
                 "weekends, lie on grey: %s of %s read%s fell there (%u&nbsp;%%).</p>\n",
                 vf_number(r->f.all.out_hours, n), vf_number(vf_counts_reads(&r->f.all), (char[32]){0}),

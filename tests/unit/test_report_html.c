@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: MIT */
+/* The report: what is counted, what is noticed, and that no text of a log can become more than text. */
+#include "audit_test.h"
+#include "fakeclock.h"
+
+#include "../../vaultfs/report/html_report.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <unistd.h>
+
+#include "cmocka_std.h"
+
+#define MONDAY (INT64_C(1794182400) * VF_SECOND_US) /* 2026-11-09T00:00:00Z, a Monday */
+#define HOUR   (3600 * VF_SECOND_US)
+
+static const struct vf_grant_id grant = {"GGGGGGGGGGGGGGGG"};
+
+struct open_one {
+    int64_t us;
+    const char *exe;
+    uint32_t uid;
+    uint32_t ref; /* a number made into one */
+    unsigned field;
+};
+
+static struct vf_ref ref_of(uint32_t n)
+{
+    const uint8_t bytes[5] = {0, (uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
+    struct vf_ref ref;
+
+    vf_ref_from_bytes(bytes, &ref);
+    return ref;
+}
+
+static struct vf_entry opening(const struct open_one *o, const struct vf_ref *ref)
+{
+    return (struct vf_entry){.event = VF_EVENT_OPEN,
+                             .grant = &grant,
+                             .job = "cards",
+                             .recipient = "printer",
+                             .refs = ref,
+                             .nrefs = 1,
+                             .part = (int)vf_field_part(o->field),
+                             .fields = VF_FIELD_BIT(o->field),
+                             .has_caller = true,
+                             .uid = o->uid,
+                             .pid = 4711,
+                             .exe = o->exe,
+                             .result = "ok"};
+}
+
+static void append(struct vf_log *log, const struct vf_entry *e)
+{
+    uint64_t seq;
+
+    OK(vf_log_append(log, e, &seq, WHY));
+}
+
+static void put_open(struct vf_log *log, const struct open_one *o)
+{
+    struct vf_ref ref = ref_of(o->ref);
+    const struct vf_entry e = opening(o, &ref);
+
+    fake_clock_set(o->us, o->us - MONDAY + 100 * HOUR);
+    append(log, &e);
+}
+
+static const struct vf_log_options batch = {.batch = true};
+
+static struct vf_log *begin(struct audit_place *p, int64_t us)
+{
+    fake_clock_set(us, us - MONDAY + 100 * HOUR);
+    audit_place_make(p);
+    return audit_open(p, &batch);
+}
+
+static struct vf_report *report_of(const char *const *logs, size_t n)
+{
+    const struct vf_report_options opt = {.logs = logs, .nlogs = n, .now_us = MONDAY + 30 * VF_DAY_US};
+    struct vf_report *r = NULL;
+
+    OK(vf_report_make(&opt, &r, WHY));
+    return r;
+}
+
+static char *written(const struct audit_place *p, const struct vf_report *r, bool html, size_t *ret_len)
+{
+    char path[400];
+
+    audit_path(path, p->dir.path, html ? "out.html" : "out.json");
+    int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    OK(html ? vf_report_write_html(r, fd, path, WHY) : vf_report_write_json(r, fd, path, WHY));
+    assert_int_equal(close(fd), 0);
+    return audit_read(path, ret_len);
+}
+
+static json_t *document(const struct audit_place *p, const struct vf_report *r)
+{
+    size_t len;
+    char *text = written(p, r, false, &len);
+    json_error_t error;
+    json_t *d = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+
+    if (d == NULL)
+        fail_msg("%s at %d", error.text, error.position);
+    free(text);
+    return d;
+}
+
+static json_int_t number(json_t *d, const char *key)
+{
+    json_t *n = json_object_get(d, key);
+
+    assert_true(json_is_integer(n));
+    return json_integer_value(n);
+}
+
+static const char *string(json_t *d, const char *key)
+{
+    json_t *s = json_object_get(d, key);
+
+    assert_true(json_is_string(s));
+    return json_string_value(s);
+}
+
+static json_t *item(json_t *d, const char *key, size_t i)
+{
+    json_t *x = json_array_get(json_object_get(d, key), i);
+
+    assert_non_null(x);
+    return x;
+}
+
+static size_t size(json_t *d, const char *key)
+{
+    assert_true(json_is_array(json_object_get(d, key)));
+    return json_array_size(json_object_get(d, key));
+}
+
+static const char *notice(json_t *d, const char *code)
+{
+    for (size_t i = 0; i < size(d, "notices"); i++)
+        if (strcmp(string(item(d, "notices", i), "code"), code) == 0)
+            return string(item(d, "notices", i), "text");
+    return NULL;
+}
+
+/* -------------------------------------------------------------------------------------------------------------- small things */
+
+static void test_words(void **state)
+{
+    char out[32];
+
+    (void)state;
+    assert_string_equal(vf_number(0, out), "0");
+    assert_string_equal(vf_number(999, out), "999");
+    assert_string_equal(vf_number(1000, out), "1,000");
+    assert_string_equal(vf_number(1234567, out), "1,234,567");
+    assert_string_equal(vf_number(UINT64_MAX, out), "18,446,744,073,709,551,615");
+    assert_int_equal(vf_percent(0, 0), 0);
+    assert_int_equal(vf_percent(0, 9), 0);
+    assert_int_equal(vf_percent(1, 1000), 1);
+    assert_int_equal(vf_percent(999, 1000), 99);
+    assert_int_equal(vf_percent(5, 5), 100);
+    assert_int_equal(vf_percent(1, 8), 13);
+    assert_int_equal(vf_percent(UINT64_MAX / 2, UINT64_MAX), 50);
+    assert_int_equal(vf_week_hour(0), 3 * 24); /* a Thursday */
+    assert_int_equal(vf_week_hour(MONDAY), 0);
+    assert_int_equal(vf_week_hour(MONDAY + 7 * VF_DAY_US - 1), 7 * 24 - 1);
+    assert_int_equal(vf_count_add(UINT64_MAX - 1, 5), UINT64_MAX);
+}
+
+static void test_hours(void **state)
+{
+    (void)state;
+    assert_true(vf_out_of_hours(MONDAY + 7 * HOUR - 1));
+    assert_false(vf_out_of_hours(MONDAY + 7 * HOUR));
+    assert_false(vf_out_of_hours(MONDAY + 19 * HOUR - 1));
+    assert_true(vf_out_of_hours(MONDAY + 19 * HOUR));
+    assert_false(vf_out_of_hours(MONDAY + 4 * VF_DAY_US + 12 * HOUR)); /* Friday */
+    assert_true(vf_out_of_hours(MONDAY + 5 * VF_DAY_US + 12 * HOUR));
+    assert_true(vf_out_of_hours(MONDAY + 6 * VF_DAY_US + 12 * HOUR));
+}
+
+static void test_names(void **state)
+{
+    char out[16];
+
+    (void)state;
+    vf_name_copy("a\\\"b", 4, out, sizeof(out));
+    assert_string_equal(out, "a\"b");
+    vf_name_copy("\\u001b[31m", 10, out, sizeof(out));
+    assert_string_equal(out, "\\u001b[31m");
+    vf_name_copy("0123456789012345678", 19, out, sizeof(out));
+    assert_string_equal(out, "012345678901234");
+    vf_name_copy("0123456789012\xe6\x97\xa5", 16, out, sizeof(out)); /* the last character does not fit whole */
+    assert_string_equal(out, "0123456789012");
+    vf_name_copy("", 0, out, sizeof(out));
+    assert_string_equal(out, "");
+    const struct vf_entry_text t = {"\"photo\",\"hat_size\",\"rank\"", 25};
+    assert_int_equal(vf_fields_of(&t), VF_FIELD_BIT(VF_FIELD_PHOTO) | VF_FIELD_BIT(VF_FIELD_RANK) | 1);
+    assert_int_equal(vf_fields_of(&(struct vf_entry_text){0}), 0);
+}
+
+static void test_rows(void **state)
+{
+    struct vf_rows rows;
+    char name[300];
+    size_t len;
+
+    (void)state;
+    OK(vf_rows_init(&rows, 100, WHY));
+    for (unsigned i = 0; i < 120; i++) {
+        int n = snprintf(name, sizeof(name), "program %u", i);
+        struct vf_row *row = vf_rows_at(&rows, i % 3, name, (size_t)n);
+        assert_ptr_equal(row, i < 100 ? &rows.row[i] : &rows.others);
+        assert_int_equal(vf_rows_bit(&rows, row), UINT64_C(1) << (i < 63 ? i : 63));
+    }
+    assert_int_equal(rows.n, 100);
+    assert_int_equal(rows.nothers, 20);
+    assert_ptr_equal(vf_rows_find(&rows, 1, "program 1", 9), &rows.row[1]);
+    assert_null(vf_rows_find(&rows, 2, "program 1", 9));
+    assert_memory_equal(vf_row_text(&rows.row[1], &len), "program 1", 9);
+    vf_rows_done(&rows);
+
+    /* Long keys that begin alike stay apart; a number over one byte too. */
+    OK(vf_rows_init(&rows, 8, WHY));
+    memset(name, 'x', sizeof(name));
+    struct vf_row *a = vf_rows_at(&rows, 0, name, 299);
+    name[298] = 'y';
+    struct vf_row *b = vf_rows_at(&rows, 0, name, 299);
+    assert_ptr_not_equal(a, b);
+    assert_ptr_equal(vf_rows_at(&rows, 0, name, 299), b);
+    assert_ptr_not_equal(vf_rows_at(&rows, 1, "", 0), vf_rows_at(&rows, 257, "", 0));
+    vf_rows_done(&rows);
+}
+
+static void test_refs(void **state)
+{
+    struct vf_refs refs;
+    struct vf_ref_row *row;
+
+    (void)state;
+    vf_refs_init(&refs, 12345, 3000);
+    for (uint32_t i = 0; i < 3500; i++) {
+        struct vf_ref ref = ref_of(i * 2654435761u);
+        OK(vf_refs_at(&refs, &ref, &row, WHY));
+        assert_true((row == NULL) == (i >= 3000));
+        if (row != NULL)
+            row->repeats = i;
+    }
+    for (uint32_t i = 0; i < 3000; i += 7) {
+        struct vf_ref ref = ref_of(i * 2654435761u);
+        OK(vf_refs_at(&refs, &ref, &row, WHY));
+        assert_int_equal(row->repeats, i);
+    }
+    vf_refs_sort(&refs);
+    assert_int_equal(refs.n, 3000);
+    for (size_t i = 1; i < refs.n; i++)
+        assert_true(vf_ref_cmp(&refs.row[i - 1].ref, &refs.row[i].ref) < 0);
+    vf_refs_done(&refs);
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- counting */
+
+static void put_denials(struct vf_log *log)
+{
+    struct vf_entry e = {.event = VF_EVENT_DENY,
+                         .grant = &grant,
+                         .job = "cards",
+                         .part = -1,
+                         .has_caller = true,
+                         .uid = 1000,
+                         .exe = "/usr/bin/cat",
+                         .result = "EKEYEXPIRED"};
+
+    append(log, &e);
+    append(log, &e);
+    e = (struct vf_entry){.event = VF_EVENT_DENY,
+                          .part = -1,
+                          .has_caller = true,
+                          .uid = 1000,
+                          .exe = "unknown",
+                          .has_count = true,
+                          .count = 40,
+                          .result = "counted"};
+    append(log, &e);
+}
+
+static void put_repeats(struct vf_log *log, uint64_t n)
+{
+    struct vf_ref ref = ref_of(1);
+    struct vf_entry e = opening(&(struct open_one){0, "/usr/bin/cat", 1000, 1, VF_FIELD_PHOTO}, &ref);
+
+    e.event = VF_EVENT_REPEAT;
+    e.has_count = true;
+    e.count = n;
+    append(log, &e);
+}
+
+static void put_list(struct vf_log *log)
+{
+    struct vf_hash manifest;
+    struct vf_ref ref = ref_of(1);
+    struct vf_entry e = opening(&(struct open_one){0, "/usr/bin/cat", 1000, 1, VF_FIELD_RANK}, &ref);
+
+    memset(manifest.b, 0xab, sizeof(manifest.b));
+    e.refs = NULL;
+    e.nrefs = 0;
+    e.all = &manifest;
+    e.fields |= VF_FIELD_BIT(VF_FIELD_WARRANT_NO);
+    append(log, &e);
+}
+
+static void check_total(json_t *d)
+{
+    json_t *t = json_object_get(d, "total");
+
+    assert_int_equal(number(t, "reads"), 5);
+    assert_int_equal(number(t, "text"), 2);
+    assert_int_equal(number(t, "image"), 2);
+    assert_int_equal(number(t, "lists"), 1);
+    assert_int_equal(number(t, "repeats"), 60);
+    assert_int_equal(number(t, "refused"), 42);
+    assert_int_equal(number(t, "out_of_hours"), 1);
+    assert_int_equal(number(t, "unproven"), 0);
+    assert_int_equal(number(t, "different_records"), 3);
+    assert_string_equal(string(t, "first"), "2026-11-09T08:30:00Z");
+    assert_string_equal(string(t, "last"), "2026-11-11T23:00:00Z");
+}
+
+static void check_tables(json_t *d)
+{
+    json_t *x = item(d, "programs", 0);
+
+    assert_int_equal(size(d, "programs"), 2);
+    assert_string_equal(string(x, "program"), "/usr/bin/cat");
+    assert_int_equal(number(x, "reads"), 4);
+    assert_int_equal(number(x, "refused"), 2);
+    assert_int_equal(number(item(d, "programs", 1), "out_of_hours"), 1);
+    assert_int_equal(size(d, "users"), 2);
+    assert_int_equal(number(item(d, "users", 0), "uid"), 1000);
+    assert_int_equal(number(item(d, "users", 0), "refused"), 42);
+    assert_int_equal(size(d, "grants"), 1);
+    x = item(d, "grants", 0);
+    assert_string_equal(string(x, "grant"), "GGGGGGGGGGGGGGGG");
+    assert_string_equal(string(x, "job"), "cards");
+    assert_int_equal(number(x, "different_text"), 2);
+    assert_int_equal(number(x, "different_image"), 2);
+    x = item(d, "records", 1);
+    assert_memory_equal(string(x, "ref"), ref_of(1).c, VF_REF_LEN);
+    assert_int_equal(number(x, "text"), 1);
+    assert_int_equal(number(x, "image"), 1);
+    assert_int_equal(number(x, "repeats"), 60);
+    assert_int_equal(size(x, "fields"), 2);
+    assert_int_equal(size(d, "lists_not_told_apart"), 1);
+    assert_int_equal(size(d, "days"), 2);
+    assert_string_equal(string(item(d, "days", 0), "day"), "2026-11-09");
+    json_t *hours = json_object_get(item(d, "days", 0), "reads_by_hour_utc");
+    assert_int_equal(json_integer_value(json_array_get(hours, 8)), 2);
+    assert_int_equal(json_integer_value(json_array_get(hours, 9)), 2);
+}
+
+static void test_counts(void **state)
+{
+    struct audit_place p;
+    struct vf_log *log = begin(&p, MONDAY + 8 * HOUR);
+    const char *path = p.log;
+    int64_t at = MONDAY + 8 * HOUR + 30 * 60 * VF_SECOND_US;
+
+    (void)state;
+    put_open(log, &(struct open_one){at, "/usr/bin/cat", 1000, 1, VF_FIELD_PHOTO});
+    put_repeats(log, 60);
+    put_open(log, &(struct open_one){at + VF_SECOND_US, "/usr/bin/cat", 1000, 1, VF_FIELD_RANK});
+    put_open(log, &(struct open_one){at + HOUR, "/usr/bin/cat", 1000, 2, VF_FIELD_RANK});
+    put_list(log);
+    put_denials(log);
+    put_open(log, &(struct open_one){MONDAY + 2 * VF_DAY_US + 23 * HOUR, "/usr/bin/rsync", 0, 0, VF_FIELD_PHOTO});
+    audit_close(log);
+
+    struct vf_report *r = report_of(&path, 1);
+    json_t *d = document(&p, r);
+    assert_true(json_is_true(json_object_get(d, "good")));
+    check_total(d);
+    check_tables(d);
+    assert_non_null(notice(d, "out-of-hours"));
+    assert_non_null(strstr(notice(d, "out-of-hours"), "1 of 5 reads (20 %)"));
+    assert_non_null(strstr(notice(d, "new-program"), "/usr/bin/rsync"));
+    assert_non_null(strstr(notice(d, "often"), "62 times"));
+    assert_non_null(strstr(notice(d, "refused"), "the grant had ended (2)"));
+    assert_non_null(strstr(notice(d, "whole-list"), "cards"));
+    assert_null(notice(d, "bulk"));
+    assert_null(notice(d, "unknown-program"));
+    assert_null(notice(d, "clock"));
+    assert_int_equal(vf_report_verdict(r, NULL), VF_OK);
+    json_decref(d);
+    vf_report_free(r);
+    audit_place_done(&p);
+}
+
+/* 249 records in ten minutes are none, 250 are; spans that touch are one. */
+static void test_bulk(void **state)
+{
+    struct audit_place p;
+    struct vf_log *log = begin(&p, MONDAY);
+    const char *path = p.log;
+    int64_t at = MONDAY + 9 * HOUR;
+
+    (void)state;
+    for (uint32_t i = 0; i < 249; i++)
+        put_open(log, &(struct open_one){at + i * VF_SECOND_US, "/usr/bin/cat", 1000, i, VF_FIELD_PHOTO});
+    put_open(log, &(struct open_one){at + 599 * VF_SECOND_US, "/usr/bin/cat", 1000, 7, VF_FIELD_PHOTO}); /* again */
+    at += 2 * HOUR;
+    for (uint32_t i = 0; i < 500; i++)
+        put_open(log,
+                 &(struct open_one){at + i * 1200000, i < 300 ? "/usr/bin/tar" : "/usr/bin/cp", 1000, i, VF_FIELD_PHOTO});
+    for (uint32_t i = 0; i < 260; i++)
+        put_open(log, &(struct open_one){at + (600 + i) * VF_SECOND_US, "/usr/bin/tar", 1000, i, VF_FIELD_PHOTO});
+    audit_close(log);
+
+    struct vf_report *r = report_of(&path, 1);
+    assert_int_equal(r->f.nbulks, 1);
+    assert_int_equal(r->f.bulk[0].records, 760);
+    assert_int_equal(r->f.bulk[0].from_us, at);
+    assert_int_equal(r->f.bulk[0].until_us, at + 1200 * VF_SECOND_US);
+    json_t *d = document(&p, r);
+    assert_non_null(strstr(notice(d, "bulk"),
+                           "760 of them from 9 Nov 2026 at 11:00 UTC to 9 Nov 2026 at 11:20 UTC, most by /usr/bin/tar"));
+    json_decref(d);
+    vf_report_free(r);
+    audit_place_done(&p);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- hostile strings */
+
+static size_t occurrences(const char *text, const char *what)
+{
+    size_t n = 0;
+
+    for (const char *p = strstr(text, what); p != NULL; p = strstr(p + 1, what))
+        n++;
+    return n;
+}
+
+static void test_hostile(void **state)
+{
+    static const char *const bad[] = {
+        "</script><script>alert(1)</script>",
+        "\"><img src=x onerror=alert(2)>",
+        "'onload='alert(3)",
+        "<!--",
+        "]]>",
+        "&lt;b&gt;",
+        "\x1b[2Jgone\r\n\t",
+        "\xe2\x80\xae/bin/txt.exe",
+        "\xff\xfe not utf-8",
+        "javascript:alert(4)",
+        "</title></style><svg/onload=alert(5)>",
+        "%s%n%d",
+        "\xc2\x85\xc2\xa0",
+        "/usr/bin/\xe6\x97\xa5\xe6\x9c\xac",
+    };
+    struct audit_place p;
+    struct vf_log *log = begin(&p, MONDAY + 9 * HOUR);
+    const char *path = p.log;
+    char longest[600];
+    size_t len;
+
+    (void)state;
+    memset(longest, '<', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    for (size_t i = 0; i <= sizeof(bad) / sizeof(bad[0]); i++) {
+        struct vf_ref ref = ref_of((uint32_t)i);
+        const char *text = i < sizeof(bad) / sizeof(bad[0]) ? bad[i] : longest;
+        struct vf_grant_id id = {"AAAAAAAAAAAAAAAA"};
+        struct vf_entry e = opening(&(struct open_one){0, text, 1000, (uint32_t)i, VF_FIELD_RANK}, &ref);
+        id.c[15] = (char)('A' + (int)i);
+        e.grant = &id;
+        e.job = e.recipient = text;
+        append(log, &e);
+        e.event = VF_EVENT_DENY;
+        e.object = e.result = text;
+        append(log, &e);
+    }
+    audit_close(log);
+    struct vf_report *r = report_of(&path, 1);
+    json_decref(document(&p, r)); /* is one */
+    char *html = written(&p, r, true, &len);
+    assert_true(vf_utf8_valid(html, len));
+    assert_int_equal(strlen(html), len);
+    /* The page's own tags, each once. */
+    assert_int_equal(occurrences(html, "<script"), 1);
+    assert_int_equal(occurrences(html, "</script"), 1);
+    assert_int_equal(occurrences(html, "<style"), 1);
+    assert_int_equal(occurrences(html, "</title"), 1);
+    assert_int_equal(occurrences(html, "<img"), 0);
+    assert_int_equal(occurrences(html, "<svg/"), 0);
+    assert_int_equal(occurrences(html, "<!--"), 0);
+    assert_int_equal(occurrences(html, "onload='"), 0);
+    assert_int_equal(occurrences(html, "<<"), 0);
+    assert_int_equal(occurrences(html, "\xe2\x80\xae"), 0);
+    assert_int_equal(occurrences(html, "\xc2\x85"), 0);
+    for (size_t i = 0; i < len; i++)
+        assert_true((unsigned char)html[i] >= 0x20 || html[i] == '\n');
+    assert_true(occurrences(html, "&lt;script&gt;alert(1)&lt;/script&gt;") >= 1);
+    assert_true(occurrences(html, "&amp;lt;b&amp;gt;") >= 1);
+    assert_true(occurrences(html, "\\u001b[2Jgone\\r\\n\\t") >= 1);
+    assert_true(occurrences(html, "/usr/bin/\xe6\x97\xa5\xe6\x9c\xac") >= 1);
+    free(html);
+    vf_report_free(r);
+    audit_place_done(&p);
+}
+
+/* The same report gives the same bytes; a disk that is full is told. */
+static void test_output(void **state)
+{
+    struct audit_place p;
+    struct vf_log *log = begin(&p, MONDAY + 9 * HOUR);
+    const char *path = p.log;
+    size_t a_len, b_len;
+
+    (void)state;
+    for (uint32_t i = 0; i < 300; i++)
+        put_open(log,
+                 &(struct open_one){MONDAY + 9 * HOUR + i * VF_SECOND_US, "/usr/bin/cat", i % 7, i * 77, VF_FIELD_PHOTO});
+    audit_close(log);
+    struct vf_report *r = report_of(&path, 1);
+    struct vf_report *again = report_of(&path, 1);
+    char *a = written(&p, r, true, &a_len);
+    char *b = written(&p, again, true, &b_len);
+    assert_int_equal(a_len, b_len);
+    assert_memory_equal(a, b, a_len);
+    free(a);
+    free(b);
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    assert_true(full >= 0);
+    assert_int_equal(vf_report_write_html(r, full, "x", NULL), VF_E_DISK_FULL);
+    assert_int_equal(vf_report_write_json(r, full, "x", NULL), VF_E_DISK_FULL);
+    assert_int_equal(close(full), 0);
+    vf_report_free(r);
+    vf_report_free(again);
+    vf_report_free(NULL);
+    audit_place_done(&p);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ copies and damage */
+
+static void hand_in(const struct audit_place *p, const char *name, char path[400])
+{
+    uint64_t entries;
+
+    audit_path(path, p->dir.path, name);
+    int fd = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    OK(vf_handin_write(p->log, fd, &entries, WHY));
+    assert_int_equal(close(fd), 0);
+}
+
+static void test_copies(void **state)
+{
+    struct audit_place p;
+    struct vf_log *log = begin(&p, MONDAY + 9 * HOUR);
+    char first[400], second[400];
+
+    (void)state;
+    put_open(log, &(struct open_one){MONDAY + 9 * HOUR, "/usr/bin/cat", 1000, 1, VF_FIELD_PHOTO});
+    audit_seal(log);
+    hand_in(&p, "first.log", first);
+    put_open(log, &(struct open_one){MONDAY + 10 * HOUR, "/usr/bin/cat", 1000, 2, VF_FIELD_PHOTO});
+    audit_close(log);
+    hand_in(&p, "second.log", second);
+    const char *const paths[] = {first, p.log, second, p.log};
+    struct vf_report *r = report_of(paths, 4);
+    assert_int_equal(r->f.all.opens[1], 2);
+    assert_int_equal(r->f.refs.n, 2);
+    assert_int_equal(r->f.log[0].same_as, 1); /* in place, and as long as the second copy */
+    assert_int_equal(r->f.log[1].same_as, SIZE_MAX);
+    assert_int_equal(r->f.log[2].same_as, 1);
+    assert_int_equal(r->f.log[3].same_as, 1);
+    assert_int_equal(vf_report_verdict(r, NULL), VF_OK);
+    VF_BUF words;
+    bool good;
+    vf_buf_init(&words, 4096);
+    vf_report_headline(r, &words, &good);
+    assert_string_equal(vf_buf_cstr(&words), "The log of the station press-1 is whole until 9 Nov 2026 at 10:00 UTC.");
+    vf_report_free(r);
+    audit_place_done(&p);
+}
+
+static void test_damage(void **state)
+{
+    struct audit_place p;
+    struct vf_log *log = begin(&p, MONDAY + 9 * HOUR);
+    char path[400];
+    const char *logs = p.log;
+    size_t len;
+
+    (void)state;
+    for (uint32_t i = 0; i < 5; i++)
+        put_open(log, &(struct open_one){MONDAY + 9 * HOUR + i, "/usr/bin/cat", 1000, i, VF_FIELD_PHOTO});
+    audit_close(log);
+    audit_path(path, p.log, "entries-00000000000000000000.jsonl");
+    char *text = audit_read(path, &len);
+    char *uid = strstr(text, "\"uid\":1000");
+    assert_non_null(uid);
+    uid[6] = '9';
+    audit_write(path, text, len);
+    free(text);
+    struct vf_report *r = report_of(&logs, 1);
+    struct vf_why why = {0};
+    assert_int_equal(vf_report_verdict(r, &why), VF_E_FORGED);
+    json_t *d = document(&p, r);
+    assert_true(json_is_false(json_object_get(d, "good")));
+    assert_non_null(strstr(string(d, "headline"), "was damaged or changed: "));
+    assert_int_equal(number(json_object_get(d, "total"), "unproven"), 5);
+    json_decref(d);
+    char *html = written(&p, r, true, &len);
+    assert_non_null(strstr(html, "<section class=\"verdict bad\"><h2>"));
+    free(html);
+    vf_report_free(r);
+
+    const struct vf_report_options nowhere = {.logs = (const char *const[]){"/nowhere/at/all"}, .nlogs = 1};
+    assert_int_equal(vf_report_make(&nowhere, &r, NULL), VF_E_NOT_FOUND);
+    const struct vf_report_options no_vault = {.vault = "/nowhere/at/all"};
+    assert_int_equal(vf_report_make(&no_vault, &r, NULL), VF_E_NOT_FOUND);
+    audit_place_done(&p);
+}
+
+/* More programs, users and days than are told apart: counted in the sums, and the page says so. */
+static void test_bounds(void **state)
+{
+    struct audit_place p;
+    struct vf_log *log = begin(&p, MONDAY);
+    const char *path = p.log;
+    char exe[64];
+    size_t len;
+
+    (void)state;
+    for (uint32_t i = 0; i < VF_DAYS_MAX + 10; i++) {
+        (void)snprintf(exe, sizeof(exe), "/opt/%u", i % (VF_PROGRAMS_MAX + 5));
+        put_open(log, &(struct open_one){MONDAY + i * VF_DAY_US, exe, i % (VF_USERS_MAX + 3), i, VF_FIELD_PHOTO});
+    }
+    audit_close(log);
+    struct vf_report *r = report_of(&path, 1);
+    assert_int_equal(r->f.all.opens[1], VF_DAYS_MAX + 10);
+    assert_int_equal(r->f.programs.n, VF_PROGRAMS_MAX);
+    assert_true(r->f.programs.nothers > 0);
+    assert_int_equal(r->f.users.n, VF_USERS_MAX);
+    assert_int_equal(r->f.ndays, VF_DAYS_MAX);
+    assert_int_equal(r->f.beyond_days, 10);
+    char *html = written(&p, r, true, &len);
+    assert_non_null(strstr(html, "Only the first 512 programs are told apart"));
+    assert_non_null(strstr(html, "Only the first 512 users are told apart"));
+    assert_non_null(strstr(html, "Reads on more than 4000 different days"));
+    assert_non_null(strstr(html, "earlier days with reads"));
+    free(html);
+    vf_report_free(r);
+    audit_place_done(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_words),  cmocka_unit_test(test_hours),   cmocka_unit_test(test_names),
+        cmocka_unit_test(test_rows),   cmocka_unit_test(test_refs),    cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_bulk),   cmocka_unit_test(test_hostile), cmocka_unit_test(test_output),
+        cmocka_unit_test(test_copies), cmocka_unit_test(test_damage),  cmocka_unit_test(test_bounds),
+    };
+    return cmocka_run_group_tests(tests, audit_set_up, audit_tear_down);
+}
