@@ -109,6 +109,8 @@ enum vf_err vf_tell_rest(struct vf_verifier *f, struct vf_why *why)
     VF_TRY(vf_tell_proven(f, why));
     if (t->later)
         return VF_OK;
+    if (!t->confirmed)
+        return changed(f->src->path, why);
     t->finished = true;
     return tell(f, t->n, false, why);
 }
