@@ -2,7 +2,8 @@
 /*
  * A co-signer's look at a grant with the vault beside it. What follows from the vault must be what the file says, to the byte:
  *
- *  1. A new grant names the current generation of every granted field; a renewal has the manifest of the grant that it renews.
+ *  1. A new grant names the current generation of every granted field; a renewal has the manifest of the grant that it renews, to
+ *     which enough admins have agreed: "the same again" of what one admin made alone would get any old value past the others.
  *  2. Every hash in the manifest is the vault's (derive_record.c).
  *  3. Manifest, envelopes and catalogue, derived again under the grant's id, are the file's.
  *
@@ -55,6 +56,24 @@ static enum vf_err check_current(struct vf_vault *v, const struct vf_grant_file 
     return VF_OK;
 }
 
+/* An admin alone makes a grant of any version there is, by putting it back for a moment: it is nothing that can be renewed. */
+static enum vf_err check_agreed(struct vf_vault *v, const struct vf_kept_grant *before, struct vf_why *why)
+{
+    const struct vf_policy_chain *chain = vf_vault_policy(v);
+    struct vf_note note;
+    bool agreed;
+    size_t count;
+
+    VF_TRY(vf_note_parse(before->note.data, before->note.len, &note, why));
+    VF_TRY(vf_grant_agreed(chain, &note, &agreed, &count, why));
+    if (agreed)
+        return VF_OK;
+    return vf_fail(why, VF_E_UNSIGNED,
+                   "it renews grant %.*s, of which this vault has %zu of %u signatures: show this vault the complete one "
+                   "(grant sign), or issue a new grant",
+                   VF_GRANT_ID_LEN, before->grant.id.c, count, chain->policy.threshold);
+}
+
 /* A renewal says "the same again": the vault must know what, and it must be the same. Its times come with it. */
 static enum vf_err check_renewal(struct vf_vault *v, const struct vf_grant *g, struct vf_buf *times, struct vf_why *why)
 {
@@ -76,6 +95,7 @@ static enum vf_err check_renewal(struct vf_vault *v, const struct vf_grant *g, s
                        "grant %.*s is not what %.*s was, which it says it renews: other records, fields, versions, device "
                        "or job",
                        VF_GRANT_ID_LEN, g->id.c, VF_GRANT_ID_LEN, b->id.c);
+    VF_TRY(check_agreed(v, &before, why));
     return vf_kept_manifest(v, &g->manifest_hash, &manifest, times, why);
 }
 

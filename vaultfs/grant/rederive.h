@@ -11,4 +11,8 @@ VF_MUST_USE enum vf_err vf_contents_again(struct vf_vault *v, const struct vf_gr
 VF_MUST_USE enum vf_err vf_grant_policy_known(const struct vf_grant *g, const struct vf_policy_chain *chain,
                                               struct vf_why *why);
 
+/* Have enough admins of the ruling policy signed it? A signature of one of them that fails is VF_E_FORGED. *ret_count: how many did. */
+VF_MUST_USE enum vf_err vf_grant_agreed(const struct vf_policy_chain *chain, const struct vf_note *note, bool *ret,
+                                        size_t *ret_count, struct vf_why *why);
+
 #endif

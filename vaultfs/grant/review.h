@@ -10,6 +10,8 @@
     2000u /* up to so many records every photo is on the page; above, at most so many of those that are new */
 #define VF_REVIEW_SAMPLE 500u /* and so many of the others, drawn at random */
 
+#define VF_REVIEW_PASSED_MAX 8u
+
 enum vf_review_change { VF_REVIEW_SAME, VF_REVIEW_NEW, VF_REVIEW_CHANGED };
 struct vf_review_row {
     uint8_t change;       /* enum vf_review_change; SAME when there is nothing to compare with */
@@ -26,8 +28,11 @@ struct vf_review {
     size_t signatures;
     bool device_known;
     struct vf_device device;
-    bool has_last, last_same_job; /* the device's last grant before this one: of the same job if there is one */
+    /* The device's last grant that enough admins have signed and nobody revoked: of the same job if there is one. */
+    bool has_last, last_same_job;
     struct vf_grant last;
+    struct vf_grant_id passed[VF_REVIEW_PASSED_MAX]; /* others of the device, not compared with */
+    size_t npassed;                                  /* may be more than are named */
     struct vf_review_row *rows;
     struct vf_ref *removed; /* in the last one, not in this one */
     size_t nremoved;

@@ -29,13 +29,25 @@ static enum vf_err look_at(void *user, const struct vf_grant_row *row, const str
 {
     struct vf_review *r = user;
     const struct vf_grant *this = &r->file->grant;
+    bool agreed = false;
+    size_t count;
 
-    (void)note;
-    (void)row;
-    (void)why;
     if (memcmp(&g->id, &this->id, sizeof(g->id)) == 0 || memcmp(&g->enrolment, &this->enrolment, VF_HASH_LEN) != 0 ||
-        g->issued_us > this->issued_us || (g->renews && memcmp(&g->renewed, &this->id, sizeof(g->renewed)) == 0) ||
-        !better(r, g))
+        (g->renews && memcmp(&g->renewed, &this->id, sizeof(g->renewed)) == 0))
+        return VF_OK;
+    /*
+     * What one admin made alone, or made and took back, was looked at by nobody else. To compare with it would let him have a swapped
+     * photo called unchanged.
+     */
+    VF_TRY(vf_fail_prefix(why, vf_grant_agreed(vf_vault_policy(r->v), note, &agreed, &count, why), "grant %.*s in the vault",
+                          VF_GRANT_ID_LEN, g->id.c));
+    if (!agreed || row->state == VF_GRANT_REVOKED) {
+        if (r->npassed < VF_REVIEW_PASSED_MAX)
+            r->passed[r->npassed] = g->id;
+        r->npassed++;
+        return VF_OK;
+    }
+    if (!better(r, g))
         return VF_OK;
     r->has_last = true;
     r->last_same_job = strcmp(g->job, this->job) == 0;
@@ -119,7 +131,7 @@ static uint32_t random_below(uint32_t n)
     return (uint32_t)(x % n);
 }
 
-/* All of a small grant. Of a large one the protected, then what is new or changed as far as a page goes, then a sample of the rest. */
+/* All of a small grant. Of a large one the protected, those that a renewal gives in an old version, what is new or changed as far as a page goes, then a sample of the rest. */
 static void choose_photos(struct vf_review *r)
 {
     uint32_t n = r->file->manifest.nrecords;
@@ -132,6 +144,9 @@ static void choose_photos(struct vf_review *r)
         return;
     for (uint32_t i = 0; i < n && r->nshown < VF_REVIEW_PHOTOS_ALL; i++)
         if ((r->contents.seen.data[i] & VF_SEEN_PROTECTED) != 0)
+            show(r, i);
+    for (uint32_t i = 0; i < n && r->nshown < VF_REVIEW_PHOTOS_ALL; i++)
+        if ((r->contents.seen.data[i] & VF_SEEN_CHANGED) != 0)
             show(r, i);
     for (uint32_t i = 0; i < n && r->has_last && r->nshown < VF_REVIEW_PHOTOS_ALL; i++)
         if (r->rows[i].change != VF_REVIEW_SAME)

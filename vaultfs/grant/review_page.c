@@ -170,12 +170,27 @@ static void count_note(struct vf_page *p, const char *class, uint64_t n, const c
         vf_page_fmt(p, "<li class=%s>%llu %s</li>\n", class, (unsigned long long)n, text);
 }
 
+static void put_passed(const struct vf_review *r, struct vf_page *p)
+{
+    if (r->npassed == 0)
+        return;
+    vf_page_fmt(p, "<li class=warn>Not compared with, because too few admins have signed them or they were revoked: ");
+    for (size_t i = 0; i < r->npassed && i < VF_REVIEW_PASSED_MAX; i++) {
+        vf_page_put(p, i > 0 ? ", " : "");
+        put_id(p, &r->passed[i]);
+    }
+    if (r->npassed > VF_REVIEW_PASSED_MAX)
+        vf_page_fmt(p, " and %zu more", r->npassed - VF_REVIEW_PASSED_MAX);
+    vf_page_put(p, ".</li>\n");
+}
+
 static void put_compared(const struct vf_review *r, struct vf_page *p)
 {
     if (!r->has_last) {
-        vf_page_put(p,
-                    "<li class=warn>This vault knows no earlier grant to this device: everything is new to it. Compare the "
-                    "fingerprint with its operator, by phone.</li>\n");
+        vf_page_put(
+            p, "<li class=warn>This vault knows no earlier grant to this device that enough admins have signed and nobody "
+               "revoked: look at everything as new to it. Compare the fingerprint with its operator, by phone.</li>\n");
+        put_passed(r, p);
         return;
     }
     vf_page_fmt(p, "<li>Since the last grant%s (", r->last_same_job ? " of this job" : " to this device, of another job");
@@ -184,6 +199,7 @@ static void put_compared(const struct vf_review *r, struct vf_page *p)
     put_when(p, r->last.issued_us);
     vf_page_fmt(p, "): %llu records new, %llu changed, %zu no longer in it.</li>\n", (unsigned long long)r->nnew,
                 (unsigned long long)r->nchanged, r->nremoved);
+    put_passed(r, p);
 }
 
 static void put_notes(const struct vf_review *r, struct vf_page *p)
@@ -199,7 +215,7 @@ static void put_notes(const struct vf_review *r, struct vf_page *p)
                "records lack photo, name_on_card, rank or warrant_no.");
     if (g->renews)
         count_note(p, "warn", vf_contents_count(&r->contents, VF_SEEN_CHANGED),
-                   "records have changed since; a renewal gives the old versions.");
+                   "records have changed since; a renewal gives the old versions. Both are shown below.");
     if ((g->fields & ~vf_field_set_class(VF_CLASS_A)) != 0)
         vf_page_put(p, "<li class=warn>Fields are granted that do not stand on a card.</li>\n");
     if (g->release == VF_RELEASE_OFFLINE)

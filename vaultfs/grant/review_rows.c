@@ -53,6 +53,36 @@ static enum vf_err put_image(struct rows *s, uint32_t row, unsigned field, struc
     return VF_OK;
 }
 
+/* Of a renewal that gives an older picture than the vault's: the vault's, to look at beside it. */
+static enum vf_err put_current(struct rows *s, uint32_t row, unsigned field, struct vf_why *why)
+{
+    const struct vf_field_info *info = vf_field_info(field);
+    const struct vf_manifest *m = &s->r->file->manifest;
+    int column = vf_manifest_column(m, field);
+    struct vf_ref ref;
+
+    if (column < 0 || (s->r->contents.seen.data[row] & VF_SEEN_CHANGED) == 0)
+        return VF_OK;
+    vf_manifest_ref(m, row, &ref);
+    vf_buf_reset(&s->value);
+    VF_TRY(vf_view_value(s->view, &ref, field, 0, &s->value, why));
+    VF_TRY(vf_buf_check(&s->value, "a value", why));
+    VF_BUF now = s->value;
+    s->value = (struct vf_buf){.max = now.max};
+    enum vf_err err = get_value(s, row, field, why);
+    bool same = err == VF_OK && now.len == s->value.len && (now.len == 0 || memcmp(now.data, s->value.data, now.len) == 0);
+    if (err != VF_OK || same)
+        return err;
+    if (now.len == 0)
+        vf_page_fmt(s->p, "<div class=none>no %s in the vault now</div>", info->name);
+    else
+        vf_page_image(s->p, info->kind == VF_KIND_PNG ? "image/png" : "image/jpeg", now.data, now.len,
+                      "as the vault has it now");
+    vf_page_fmt(s->p, "<span class=soft>above: the %s that is granted; below it: the vault's of today</span><br>",
+                info->name);
+    return VF_OK;
+}
+
 static void put_tags(const struct vf_review *r, uint32_t row, struct vf_page *p)
 {
     const struct vf_review_row *c = &r->rows[row];
@@ -65,6 +95,8 @@ static void put_tags(const struct vf_review *r, uint32_t row, struct vf_page *p)
         vf_page_put(p, "<span class=\"tag leaver\">has left</span>");
     if ((seen & VF_SEEN_INCOMPLETE) != 0)
         vf_page_put(p, "<span class=\"tag incomplete\">incomplete</span>");
+    if ((seen & VF_SEEN_CHANGED) != 0)
+        vf_page_put(p, "<span class=\"tag changed\">not the current version</span>");
     if (c->change == VF_REVIEW_NEW)
         vf_page_put(p, "<span class=\"tag new\">new</span>");
     if (c->change != VF_REVIEW_CHANGED)
@@ -83,7 +115,9 @@ static enum vf_err put_card(struct rows *s, uint32_t row, struct vf_why *why)
     vf_manifest_ref(&s->r->file->manifest, row, &ref);
     vf_page_put(s->p, "<figure>");
     VF_TRY(put_image(s, row, VF_FIELD_PHOTO, why));
+    VF_TRY(put_current(s, row, VF_FIELD_PHOTO, why));
     VF_TRY(put_image(s, row, VF_FIELD_SIGNATURE, why));
+    VF_TRY(put_current(s, row, VF_FIELD_SIGNATURE, why));
     vf_page_put(s->p, "<figcaption><strong>");
     VF_TRY(put_value(s, row, VF_FIELD_NAME_ON_CARD, why));
     vf_page_put(s->p, "</strong>");
@@ -105,7 +139,8 @@ static void put_photo_words(const struct vf_review *r, struct vf_page *p)
         return;
     }
     vf_page_fmt(p,
-                "<p><strong>%llu of %u records are shown with their pictures:</strong> protected ones, those new or changed "
+                "<p><strong>%llu of %u records are shown with their pictures:</strong> protected ones, those not in their "
+                "current version, those new or changed "
                 "since the last "
                 "grant (at most %u), and %u drawn at random from all when this page was made. ",
                 (unsigned long long)r->nshown, (unsigned)n, VF_REVIEW_PHOTOS_ALL, VF_REVIEW_SAMPLE);

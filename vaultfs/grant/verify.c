@@ -64,6 +64,19 @@ static void list_missing(const struct vf_note_key *keys, size_t n, const bool *s
     }
 }
 
+enum vf_err vf_grant_agreed(const struct vf_policy_chain *chain, const struct vf_note *note, bool *ret, size_t *ret_count,
+                            struct vf_why *why)
+{
+    struct vf_note_key keys[VF_ADMINS_MAX];
+    bool signed_by[VF_ADMINS_MAX] = {false};
+    size_t nkeys = vf_policy_admin_keys(&chain->policy, keys);
+
+    *ret_count = 0;
+    VF_TRY(vf_note_verify(note, keys, nkeys, signed_by, ret_count, why));
+    *ret = chain->ruling != 0 && *ret_count >= chain->policy.threshold;
+    return VF_OK;
+}
+
 enum vf_err vf_grant_verify(const struct vf_grant_file *file, const struct vf_policy_chain *chain, struct vf_why *why)
 {
     struct vf_note_key keys[VF_ADMINS_MAX];
