@@ -34,7 +34,7 @@ static enum vf_err list_one(void *user, const struct vf_device_item *item, struc
     if (item->handin_us)
         vf_time_format_person(item->handin_us, when, sizeof(when));
     if (l->n++ == 0)
-        (void)printf("%-20s %-39s %-8s %s\n", "device", "fingerprint", "state", "log handed in");
+        (void)printf("%-20s %-39s %-8s %s\n", "device", "fingerprint", "state", "log handed in up to");
     (void)printf("%-20s %s %-8s %s", item->enrol.name, words, item->revoked ? "revoked" : "known", when);
     if (item->handin_us)
         (void)printf(", %llu entr%s", (unsigned long long)item->handin_size, kt_ies(item->handin_size));
@@ -102,6 +102,8 @@ static enum vf_err print_handin(const struct kt_args *a, const struct vf_verdict
         (void)printf("worth a look: %llu recover%s, %llu gap%s (%llu entr%s lost), %llu clock step%s\n",
                      (unsigned long long)d->recoveries, kt_ies(d->recoveries), (unsigned long long)d->gaps, kt_s(d->gaps),
                      (unsigned long long)d->lost, kt_ies(d->lost), (unsigned long long)d->clock_steps, kt_s(d->clock_steps));
+    if (d->sealed_until_us < vf_clock_wall_us() - 7 * VF_DAY_US)
+        kt_say("It ends over 7 days ago: a renewal asks for a newer one (station handin).");
     if (receipt)
         kt_say("Wrote the receipt %s: send it to the station (station receive).", receipt);
     return VF_OK;

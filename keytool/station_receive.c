@@ -189,7 +189,7 @@ static enum vf_err seal(const char *station, bool *ret_sealed, struct vf_why *wh
         vf_control_close(c);
     } else {
         VF_TRY(vf_station_open(station, VF_STATION_RECEIVE, NULL, &st, why));
-        err = vf_log_seal(vf_station_log(st), &sealing);
+        err = vf_log_seal_handin(vf_station_log(st), &sealing);
     }
     /* A log that cannot be written can still be handed in up to its last checkpoint. */
     if (err) {
@@ -209,7 +209,7 @@ enum vf_err kt_station_handin(const struct kt_args *a, struct vf_why *why)
 
     if (!dir)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
-    VF_TRY(kt_output_open(a, path, 0644, &out, why));
+    VF_TRY(kt_output_open(a, path, 0600, &out, why));
     VF_TRY(seal(a->argv[0], &sealed, why));
     VF_TRY(vf_handin_write(dir, out.fd, &size, why));
     VF_TRY(vf_newfile_commit(&out, why));

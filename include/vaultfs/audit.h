@@ -176,6 +176,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_log_wait(struct vf_log *log, uint64_t seq, 
 VF_PUBLIC VF_MUST_USE enum vf_err vf_log_commit(struct vf_log *log, const struct vf_entry *entry, struct vf_why *why);
 /* Seal now; afterwards a checkpoint covers everything appended before the call. No-op when nothing is new. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_log_seal(struct vf_log *log, struct vf_why *why);
+/* Before a hand-in: an entry that says so, then seal. So the log of a quiet station speaks up to today. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_seal_handin(struct vf_log *log, struct vf_why *why);
 /* Seal, stop the thread, unlock, free. The log is closed even when sealing fails. NULL is fine. */
 VF_PUBLIC enum vf_err vf_log_close(struct vf_log *log, struct vf_why *why);
 

@@ -383,7 +383,7 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_grant_each(struct vf_vault *v,
 struct vf_device_item {
     struct vf_enrol enrol;
     bool revoked;
-    int64_t handin_us; /* 0: never */
+    int64_t handin_us; /* up to when the newest log speaks that was handed in; 0: none was */
     uint64_t handin_size;
 };
 /* One row of VF_VT_DEVICE, of a vault or a backup: VF_E_DAMAGED when it is not that of the enrolment whose id is `key`. */

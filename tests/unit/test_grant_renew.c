@@ -180,6 +180,12 @@ static void renewals_need_the_log(void **state)
     OK(vf_device_handin(v, admin[ALICE], file, &receipt, &verdict, why));
     OK(renew(v, &i, &with_handin, &r));
     issued_done(&r);
+    /* The same file handed in again a week later says nothing of that week. */
+    fake_clock_pass(7 * VF_DAY_US + VF_SECOND_US);
+    OK(vf_device_handin(v, admin[ALICE], file, &receipt, &verdict, why));
+    assert_int_equal(renew(v, &i, &with_handin, &r), VF_E_REFUSED);
+    assert_non_null(strstr(why->text, "that bureau-7 handed in ends on"));
+    issued_done(&r);
     issued_done(&i);
     close_vault(v);
 }

@@ -134,3 +134,11 @@ enum vf_err vf_handin_write(const char *log_dir, int fd, uint64_t *ret_size, str
     *ret_size = head.entries;
     return VF_OK;
 }
+
+enum vf_err vf_log_seal_handin(struct vf_log *log, struct vf_why *why)
+{
+    const struct vf_entry e = {.event = VF_EVENT_HANDIN, .part = -1, .result = "ok"};
+
+    VF_TRY(vf_log_commit(log, &e, why));
+    return vf_log_seal(log, why);
+}

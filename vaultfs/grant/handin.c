@@ -90,15 +90,17 @@ static enum vf_err log_handin(struct vf_vault *v, const struct vf_identity *admi
 }
 
 struct handed_in {
-    int64_t now_us;
+    int64_t spoken_us; /* up to when the log speaks */
     uint64_t size;
 };
 
+/* What counts is up to when the log speaks, not when the file came: an old one can be handed in again every day. */
 static void set_handin(struct vf_device_row *row, void *user)
 {
     const struct handed_in *h = user;
 
-    row->handin_us = h->now_us;
+    if (h->spoken_us > row->handin_us)
+        row->handin_us = h->spoken_us;
     row->handin_size = h->size;
 }
 
@@ -120,7 +122,8 @@ static enum vf_err store(struct vf_vault *v, const char *file, const struct vf_e
 enum vf_err vf_device_handin(struct vf_vault *v, const struct vf_identity *admin, const char *file, struct vf_buf *receipt,
                              struct vf_verdict *ret, struct vf_why *why)
 {
-    struct handed_in h = {.now_us = vf_clock_wall_us()};
+    int64_t now_us = vf_clock_wall_us();
+    struct handed_in h;
     struct vf_enrol e;
     struct vf_verdict verdict;
     struct vf_note note;
@@ -133,8 +136,9 @@ enum vf_err vf_device_handin(struct vf_vault *v, const struct vf_identity *admin
     VF_TRY(vf_buf_check(&checkpoint, "the checkpoint", why));
     VF_TRY(vf_note_parse(checkpoint.data, checkpoint.len, &note, why));
     vf_buf_init(&made, VF_NOTE_MAX);
-    VF_TRY(vf_receipt_make(&note, admin, h.now_us, &made, why));
+    VF_TRY(vf_receipt_make(&note, admin, now_us, &made, why));
     h.size = verdict.sealed;
+    h.spoken_us = verdict.sealed_until_us < now_us ? verdict.sealed_until_us : now_us;
     VF_TRY(log_handin(v, admin, &e, &verdict, why));
     VF_TRY(vf_device_change(v, &e.id, set_handin, &h, why));
     vf_buf_put(receipt, made.data, made.len);

@@ -22,8 +22,8 @@ static enum vf_err check_device(const struct vf_device *d, const struct vf_renew
                        d->enrol.name);
     vf_time_format_person(d->handin_us, when, sizeof(when));
     return vf_fail(why, VF_E_REFUSED,
-                   "%s last handed in its log on %s, over 7 days ago: take it in first (device handin), or give "
-                   "--no-handin",
+                   "the log that %s handed in ends on %s, over 7 days ago: take in a newer one first (station handin, device "
+                   "handin), or give --no-handin",
                    d->enrol.name, when);
 }
 

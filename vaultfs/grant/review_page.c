@@ -94,7 +94,7 @@ static void put_recipient(const struct vf_review *r, struct vf_page *p)
     if (r->device.handin_us == 0) {
         vf_page_put(p, "never handed in");
     } else {
-        vf_page_put(p, "last handed in on ");
+        vf_page_put(p, "handed in up to ");
         put_when(p, r->device.handin_us);
     }
     vf_page_put(p, "</dd>\n");

@@ -104,7 +104,7 @@ static enum vf_err control_receive(void *user, const struct vf_receive_file *fil
 static enum vf_err control_seal(void *user, struct vf_why *why)
 {
     struct vf_session *s = user;
-    return vf_log_seal(s->log, why);
+    return vf_log_seal_handin(s->log, why);
 }
 
 const struct vf_control_ops vf_mount_control_ops = {
