@@ -23,6 +23,8 @@ void vf_exposure_free(struct vf_exposure *x)
     free(x->touched);
     free(x->all_in);
     free(x->all_out);
+    free(x->all_now_in);
+    free(x->all_now_out);
     free(x->items);
     free(x->order);
     free(x);
@@ -109,7 +111,9 @@ static enum vf_err make_room(struct vf_exposure *x, struct vf_why *why)
     x->devices = calloc((size_t)x->c->ndevices + 1, sizeof(*x->devices));
     x->all_in = calloc(lists, sizeof(*x->all_in));
     x->all_out = calloc(lists, sizeof(*x->all_out));
-    if (x->devices == NULL || x->all_in == NULL || x->all_out == NULL)
+    x->all_now_in = calloc(lists, sizeof(*x->all_now_in));
+    x->all_now_out = calloc(lists, sizeof(*x->all_now_out));
+    if (x->devices == NULL || x->all_in == NULL || x->all_out == NULL || x->all_now_in == NULL || x->all_now_out == NULL)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", x->opt.vault);
     return vf_exp_cells_fit(x, why);
 }

@@ -23,9 +23,11 @@
 #define VF_EXP_REPEAT_US (120 * VF_SECOND_US) /* a repeat may stand for opens so long before it */
 #define VF_EXP_NONE      VF_CASE_NONE
 
+/* What any grant can name: fields of class C, from pay_no on, none does, known or not; stations refuse it. */
+#define VF_EXP_GRANTABLE (VF_FIELD_BIT(VF_FIELD_PAY_NO) - 2)
 static inline vf_field_set vf_exp_part_mask(unsigned part)
 {
-    return part == VF_PART_IMAGE ? VF_EXP_IMAGES : (VF_CASE_FIELDS_ALL & ~VF_EXP_IMAGES);
+    return part == VF_PART_IMAGE ? VF_EXP_IMAGES : (VF_EXP_GRANTABLE & ~VF_EXP_IMAGES);
 }
 
 /* Reads of one part of one record, by logs. `word` 0: none. */
@@ -34,10 +36,11 @@ struct vf_exp_read {
     vf_field_set fields; /* 0 with a word: not said */
     uint32_t source;     /* under which grant the last one was: of vf_exp.sources; VF_EXP_NONE: not said */
     uint8_t word;        /* VF_EXPOSED_LOG and its kind, of logs that are judged already */
-    uint8_t pending;     /* the same of the log that is being read: 1 sealed, 2 not */
+    uint8_t pending;     /* of the log that is being read, which is worth nothing yet: 1 sealed, 2 not */
 };
 struct vf_exp_cell {
-    struct vf_exp_read in, out; /* within the window that was asked about, and outside it */
+    struct vf_exp_read in, out;         /* within the window that was asked about, and outside it */
+    struct vf_exp_read now_in, now_out; /* the same by the log that is being read */
     vf_field_set readable, presumed;
     uint32_t readable_source, presumed_source;
     uint8_t presumed_word; /* 0: not presumed read */
@@ -107,10 +110,11 @@ struct vf_exposure {
     struct vf_exp_device *devices; /* as the case's */
     struct vf_exp_log *logs;
     uint32_t nlogs, logs_room;
-    struct vf_exp_cell *cells;            /* two a ref, as the case's; grown with it */
-    uint32_t cells_room;                  /* refs */
-    uint8_t *touched;                     /* refs that the scope names */
-    struct vf_exp_read *all_in, *all_out; /* of `all` entries: two a manifest, and two more for lists that nobody knows */
+    struct vf_exp_cell *cells; /* two a ref, as the case's; grown with it */
+    uint32_t cells_room;       /* refs */
+    uint8_t *touched;          /* refs that the scope names */
+    /* Of `all` entries: two a manifest, and two more for lists that nobody knows. */
+    struct vf_exp_read *all_in, *all_out, *all_now_in, *all_now_out;
     struct vf_exp_item *items;
     uint32_t nitems, items_room;
     struct vf_exp_counts counts;

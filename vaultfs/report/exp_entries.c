@@ -142,7 +142,7 @@ static enum vf_err read_refs(struct pass *p, const struct vf_entry_view *e, unsi
         if (at == VF_CASE_NONE)
             continue;
         struct vf_exp_cell *cell = &x->cells[(size_t)at * 2 + part];
-        note_read(x, e, &cell->in, &cell->out, what);
+        note_read(x, e, &cell->now_in, &cell->now_out, what);
         x->touched[at] = 1;
     }
     return VF_OK;
@@ -160,9 +160,9 @@ static void read_all(const struct pass *p, const struct vf_entry_view *e, unsign
         named = vf_case_manifest_find(x->c, &hash);
     if (named == VF_EXP_NONE)
         named = e->manifest.p == NULL && granted != VF_EXP_NONE ? granted : x->c->nmanifests;
-    note_read(x, e, &x->all_in[(size_t)named * 2 + part], &x->all_out[(size_t)named * 2 + part], what);
+    note_read(x, e, &x->all_now_in[(size_t)named * 2 + part], &x->all_now_out[(size_t)named * 2 + part], what);
     if (granted != VF_EXP_NONE && granted != named)
-        note_read(x, e, &x->all_in[(size_t)granted * 2 + part], &x->all_out[(size_t)granted * 2 + part], what);
+        note_read(x, e, &x->all_now_in[(size_t)granted * 2 + part], &x->all_now_out[(size_t)granted * 2 + part], what);
 }
 
 static enum vf_err take_read(struct pass *p, const struct vf_entry_view *e, bool sealed, struct vf_why *why)
@@ -204,38 +204,47 @@ static enum vf_err each_entry(void *user, const struct vf_entry_view *e, bool se
 
 /* ------------------------------------------------------------------------------------------------------------- after the pass */
 
-static void settle(struct vf_exp_read *r, uint8_t sealed, uint8_t unsealed)
-{
-    uint8_t word = r->pending == 1 ? sealed : r->pending == 2 ? unsealed : 0;
+/* The words that the entries of this log are worth. */
+struct worth {
+    uint8_t sealed, unsealed;
+    bool steps; /* its clock was moved: nobody knows what was within the window, so all of it was */
+};
 
-    r->pending = 0;
-    if (word != 0 && (r->word == 0 || word < r->word))
-        r->word = word;
+static void settle(struct vf_exp_read *now, struct vf_exp_read *to, const struct worth *w)
+{
+    if (now->pending == 0)
+        return;
+    now->word = now->pending == 1 ? w->sealed : w->unsealed;
+    now->pending = 0;
+    vf_exp_read_merge(to, now);
+    *now = (struct vf_exp_read){0};
 }
 
-/* With a clock that was moved, nobody knows what was within the window: all of it was. */
-static void settle_pair(struct vf_exp_read *in, struct vf_exp_read *out, bool steps, uint8_t sealed, uint8_t unsealed)
+static void settle_pair(struct vf_exp_read *now_in, struct vf_exp_read *now_out, struct vf_exp_read *in,
+                        struct vf_exp_read *out, const struct worth *w)
 {
-    if (steps && out->pending != 0) {
-        vf_exp_read_merge(in, out);
-        *out = (struct vf_exp_read){0};
+    if (w->steps) {
+        vf_exp_read_merge(now_in, now_out);
+        *now_out = (struct vf_exp_read){0};
     }
-    settle(in, sealed, unsealed);
-    settle(out, sealed, unsealed);
+    settle(now_in, in, w);
+    settle(now_out, out, w);
 }
 
 static void settle_all(struct vf_exposure *x, const struct vf_exp_log *l)
 {
-    bool steps = l->verdict == NULL || l->verdict->clock_steps > 0;
-    uint8_t sealed = l->state == VF_EXP_LOG_GOOD ? VF_EXPOSED_LOG
-                     : l->device == VF_EXP_NONE  ? VF_EXPOSED_LOG_UNKNOWN
-                                                 : VF_EXPOSED_LOG_DAMAGED;
-    uint8_t unsealed = l->state == VF_EXP_LOG_GOOD ? VF_EXPOSED_LOG_UNSEALED : sealed;
+    const uint8_t bad = l->device == VF_EXP_NONE ? VF_EXPOSED_LOG_UNKNOWN : VF_EXPOSED_LOG_DAMAGED;
+    bool good = l->state == VF_EXP_LOG_GOOD;
+    const struct worth w = {.sealed = good ? VF_EXPOSED_LOG : bad,
+                            .unsealed = good ? VF_EXPOSED_LOG_UNSEALED : bad,
+                            .steps = l->verdict->clock_steps > 0};
 
-    for (size_t i = 0; i < (size_t)x->c->nrefs * 2; i++)
-        settle_pair(&x->cells[i].in, &x->cells[i].out, steps, sealed, unsealed);
+    for (size_t i = 0; i < (size_t)x->c->nrefs * 2; i++) {
+        struct vf_exp_cell *c = &x->cells[i];
+        settle_pair(&c->now_in, &c->now_out, &c->in, &c->out, &w);
+    }
     for (size_t i = 0; i < ((size_t)x->c->nmanifests + 1) * 2; i++)
-        settle_pair(&x->all_in[i], &x->all_out[i], steps, sealed, unsealed);
+        settle_pair(&x->all_now_in[i], &x->all_now_out[i], &x->all_in[i], &x->all_out[i], &w);
 }
 
 static void take_verdict(struct vf_exp_log *l, enum vf_err err, const struct vf_why *reason)
@@ -269,7 +278,8 @@ enum vf_err vf_exp_entries_take(struct vf_exposure *x, uint32_t log, const struc
     struct pass p = {.x = x, .log = l, .source = VF_EXP_NONE};
     struct vf_why reason = {0};
     struct vf_note_key key;
-    struct vf_verify_options opt = {.checkpoints = held, .ncheckpoints = nheld, .each = each_entry, .user = &p, .progress = on_progress};
+    struct vf_verify_options opt = {
+        .checkpoints = held, .ncheckpoints = nheld, .each = each_entry, .user = &p, .progress = on_progress};
 
     if (l->device != VF_EXP_NONE) {
         const struct vf_enrol *e = &x->c->devices[l->device].enrol;

@@ -66,7 +66,7 @@ enum vf_err vf_exp_sources_stray(struct vf_exposure *x, const struct vf_case_str
 {
     struct vf_exp_source source = {.id = s->id,
                                    .issued_us = INT64_MIN,
-                                   .fields = s->fields != 0 ? s->fields : VF_CASE_FIELDS_ALL,
+                                   .fields = s->fields != 0 ? s->fields & VF_EXP_GRANTABLE : VF_EXP_GRANTABLE,
                                    .grant = VF_EXP_NONE,
                                    .device = device,
                                    .manifest = VF_EXP_NONE};

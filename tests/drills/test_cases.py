@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: MIT
+"""Exposure, case by case, and what follows from it: the files, the list of people, the answer to one of them, hostile tables, wrong usage."""
+import csv
+import hashlib
+import io
+import json
+import os
+import pathlib
+import re
+import shutil
+import stat
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from force import DAYS, Force, check, parse_time  # noqa: E402
+
+HEADER = ['ref', 'part', 'tier', 'evidence', 'grant', 'fields', 'first_read', 'last_read']
+
+
+def tiers(f, out):
+    return {(r['ref'], r['part']): (int(r['tier']), r['evidence']) for r in f.rows(out)}
+
+
+def codes(out, level='doubts'):
+    return {d['code'] for d in json.loads((out / 'summary.json').read_text())[level]}
+
+
+def outputs(f, home, gid):
+    """What is written, how, and that nothing in it names anybody."""
+    out = f.dir / 'first'
+    out.mkdir()  # an empty folder is fine
+    p = f.keytool_now('audit', 'exposure', '--vault', f.vault, '--log', home / 'station/log', '--all', '-o', out)
+    check('read or presumed read' in p.stdout and 'Wrote' in p.stderr, p.stdout + p.stderr)
+    check(stat.S_IMODE(out.stat().st_mode) == 0o700, 'the folder is for its owner')
+    check(sorted(x.name for x in out.iterdir()) == ['exposed.csv', 'ico-draft.md', 'officer-notice.md', 'summary.json'], 'four files')
+    check(all(stat.S_IMODE(x.stat().st_mode) == 0o600 for x in out.iterdir()), 'files are for their owner')
+    check(not list(f.dir.glob('first.tmp-*')), 'nothing is left beside it')
+    p = f.keytool_now('audit', 'exposure', '--vault', f.vault, '--all', '-o', out, expect=1)
+    check('something in it already' in p.stderr, p.stderr)
+    summary = json.loads((out / 'summary.json').read_text())
+    check(summary['exposed_csv_sha256'] == hashlib.sha256((out / 'exposed.csv').read_bytes()).hexdigest(), 'the hash of the table')
+    check(summary['inputs']['logs'][0]['used'] and summary['inputs']['logs'][0]['state'] == 'good', 'the log was used')
+    text = (out / 'exposed.csv').read_text()
+    check(text.splitlines()[0].split(',') == HEADER and not re.search(r'(^|,)["\']?[=+@\t-]', text, re.M), 'nothing for a spreadsheet to run')
+    everything = ''.join(x.read_text() for x in out.iterdir())
+    for t in f.truth:
+        for field in ('name_on_card', 'surname', 'warrant_no', 'notify_to'):
+            value = t['text'].get(field) or ''
+            check(len(value) < 5 or value not in everything, f'{field} of somebody is in the outputs')
+    for name in ('ico-draft.md', 'officer-notice.md'):
+        words = (out / name).read_text()
+        check(not any(t['ref'] in words for t in f.truth), f'{name} has a ref')
+        check('[TO BE COMPLETED' in words and 'Northshire Police' in words, name)
+        check(not re.search(r'\d\d:\d\d(?! (UTC|hours))', words), f'{name} has a time without its zone')
+    p = f.keytool_now('audit', 'exposure', '--json', '-q', '--vault', f.vault, '--log', home / 'station/log', '--grant', gid, '-o', f.dir / 'second')
+    check(json.loads(p.stdout) == json.loads((f.dir / 'second/summary.json').read_text()), '--json is the summary')
+    return out
+
+
+def regulator(f, home):
+    aware = f.now - 3600 * 10
+    f.exposure(f.dir / 'ico', '--all', '--aware-at', f.text(aware), '--host-compromised-at', f.text(aware - 3600))
+    words = (f.dir / 'ico/ico-draft.md').read_text()
+    for part in ('33(3)(a)', '33(3)(b)', '33(3)(c)', '33(3)(d)', '72 hours', 'Approximate number of data subjects', 'Approximate number of records', 'Categories of data'):
+        check(part in words, f'{part} is not in the draft')
+    check('(6' in words and 'hours from now' in words, 'the clock runs')
+    f.exposure(f.dir / 'late', '--all', '--aware-at', f.text(f.now - 3600 * 100))
+    check('reasons for the delay' in (f.dir / 'late/ico-draft.md').read_text(), 'a late report says why')
+    f.exposure(f.dir / 'open', '--all')
+    check('**We became aware of it:** [TO BE COMPLETED' in (f.dir / 'open/ico-draft.md').read_text(), 'an open clock is marked')
+    notice = (f.dir / 'ico/officer-notice.md').read_text()
+    for part in ('tier 2', 'tier 1', 'tier 0', 'could not be read', 'pretend to be you', 'password', 'vetting'):
+        check(part in notice, f'{part} is not in the notice')
+
+
+def statements(f, home, ref):
+    """One statement alone changes nothing, both do; a log that goes on contradicts them."""
+    log = home / 'station/log'
+    at = f.text(f.time(35))
+    for n, (flags, tier, level, code) in enumerate((
+            ((), 2, 'assumptions', 'host-compromised'),
+            (('--device-off',), 2, 'assumptions', 'statement-incomplete'),
+            (('--passphrase-safe',), 2, 'assumptions', 'statement-incomplete'),
+            (('--device-off', '--passphrase-safe'), 1, 'assumptions', 'statement-recorded'),
+            (('--passphrase-safe',), 2, 'doubts', 'passphrase-not-visible'))):
+        out = f.dir / f'statement{n}'
+        f.exposure(out, '--all', '--log', log, '--host-compromised-at', at, *flags)
+        check(tiers(f, out)[ref, 'image'][0] == tier, f'{flags}: {tiers(f, out)[ref, "image"]}')
+        check(code in codes(out, level), f'{flags}: {codes(out, level)}')
+    out = f.dir / 'contradicted'
+    f.exposure(out, '--all', '--log', log, '--host-compromised-at', f.text(f.time(9)), '--device-off', '--passphrase-safe')
+    check(tiers(f, out)[ref, 'image'] == (2, 'presumed-compromised') and 'statement-contradicted' in codes(out), 'the log goes on')
+    out = f.dir / 'without-time'
+    f.exposure(out, '--all', '--log', log, '--device-off', '--passphrase-safe')
+    check('statement-without-time' in codes(out, 'assumptions'), 'a statement without a time')
+
+
+def bad_logs(f, home, ref):
+    """Whatever is wrong with a log raises the tier of what it cannot speak for."""
+    log = home / 'station/log'
+
+    def ask(name, *logs):
+        out = f.dir / f'bad-{name}'
+        f.exposure(out, '--all', *[a for path in logs for a in ('--log', path)])
+        return tiers(f, out)[ref, 'image'], codes(out)
+
+    check(ask('good', log)[0] == (1, 'granted'), 'with the whole log')
+    copy = f.dir / 'copy'
+
+    def spoiled(name, change):
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(log, copy)
+        change(copy)
+        return ask(name, copy)
+
+    def flip(path, at):
+        data = bytearray(path.read_bytes())
+        data[at] ^= 1
+        path.write_bytes(data)
+
+    entries = next(log.glob('entries-*')).name
+    size = (log / entries).stat().st_size
+    for at in (10, size // 3, size // 2, size - 10):
+        got, doubts = spoiled(f'flip{at}', lambda c: flip(c / entries, at))
+        check(got == (2, 'presumed-damaged-log') and 'log-damaged' in doubts, f'a flipped byte at {at}: {got} {doubts}')
+    got, _ = spoiled('checkpoints', lambda c: flip(c / 'checkpoints', 200))
+    check(got[0] == 2, f'a flipped checkpoint: {got}')
+    got, doubts = spoiled('origin', lambda c: flip(c / 'origin', 60))
+    check(got == (2, 'presumed-no-log') and doubts & {'log-unreadable', 'log-of-unknown-device'}, f'another origin: {got} {doubts}')
+    got, _ = spoiled('no-checkpoints', lambda c: (c / 'checkpoints').unlink())
+    check(got[0] == 2 or 'not-sealed' in _, f'no checkpoints: {got} {_}')
+    garbage = f.dir / 'garbage.log'
+    garbage.write_bytes(os.urandom(5000))
+    got, doubts = ask('garbage', garbage)
+    check(got == (2, 'presumed-no-log') and 'log-unreadable' in doubts, f'no log at all: {got} {doubts}')
+    check(ask('none')[0] == (2, 'presumed-no-log'), 'nothing')
+    p = f.keytool_now('audit', 'exposure', '--vault', f.vault, '--log', f.dir / 'nowhere', '--all', '-o', f.dir / 'nowhere-out', expect=1)
+    check('nowhere' in p.stderr and not (f.dir / 'nowhere-out').exists(), 'a log that is not there was mistyped')
+    # A hand-in as a file, and cut anywhere.
+    f.keytool('station', 'handin', '-q', home / 'station', '-o', f.dir / 'whole.log')
+    check(ask('file', f.dir / 'whole.log')[0] == (2, 'presumed-after-handin'), 'a file speaks up to its end')
+    whole = (f.dir / 'whole.log').read_bytes()
+    for n in (20, 400, len(whole) // 2, len(whole) - 1):
+        (f.dir / 'part.log').write_bytes(whole[:n])
+        check(ask(f'part{n}', f.dir / 'part.log')[0][0] == 2, f'cut at {n}')
+
+
+def people(f, out, erased):
+    """Names, protected officers first."""
+    notify = f.dir / 'notify.csv'
+    p = f.keytool_now('record', 'notify-list', '--from', out / 'exposed.csv', '--key', f.key, '-o', notify, f.vault)
+    check('people to tell' in p.stderr and stat.S_IMODE(notify.stat().st_mode) == 0o600, p.stderr)
+    with open(notify, newline='', encoding='utf-8') as stream:
+        rows = list(csv.DictReader(stream, strict=True))
+    want = {}
+    for r in f.rows(out):
+        want[r['ref']] = max(want.get(r['ref'], 0), int(r['tier']))
+    check({r['ref']: int(r['tier']) for r in rows} == {k: v for k, v in want.items() if v > 0}, 'everybody above tier 0, and nobody else')
+    order = {'COVERT': 0, 'RESTRICTED': 1, 'not known': 2, 'STANDARD': 3}
+    ranked = [(order[r['protect']], -int(r['tier'])) for r in rows]
+    check(ranked == sorted(ranked) and {r['protect'] for r in rows} == set(order), f'the order: {[(r["protect"], r["tier"]) for r in rows]}')
+    truth = {t['ref']: t['text'] for t in f.truth}
+    for r in rows:
+        t = truth[r['ref']]
+        if r['ref'] in erased:
+            check(r['remark'].startswith('erased on ') and 'UTC' in r['remark'] and r['name_on_card'] == '', f'an erased record: {r}')
+            continue
+        check(r['protect'] == (t.get('protect') or 'STANDARD'), f'{r} {t.get("protect")}')
+        for field in ('name_on_card', 'rank', 'warrant_no', 'notify_to'):
+            have, want = r[field], t.get(field) or ''
+            check(have == ("'" + want if want[:1] in '=+-@' and want else want), f'{field}: {have!r} {want!r}')
+    raw = notify.read_text(encoding='utf-8')
+    check(not re.search(r'(^|,)"[=+@\t-]', raw, re.M), 'a spreadsheet would run a cell')
+    seen = [e for e in f.entries(f.vault / 'log') if e['event'] == 'view']
+    check(seen and set(seen[-1]['refs']) == {r['ref'] for r in rows} - erased and 'notify_to' in seen[-1]['fields'], 'who looked at whom is in the log')
+    f.keytool_now('record', 'notify-list', '--from', out / 'exposed.csv', '--key', f.key, '-o', notify, f.vault, expect=1)
+    f.keytool_now('record', 'notify-list', '--from', out / 'exposed.csv', '--force', '--key', f.key, '-o', notify, f.vault)
+
+
+def one_person(f, out, erased):
+    rows = {}
+    for r in f.rows(out):
+        rows.setdefault(r['ref'], {})[r['part']] = r
+    words = {0: 'Not affected', 1: 'Affected (tier 1)', 2: 'Affected (tier 2)'}
+    for t in f.truth:
+        number = t['text']['warrant_no']
+        p = f.keytool_now('record', 'affected', '--warrant-no', number, '--from', out / 'exposed.csv', '--key', f.key, f.vault)
+        if t['ref'] in erased:
+            check('No record in this vault has this number' in p.stdout and 'erased' in p.stdout, p.stdout)
+            continue
+        mine = rows[t['ref']]
+        tier = max(int(r['tier']) for r in mine.values())
+        check(p.stdout.startswith(words[tier]), f'{p.stdout} {mine}')
+        d = json.loads(f.keytool_now('record', 'affected', '--json', '--warrant-no', number, '--from', out / 'exposed.csv', '--key', f.key, f.vault).stdout)
+        check(d['tier'] == tier and d['affected'] == (tier > 0) and d['ref'] == t['ref'], f'{d}')
+        for part in ('text', 'image'):
+            check(d[part]['tier'] == int(mine[part]['tier']) and d[part]['fields'] == mine[part]['fields'].split() and (d[part]['first_read'] or '') == mine[part]['first_read'], f'{d} {mine}')
+    p = f.keytool_now('record', 'affected', '--warrant-no', 'NOBODY1', '--from', out / 'exposed.csv', '--key', f.key, f.vault)
+    check('No record in this vault' in p.stdout and 'NOBODY1' not in (f.vault / 'log').joinpath(next((f.vault / 'log').glob('entries-*')).name).read_text(), 'a number that does not exist is not kept')
+
+
+def hostile_tables(f, out):
+    """What is not exactly what was written is refused, with the line; the summary beside it shows what is missing."""
+    folder = f.dir / 'hostile'
+    folder.mkdir()
+    text = (out / 'exposed.csv').read_text()
+    lines = text.splitlines()
+
+    def offer(data, expect, *words, force=()):
+        path = folder / 'exposed.csv'
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        p = f.keytool_now('record', 'affected', *force, '--warrant-no', f.truth[0]['text']['warrant_no'], '--from', path, '--key', f.key, f.vault, expect=expect)
+        for w in words:
+            check(w in p.stderr, f'{w}: {p.stderr}')
+        return p
+
+    offer(text, 0, 'no summary.json')
+    offer('\ufeff' + text.replace('\n', '\r\n'), 0)
+    quoted = io.StringIO()
+    csv.writer(quoted, quoting=csv.QUOTE_ALL, lineterminator='\n').writerows(csv.reader(lines))
+    offer(quoted.getvalue(), 0)
+    for bad, why in (
+            ('', 'empty'), (text[:-1], 'cut short'), (text.replace('tier', 'level', 1), 'line 1, column tier'), (lines[0] + ',x\n', 'line 1'),
+            ('\n'.join([lines[0], lines[2], lines[1]] + lines[3:]) + '\n', None), ('\n'.join([lines[0], lines[3], lines[4], lines[1], lines[2]]) + '\n', 'not in the order'),
+            ('\n'.join([lines[0], lines[1], lines[1]]) + '\n', 'stands twice'), ('\n'.join(lines[:2]) + '\n', 'only one of its two parts'),
+            (text.replace(',text,', ',words,', 1), 'column part'), (re.sub(r',[012],', ',3,', text, count=1), 'column tier'),
+            (re.sub(r'^[A-Z2-7]{8}', '2.22E+26', text, count=1, flags=re.M), 'column ref'), (text.replace(',granted,', ',=cmd(),', 1), 'column evidence'),
+            (text.replace(',none,', ',log,', 1), 'column evidence'), (text.replace('rank', 'rang', 1), 'column fields'),
+            (re.sub(r'T\d\d:', 'T99:', text, count=1), 'not a time'), (text.replace('\n', '\n\n', 1), 'line 2'), (text.replace(',', ',"', 1), 'line 1'),
+            (b'\x00' * 200 + b'\n', 'line 1'), (text.encode().replace(b'rank', b'\xff\xfe', 1), 'column fields'), ('a' * 100000 + '\n', 'line 1')):
+        if why is None:
+            offer(bad, 0)  # the two parts of one record in the other order say the same
+        else:
+            offer(bad, 1, why)
+    shutil.copy(out / 'summary.json', folder)
+    offer(text, 0)
+    short = '\n'.join(lines[:-2]) + '\n'
+    offer(short, 3, 'people may be missing')
+    offer(short, 0, force=('--force',))
+    (folder / 'summary.json').write_text('{}')
+    offer(text, 3, 'not a summary')
+    # Every byte of a small table changed: an answer or one line, never a crash.
+    small = ('\n'.join(lines[:5]) + '\n').encode()
+    for at in range(0, len(small), 7):
+        for bit in (0x01, 0x20, 0x80):
+            data = bytearray(small)
+            data[at] ^= bit
+            (folder / 'exposed.csv').write_bytes(data)
+            p = f.keytool_now('record', 'affected', '--force', '--warrant-no', 'X', '--from', folder / 'exposed.csv', '--key', f.key, f.vault, expect=None)
+            check(p.returncode in (0, 1) and len(p.stderr.splitlines()) <= 1, f'byte {at}: {p.returncode} {p.stderr}')
+
+
+def usage(f):
+    v = ('--vault', f.vault, '-o', f.dir / 'never')
+    for args, word in (
+            ((), 'say what is asked about'), (('--all', '--device', 'printer'), 'one of'), (('--grant', 'X'), '16 characters'), (('--device', 'NO!'), 'no name'),
+            (('--all', '--since', 'yesterday'), 'no time'), (('--all', '--since', 'now', '--until', '2020-01-01T00:00:00Z'), 'before'),
+            (('--all', '--host-compromised-at', '+1d'), 'future'), (('--all', '--aware-at', '+1d'), 'future')):
+        p = f.keytool_now('audit', 'exposure', *v, *args, expect=2)
+        check(word in p.stderr, p.stderr)
+    p = f.keytool_now('audit', 'exposure', *v, '--device', 'nobody', expect=1)
+    check('nobody' in p.stderr, p.stderr)
+    p = f.keytool_now('audit', 'exposure', *v, '--grant', 'AAAAAAAAAAAAAAAA', expect=1)
+    check('AAAAAAAAAAAAAAAA' in p.stderr, p.stderr)
+    f.keytool_now('audit', 'exposure', '--vault', f.dir / 'nowhere', '--all', '-o', f.dir / 'never', expect=1)
+    check(not (f.dir / 'never').exists() and not list(f.dir.glob('never*')), 'a failure leaves nothing')
+    broken = f.dir / 'broken.backup'
+    f.keytool_now('vault', 'backup', '-q', f.vault, broken)
+    data = bytearray(broken.read_bytes())
+    data[len(data) // 2] ^= 1
+    broken.write_bytes(data)
+    f.keytool_now('audit', 'exposure', '--vault', broken, '--all', '-o', f.dir / 'never', expect=3)
+    check(not list(f.dir.glob('never*')), 'a damaged backup leaves nothing')
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix='vaultfs-cases-') as tmp:
+        os.environ['XDG_RUNTIME_DIR'] = tmp
+        f = Force(pathlib.Path(tmp) / 'force', records=16, seed=5)
+        f.set_day(2)
+        home = f.station('printer', 'home')
+        by_protect = {}
+        for t in f.truth:
+            by_protect.setdefault(t['text'].get('protect') or 'STANDARD', []).append(t['ref'])
+        check(set(by_protect) == {'STANDARD', 'RESTRICTED', 'COVERT'}, f'the synthetic force has protected officers: {by_protect.keys()}')
+        left_out = by_protect['STANDARD'][0]
+        granted = [r for r in f.refs if r != left_out]
+        f.set_day(3)
+        gid, _ = f.grant(home, 'cards', granted, ['name_on_card', 'rank', 'warrant_no', 'photo'])
+        pictured = [r for r in by_protect['STANDARD'][1:] if 'photo' in f.images[r]]
+        at = f.time(10) * 1000000
+        f.write_log(home, [f'at {at}', f'open {gid} {pictured[0]} text rank ok', f'open {gid} {pictured[1]} image photo ok', f'deny {gid} {pictured[2]} image photo EDQUOT', 'seal'])
+        f.set_day(12)
+        erased = {pictured[3]}
+        f.keytool('record', 'erase', '--ref', pictured[3], '--reason-code', 'leaver', '--yes', '--key', f.key, f.vault)
+        out = outputs(f, home, gid)
+        got = tiers(f, out)
+        check(got[pictured[0], 'text'] == (2, 'log') and got[pictured[0], 'image'] == (1, 'granted'), 'a text was read')
+        check(got[pictured[1], 'image'] == (2, 'log') and got[pictured[1], 'text'] == (1, 'granted'), 'a picture was read')
+        check(got[pictured[2], 'image'] == (1, 'granted'), 'what was denied was not read')
+        check(got[left_out, 'text'] == got[left_out, 'image'] == (0, 'none'), 'who was not granted')
+        check(got[pictured[3], 'text'] == (1, 'granted'), 'who was erased is not forgotten')
+        regulator(f, home)
+        statements(f, home, pictured[2])
+        bad_logs(f, home, pictured[2])
+        people(f, out, erased)
+        one_person(f, out, erased)
+        hostile_tables(f, out)
+        usage(f)
+    print('ok')
+
+
+main()
