@@ -62,11 +62,11 @@ static const char *const vf_report_style[] = {
     "@media(max-width:40rem){body{padding:1.25rem 1rem 3rem}.verdict{padding:1rem}.verdict h2{font-size:1.25rem}",
     ".tools input{width:100%}}\n",
     "@media print{@page{margin:14mm}:root{color-scheme:light}body{max-width:none;padding:0;font-size:9.5pt}nav,.tools,.buttons{display:none}",
-    "h2{margin-top:1.6rem;break-after:avoid}h3,caption{break-after:avoid}thead{display:table-header-group}tr,li,.verdict,.figures{break-inside:",
-    "avoid}.wide{overflow:visible}#refs thead th{position:static}th button::after{content:none!important}table{font-size:7.5pt}",
+    "h2{margin-top:1.6rem;break-after:avoid}h3,caption{break-after:avoid}thead{display:table-header-group;break-inside:avoid}tr,li,.verdict,.figures{break-inside:",
+    "avoid}.wide{overflow:visible}#refs thead th{position:static}th button{display:contents}th button::after{content:none!important}table{font-size:7.5pt}",
     ".heat{min-width:0;font-size:6pt}.heat .d{width:4.6rem}.heat .b{width:3rem}.heat .sum{width:2.4rem}svg.bar{width:2.8rem}",
     ".heat td,.verdict,ul.plain>li,svg.bar{print-color-adjust:exact;-webkit-print-color-adjust:exact}",
-    "#refs td:nth-child(5),#refs td:nth-child(6){white-space:normal}details::details-content{content-visibility:visible;display:block}a{color:inherit;text-decoration:none}}\n",
+    "#refs td:nth-child(2),#refs td:nth-child(8){min-width:0}details::details-content{content-visibility:visible;display:block}a{color:inherit;text-decoration:none}}\n",
 };
 /* clang-format on */
 

@@ -202,6 +202,8 @@ static void put_programs(const struct vf_report *r, struct vf_page *p)
     vf_page_put(p, "</section>\n");
 }
 
+#define NAMED 8 /* programs in one cell */
+
 void vf_programs_names(const struct vf_report *r, uint64_t mask, struct vf_buf *out)
 {
     const char *comma = "";
@@ -212,7 +214,7 @@ void vf_programs_names(const struct vf_report *r, uint64_t mask, struct vf_buf *
         char name[VF_ROW_KEY_MAX];
         if ((mask >> i & 1) == 0)
             continue;
-        if (named == 3) {
+        if (named == NAMED) {
             more++;
             continue;
         }
