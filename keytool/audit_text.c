@@ -157,6 +157,7 @@ static const char *verb_of(enum vf_event event)
         [VF_EVENT_POLICY] = "policy",
         [VF_EVENT_REKEY] = "new vault key",
         [VF_EVENT_HANDIN] = "log handed in",
+        [VF_EVENT_TIME] = "trusted time",
     };
     return verbs[event] ? verbs[event] : vf_event_text(event);
 }
@@ -173,7 +174,7 @@ static void put_count(struct vf_buf *out, const struct vf_entry_view *e)
         vf_buf_fmt(out, " by %llu second%s", n, kt_s(n));
     else if (e->event == VF_EVENT_GAP || e->event == VF_EVENT_HANDIN || e->event == VF_EVENT_RECOVER)
         vf_buf_fmt(out, ", %llu entr%s", n, kt_ies(n));
-    else if (e->event == VF_EVENT_EXPORT)
+    else if (e->event == VF_EVENT_EXPORT || (e->event == VF_EVENT_RECEIVE && !e->all))
         vf_buf_fmt(out, ", %llu value%s", n, kt_s(n));
     else if (!e->all || !counts_records(e->event))
         vf_buf_fmt(out, ", %llu counted", n);
@@ -215,12 +216,16 @@ void kt_entry_text(const struct vf_entry_view *e, const char *ref, const char *m
     vf_buf_fmt(out, "  %s", verb_of(e->event));
     if (e->event == VF_EVENT_CLOCK)
         put_text(out, " ", &e->result);
+    bool records = e->all || e->refs.p;
+    if (e->event == VF_EVENT_RECEIVE)
+        put_text(out, " ", &e->object);
     put_what(out, e);
-    if (e->all || e->refs.p) {
-        vf_buf_text(out, " ");
+    if (records) {
+        vf_buf_text(out, e->event == VF_EVENT_RECEIVE ? ": " : " ");
         put_records(out, e, ref);
     }
-    put_text(out, ": ", &e->object);
+    if (e->event != VF_EVENT_RECEIVE)
+        put_text(out, ": ", &e->object);
     put_count(out, e);
     put_text(out, ", job ", &e->job);
     if (e->grant.p && !e->all)
