@@ -471,7 +471,8 @@ static void test_caller(void **state)
     assert_int_equal(pthread_create(&t, NULL, as_thread, &thread), 0);
     pthread_join(t, NULL);
     assert_int_equal(thread.pid, getpid());
-    assert_string_equal(thread.exe, me.exe);
+    if (!getenv("VAULTFS_VALGRIND")) /* which tells its own program for that of a thread */
+        assert_string_equal(thread.exe, me.exe);
     vf_caller_of(&none, &nobody);
     assert_int_equal(nobody.pid, 0);
     assert_string_equal(nobody.exe, "unknown");

@@ -107,6 +107,14 @@ static bool tell_repeat(struct vf_session *s, const struct vf_repeat *due)
     return written;
 }
 
+/* A log that cannot be written serves nothing, not even what an entry of this second covers: its count could not be told. */
+static bool log_works(struct vf_session *s)
+{
+    struct vf_log_state log;
+    vf_log_state_get(s->log, &log);
+    return log.writable;
+}
+
 enum vf_err vf_access_open(struct vf_session *s, const struct vf_node *node, struct vf_job *job,
                            const struct vf_caller *caller, struct vf_access *ret, struct vf_why *why)
 {
@@ -116,8 +124,11 @@ enum vf_err vf_access_open(struct vf_session *s, const struct vf_node *node, str
                                   &ret->ticket, &due);
     if (due.count)
         (void)tell_repeat(s, &due);
-    if (ret->joined)
+    if (ret->joined && log_works(s))
         return VF_OK;
+    if (ret->joined)
+        vf_repeats_leave(s->repeats, &ret->ticket, false);
+    ret->joined = false;
     struct vf_entry e;
     open_entry(node, job, caller, &e);
     return vf_log_append(s->log, &e, &ret->seq, why);
@@ -208,11 +219,9 @@ void vf_access_slot_over(struct vf_session *s, const struct vf_slot_job *slot)
 
 void vf_access_flush(struct vf_session *s, bool all)
 {
-    struct vf_log_state log;
     struct vf_refusals refusals;
     size_t at = 0;
-    vf_log_state_get(s->log, &log);
-    if (!all && !log.writable)
+    if (!all && !log_works(s))
         return;
     bool go_on = tell_repeats(s, VF_REPEAT_ANY_SLOT, all);
     while (go_on && vf_deny_next(s->deny, &at, all, vf_clock_boot_us(), &refusals))

@@ -93,7 +93,7 @@ static bool store_content(struct vf_session *s, uint64_t ino, const uint8_t *dat
 static int open_value(struct vf_session *s, struct vf_handle *h, struct vf_job *job, const struct vf_caller *caller,
                       uint64_t ino, bool store, bool *ret_stored)
 {
-    struct vf_value_reader *reader = vf_reader_take(s);
+    struct vf_value_reader *reader = vf_reader_try(s);
     const uint8_t *data = NULL;
     size_t len = 0;
     struct vf_access access;
@@ -103,16 +103,23 @@ static int open_value(struct vf_session *s, struct vf_handle *h, struct vf_job *
     if (!err)
         err = vf_access_open(s, &h->node, job, caller, &access, NULL);
     if (!err) {
+        /* Readers are few, since their memory is locked. In a crowd those without one wait for the disk first, all for the same flush. */
+        bool waited = reader == NULL;
+        enum vf_err durable = waited ? vf_access_wait(s, &access, NULL) : VF_OK;
+        if (waited)
+            reader = vf_reader_take(s);
         err = get_content(reader, &h->node, job, &data, &len, NULL);
         /* Wait in any case: the entry stands, and what is waited for cannot be left behind. */
-        enum vf_err durable = vf_access_wait(s, &access, NULL);
+        if (!waited)
+            durable = vf_access_wait(s, &access, NULL);
         if (durable)
             err = durable;
         vf_access_done(s, &access, err == VF_OK);
     }
     if (!err && store)
         *ret_stored = store_content(s, ino, data, len);
-    vf_reader_give(s, reader);
+    if (reader)
+        vf_reader_give(s, reader);
     return err ? program_errno(err) : 0;
 }
 

@@ -227,6 +227,14 @@ struct vf_value_reader *vf_reader_take(struct vf_session *s)
     return r;
 }
 
+struct vf_value_reader *vf_reader_try(struct vf_session *s)
+{
+    pthread_mutex_lock(&s->readers_lock);
+    struct vf_value_reader *r = s->readers_left ? s->readers[--s->readers_left] : NULL;
+    pthread_mutex_unlock(&s->readers_lock);
+    return r;
+}
+
 void vf_reader_give(struct vf_session *s, struct vf_value_reader *r)
 {
     vf_value_reader_wipe(r);
