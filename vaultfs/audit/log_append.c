@@ -110,7 +110,6 @@ static enum vf_err append_locked(struct vf_log *log, const struct vf_entry_body 
     VF_TRY(vf_log_put(log, text, why));
     log->queued++;
     *ret_seq = (log->epoch << VF_LOG_TICKET_SHIFT) | (log->next - 1);
-    (void)pthread_cond_signal(&log->work);
     return VF_OK;
 }
 
@@ -125,8 +124,11 @@ enum vf_err vf_log_append(struct vf_log *log, const struct vf_entry *entry, uint
     (void)pthread_mutex_lock(&log->mu);
     enum vf_err err = append_locked(log, &text, &seq, why);
     (void)pthread_mutex_unlock(&log->mu);
-    if (err == VF_OK)
+    if (err == VF_OK) {
+        /* Not before: the thread would wake up to a lock that is held. */
+        (void)pthread_cond_signal(&log->work);
         *ret_seq = seq;
+    }
     return err;
 }
 

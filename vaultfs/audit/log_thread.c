@@ -160,7 +160,6 @@ static void publish(struct vf_log *log, const struct batch *b)
         log->recover_queued = false;
     }
     log->failed = false;
-    (void)pthread_cond_broadcast(&log->done);
 }
 
 /* mu not held. After the waiters were told, so that nobody waits for the hashing. */
@@ -220,6 +219,8 @@ static void turn(struct vf_log *log)
     publish(log, &b);
     log->sealing = b.seal;
     (void)pthread_mutex_unlock(&log->mu);
+    /* Not before: they would wake up to a lock that is held. */
+    (void)pthread_cond_broadcast(&log->done);
     grow_tree(log);
     if (b.seal)
         remember_seal(log, &b);
