@@ -242,6 +242,12 @@ enum vf_err kt_number_arg(const char *option, const char *text, uint64_t max, ui
     return VF_OK;
 }
 
+bool kt_has_terminal(void)
+{
+    VF_FD tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    return tty >= 0;
+}
+
 bool kt_confirm(const char *question)
 {
     VF_FD tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);

@@ -269,15 +269,51 @@ enum vf_err kt_grant_renew(const struct kt_args *a, struct vf_why *why)
 
 /* --------------------------------------------------------------------------------------------------------------- revoke */
 
-/* A renewal is a grant of its own: who takes the old one back should know that the new one goes on. */
-static enum vf_err tell_renewal(void *user, const struct vf_grant_item *item, struct vf_why *why)
+struct revoked {
+    struct vf_grant_id id;
+    bool found;
+    struct vf_grant grant;
+    int64_t now_us;
+};
+
+static enum vf_err find_revoked(void *user, const struct vf_grant_item *item, struct vf_why *why)
 {
-    const struct vf_grant_id *revoked = user;
+    struct revoked *r = user;
     (void)why;
-    if (item->grant.renews && !item->revoked && item->grant.until_us > vf_clock_wall_us() &&
-        memcmp(&item->grant.renewed, revoked, sizeof(*revoked)) == 0)
-        kt_say("Its renewal %.16s goes on: revoke that too if the job is to stop.", item->grant.id.c);
+    if (memcmp(&item->grant.id, &r->id, sizeof(r->id)) == 0) {
+        r->found = true;
+        r->grant = item->grant;
+    }
     return VF_OK;
+}
+
+/*
+ * Renewals, and what was renewed, are grants of their own: without the one that was taken back the station goes on with another one of the job, or
+ * of the same records.
+ */
+static enum vf_err tell_others(void *user, const struct vf_grant_item *item, struct vf_why *why)
+{
+    const struct revoked *r = user;
+    const struct vf_grant *g = &item->grant;
+    char until[64];
+    (void)why;
+    bool same = memcmp(&g->enrolment, &r->grant.enrolment, VF_HASH_LEN) == 0 &&
+                (strcmp(g->job, r->grant.job) == 0 || memcmp(&g->manifest_hash, &r->grant.manifest_hash, VF_HASH_LEN) == 0);
+    if (!same || item->revoked || g->until_us <= r->now_us || memcmp(&g->id, &r->id, sizeof(r->id)) == 0)
+        return VF_OK;
+    vf_time_format_person(g->until_us, until, sizeof(until));
+    kt_say("NOT revoked: grant %.16s, job %s, gives %s %s until %s. Revoke it too if that is to stop.", g->id.c, g->job,
+           g->recipient,
+           memcmp(&g->manifest_hash, &r->grant.manifest_hash, VF_HASH_LEN) == 0 ? "the same values" : "records of this job",
+           until);
+    return VF_OK;
+}
+
+static enum vf_err tell_what_goes_on(struct vf_vault *v, const struct vf_grant_id *id, struct vf_why *why)
+{
+    struct revoked r = {.id = *id, .now_us = vf_clock_wall_us()};
+    VF_TRY(vf_grant_each(v, find_revoked, &r, why));
+    return r.found ? vf_grant_each(v, tell_others, &r, why) : VF_OK;
 }
 
 enum vf_err kt_grant_revoke(const struct kt_args *a, struct vf_why *why)
@@ -294,7 +330,7 @@ enum vf_err kt_grant_revoke(const struct kt_args *a, struct vf_why *why)
     if (!err)
         err = kt_output_write(a, kt_get(a, KT_OUTPUT), &out, 0644, why);
     if (!err)
-        err = vf_grant_each(v, tell_renewal, &grant, why);
+        err = tell_what_goes_on(v, &grant, why);
     err = kt_vault_close(v, err, why);
     v = NULL;
     if (!err)

@@ -207,6 +207,7 @@ static inline const char *kt_ies(uint64_t n)
 {
     return n == 1 ? "y" : "ies";
 }
+bool kt_has_terminal(void);
 /* Asks on the terminal; false when there is none. */
 bool kt_confirm(const char *question);
 /* --list, --where, --records of record and grant verbs into a selection (borrowed; `where` has room for KT_REPEAT_MAX). */

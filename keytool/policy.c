@@ -49,6 +49,54 @@ static void print_version(const struct vf_policy *p)
         (void)printf("desk         %-20s %s\n", p->desk.name, p->desk_url);
 }
 
+static const struct vf_identity_pub *find_admin(const struct vf_policy *p, const struct vf_identity_pub *who)
+{
+    for (size_t i = 0; i < p->nadmins; i++)
+        if (vf_identity_pub_equal(&p->admins[i], who))
+            return &p->admins[i];
+    return NULL;
+}
+
+static void print_identity(FILE *to, const char *what, const struct vf_identity_pub *who, const char *words)
+{
+    char text[VF_FINGERPRINT_TEXT_LEN + 1];
+    struct vf_hash hash;
+    vf_identity_fingerprint(who, &hash);
+    vf_fingerprint_text(&hash, text);
+    (void)fprintf(to, "  %-13s %s %s%s\n", what, who->name, text, words);
+}
+
+static void print_desk_change(FILE *to, const struct vf_policy *was, const struct vf_policy *next)
+{
+    bool same = was->has_desk && vf_identity_pub_equal(&was->desk, &next->desk);
+    if (next->has_desk && !same)
+        print_identity(to, was->has_desk ? "another desk" : "desk", &next->desk, "");
+    if (was->has_desk && !next->has_desk)
+        (void)fprintf(to, "  no desk any more\n");
+    if (next->has_desk && strcmp(was->desk_url, next->desk_url) != 0)
+        (void)fprintf(to, "  desk's URL    %s\n", next->desk_url);
+}
+
+/* What a signature on `next` changes: the part of a policy that a signer must have seen. */
+static void print_change(FILE *to, const struct vf_policy *was, const struct vf_policy *next)
+{
+    (void)fprintf(to, "Version %u changes version %u:\n", next->version, was->version);
+    if (was->threshold != next->threshold)
+        (void)fprintf(to, "  signatures    %u of %zu admins, instead of %u of %zu%s\n", next->threshold, next->nadmins,
+                      was->threshold, was->nadmins, next->threshold < was->threshold ? ": FEWER decide" : "");
+    for (size_t i = 0; i < next->nadmins; i++)
+        if (!find_admin(was, &next->admins[i]))
+            print_identity(to, "new admin", &next->admins[i], " (compare with its owner, by telephone)");
+    for (size_t i = 0; i < was->nadmins; i++)
+        if (!find_admin(next, &was->admins[i]))
+            print_identity(to, "removed", &was->admins[i], "");
+    if (strcmp(was->force_name, next->force_name) != 0)
+        (void)fprintf(to, "  force's name  %s, instead of %s\n", next->force_name, was->force_name);
+    print_desk_change(to, was, next);
+    if (memcmp(&was->commitment, &next->commitment, sizeof(was->commitment)) != 0)
+        (void)fprintf(to, "  vault key     a new one (vault rekey)\n");
+}
+
 static enum vf_err policy_show(const struct kt_args *a, struct vf_why *why)
 {
     VF_CLEANUP(vf_policy_chain_done) struct vf_policy_chain chain = {0};
@@ -71,6 +119,10 @@ static enum vf_err policy_show(const struct kt_args *a, struct vf_why *why)
         (void)printf("%sPending (%zu of %u signature%s%s):\n", chain.ruling ? "\n" : "", chain.pending_new_sigs,
                      chain.pending.threshold, kt_s(chain.pending.threshold), chain.ruling ? " of its own admins" : "");
         print_version(&chain.pending);
+        if (chain.ruling) {
+            (void)printf("\n");
+            print_change(stdout, &chain.policy, &chain.pending);
+        }
     }
     return VF_OK;
 }
@@ -142,6 +194,21 @@ static enum vf_err policy_change(const struct kt_args *a, struct vf_why *why)
     return err;
 }
 
+/* What is signed is said before; a person at a terminal is asked, a script is taken at its word. */
+static enum vf_err ask_sign(const struct kt_args *a, const struct vf_policy_chain *chain, struct vf_why *why)
+{
+    if (!chain->has_pending)
+        return VF_OK;
+    if (!kt_has(a, KT_QUIET) && chain->ruling)
+        print_change(stderr, &chain->policy, &chain->pending);
+    else if (!kt_has(a, KT_QUIET))
+        kt_say("Version 1 of the policy of %s: %u of %zu admins sign (policy show lists them).", chain->pending.force_name,
+               chain->pending.threshold, chain->pending.nadmins);
+    if (kt_has(a, KT_YES) || kt_has(a, KT_QUIET) || !kt_has_terminal() || kt_confirm("Sign this?"))
+        return VF_OK;
+    return vf_fail(why, VF_E_REFUSED, "%s: not signed", a->argv[0]);
+}
+
 static enum vf_err policy_sign(const struct kt_args *a, struct vf_why *why)
 {
     VF_CLEANUP(vf_policy_chain_done) struct vf_policy_chain chain = {0}, after = {0};
@@ -149,6 +216,7 @@ static enum vf_err policy_sign(const struct kt_args *a, struct vf_why *why)
     VF_BUF out;
     vf_buf_init(&out, VF_POLICY_MAX);
     VF_TRY(kt_policy_read(a->argv[0], &chain, why));
+    VF_TRY(ask_sign(a, &chain, why));
     VF_TRY(kt_key_open(a, &id, why));
     VF_TRY(vf_policy_chain_sign(&chain, id, &out, why));
     VF_TRY(vf_buf_check(&out, a->argv[0], why));
@@ -187,8 +255,8 @@ const struct kt_verb kt_policy_verbs[] = {
          KT_BIT(OUTPUT) | KT_BIT(FORCE) | PASS,
      KT_BIT(KEY) | KT_BIT(OUTPUT), true, "Write a next version with other admins, threshold or desk, signed by you",
      policy_change},
-    {"policy", "sign", "FILE", 1, 1, KT_BIT(KEY) | PASS, KT_BIT(KEY), true, "Add your signature to a policy's last version",
-     policy_sign},
+    {"policy", "sign", "FILE", 1, 1, KT_BIT(YES) | KT_BIT(KEY) | PASS, KT_BIT(KEY), true,
+     "Add your signature to a policy's last version", policy_sign},
     {"policy", "install", "FILE VAULT", 2, 2, KT_BIT(KEY) | PASS, KT_BIT(KEY), true, "Put a policy in force in a vault",
      policy_install},
     {0},

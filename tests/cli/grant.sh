@@ -187,7 +187,7 @@ next=$(value 'd["id"]')
 k 2 grant revoke --reason r --key alice.key -o x nonsense V
 k 1 grant revoke --reason r --key alice.key -o x AAAAAAAAAAAAAAAA V
 k 0 grant revoke --reason "sent by mistake" --key bob.key -o "$id.revoked" "$id" V
-has err "renewal $next goes on"
+has err "NOT revoked: grant $next" "the same values until"
 has "$id.revoked" "sent by mistake"
 k 4 "${renew[@]}" --until +2h --no-handin -o x "$id" V
 k 0 grant list --json V

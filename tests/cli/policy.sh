@@ -53,7 +53,10 @@ k 0 policy install --key bob.key v2.policy V # pending: the old one rules
 k 0 vault status --json V
 json 'd["policy_version"], d["pending"]' "(1, True)"
 # Two of the new admins (bob, carol) have to sign, and two of the old (alice, bob).
+k 0 policy show v2.policy
+has out "Version 2 changes version 1" "new admin" "removed" carol
 k 0 policy sign --key carol.key v2.policy
+has err "Version 2 changes version 1" "new admin     carol" "removed       alice"
 k 4 policy verify v2.policy
 k 0 policy sign --key alice.key v2.policy
 k 0 policy verify v2.policy
