@@ -81,6 +81,9 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_field_set_parse(const char *list, vf_field_
 /* Names in schema order, separated by `sep`, appended. */
 VF_PUBLIC void vf_field_set_put(vf_field_set set, const char *sep, struct vf_buf *out);
 
+/* Well-formed UTF-8 in which there is nothing to see: spaces, marks without a letter, joiners, blank letters. */
+VF_PUBLIC VF_MUST_USE bool vf_text_blank(const char *text, size_t len);
+
 /* What a force may set of its own. Owned strings; vf_rules_done frees. A zeroed struct is valid: default ranks, any warrant number. */
 struct vf_rules {
     char **ranks; /* NULL: the default list, in rules.c */

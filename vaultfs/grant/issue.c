@@ -33,7 +33,8 @@ static enum vf_err check_words(const struct vf_issue_options *opt, struct vf_why
     if (!vf_job_valid(opt->job, strlen(opt->job)))
         return vf_fail(why, VF_E_INPUT, "\"%.40s\" is no name for a job: small letters, digits and -, at most %u", opt->job,
                        VF_JOB_MAX);
-    if (purpose == 0 || purpose > VF_PURPOSE_MAX || !vf_text_printable(opt->purpose, purpose))
+    if (purpose == 0 || purpose > VF_PURPOSE_MAX || !vf_text_printable(opt->purpose, purpose) ||
+        vf_text_blank(opt->purpose, purpose))
         return vf_fail(why, VF_E_INPUT, "the purpose must be one line of text, at most %u bytes", VF_PURPOSE_MAX);
     if (opt->budget > VF_GRANT_RECORDS_MAX)
         return vf_fail(why, VF_E_INPUT, "a budget of more records than a grant can name");

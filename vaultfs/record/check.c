@@ -212,8 +212,12 @@ static enum vf_err check_value(const struct vf_rules *rules, const struct vf_fie
         return VF_OK;
     }
     VF_TRY(check_damage(def->info.field, &v, why));
-    if (def->info.class == VF_CLASS_A && vf_text_formula(v.s, v.len))
+    /* All that can be granted can come to stand in a cards.csv. A dash alone is no formula, and some systems' "no surname". */
+    bool dash = def->info.class == VF_CLASS_B && v.len == 1;
+    if (def->info.class != VF_CLASS_C && !dash && vf_text_formula(v.s, v.len))
         return vf_fail(why, VF_E_INPUT, "%s", VF_TEXT_FORMULA_REASON);
+    if (vf_text_blank(v.s, v.len))
+        return vf_fail(why, VF_E_INPUT, "has no character that can be seen");
     return check_form(rules, def, &v, why);
 }
 

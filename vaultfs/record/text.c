@@ -161,3 +161,29 @@ bool vf_text_formula(const char *text, size_t len)
             return true;
     return false;
 }
+
+/* Letters and symbols by Unicode's word, without ink. */
+static bool blank_letter(utf8proc_int32_t cp)
+{
+    return cp == 0x115f || cp == 0x1160 || cp == 0x3164 || cp == 0xffa0 || cp == 0x2800;
+}
+
+bool vf_text_blank(const char *text, size_t len)
+{
+    const uint8_t *s = (const uint8_t *)text;
+
+    for (size_t at = 0; at < len;) {
+        utf8proc_int32_t cp = 0;
+        utf8proc_ssize_t n = utf8proc_iterate(s + at, (utf8proc_ssize_t)(len - at), &cp);
+        if (n <= 0)
+            return false;
+        utf8proc_category_t c = utf8proc_category(cp);
+        bool unseen = c == UTF8PROC_CATEGORY_ZS || c == UTF8PROC_CATEGORY_CF || c == UTF8PROC_CATEGORY_CC ||
+                      c == UTF8PROC_CATEGORY_MN || c == UTF8PROC_CATEGORY_MC || c == UTF8PROC_CATEGORY_ME ||
+                      blank_letter(cp);
+        if (!unseen)
+            return false;
+        at += (size_t)n;
+    }
+    return true;
+}

@@ -191,7 +191,8 @@ enum vf_err vf_policy_legal(const struct vf_policy *p, struct vf_why *why)
 {
     size_t len = strlen(p->force_name);
 
-    if (len == 0 || !vf_text_printable(p->force_name, len) || p->force_name[0] == ' ' || p->force_name[len - 1] == ' ')
+    if (len == 0 || !vf_text_printable(p->force_name, len) || vf_text_blank(p->force_name, len) || p->force_name[0] == ' ' ||
+        p->force_name[len - 1] == ' ')
         return vf_fail(why, VF_E_INPUT, "the force's name is 1 to 120 bytes of printable text without outer spaces");
     if (p->nadmins == 0 || p->nadmins > VF_ADMINS_MAX)
         return vf_fail(why, VF_E_INPUT, "a policy has 1 to %d admins", VF_ADMINS_MAX);
