@@ -286,6 +286,7 @@ static void name_grant(const struct vf_facts *f, struct vf_row *row, const struc
     struct vf_grant_id id;
     uint32_t at = VF_CASE_NONE;
 
+    row->opened = true;
     memcpy(id.c, e->grant.p, sizeof(id.c));
     if (f->vault != NULL)
         at = vf_case_grant_find(f->vault, &id);
@@ -349,7 +350,7 @@ static enum vf_err take_opening(struct vf_facts *f, const struct vf_entry_view *
         count(&row->c, &o);
         row->programs |= program;
         grant = vf_rows_bit(&f->grants, row);
-        if (row->name[0] == '\0')
+        if (!row->opened)
             name_grant(f, row, e);
         if (row->until_us != 0 && e->time_us >= row->until_us && o.repeats == 0)
             row->after_end++;

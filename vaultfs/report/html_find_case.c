@@ -157,7 +157,7 @@ static enum vf_err check_device(struct vf_report *r, uint32_t index, struct vf_w
     r->devices_silent += here ? 0 : 1;
     if (d->handin_us == 0) {
         vf_when(since, when);
-        return vf_report_notice(r, VF_NOTICE_WARN, "no-handin", rule, why,
+        return vf_report_notice(r, r->now_us - since > VF_DAY_US ? VF_NOTICE_WARN : VF_NOTICE_INFO, "no-handin", rule, why,
                                 "%s has had grants since %s and never handed in its log.%s", d->enrol.name, when,
                                 here ? " (Its log was given to this report all the same.)"
                                      : " Nothing is known of what was read there; count all that it was granted as read.");

@@ -149,6 +149,21 @@ static size_t held_notes(const struct gather *g, size_t i, struct vf_note *notes
     return n;
 }
 
+/* The vault remembers how much it was handed in, and has the copy: a log that is shorter was cut. */
+static void compare_handin(const struct gather *g, struct vf_log_facts *l, uint32_t owner)
+{
+    struct vf_verdict *v = l->verdict;
+    const struct vf_case *vault = g->r->vault;
+
+    if (owner == VF_CASE_NONE || l->same_as != SIZE_MAX || vault->backup || vault->devices[owner].handin_size <= v->sealed ||
+        v->nfindings == VF_VERDICT_FINDINGS_MAX)
+        return;
+    (void)snprintf(v->findings[v->nfindings++], sizeof(v->findings[0]),
+                   "%llu entries of it were handed in to the force, and %llu proven ones are here: its end was cut off",
+                   (unsigned long long)vault->devices[owner].handin_size, (unsigned long long)v->sealed);
+    v->good = false;
+}
+
 static enum vf_err verify(struct gather *g, size_t i, struct vf_why *why)
 {
     struct vf_log_facts *l = &g->r->f.log[i];
@@ -178,6 +193,8 @@ static enum vf_err verify(struct gather *g, size_t i, struct vf_why *why)
     vf_facts_start(&g->r->f, i);
     enum vf_err err = vf_log_verify(l->path, &o, l->verdict, why);
     vf_facts_stop(&g->r->f);
+    if (err == VF_OK)
+        compare_handin(g, l, owner);
     return err;
 }
 

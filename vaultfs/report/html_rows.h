@@ -35,6 +35,7 @@ struct vf_row {
     uint64_t granted_records;    /* of a grant */
     uint64_t distinct[2];        /* of a grant: different records opened one by one, text and image */
     uint64_t after_end;          /* of a grant: openings at or after until_us */
+    bool opened;                 /* of a grant: until_us was looked up */
     int64_t until_us;            /* of a grant; 0: not known here */
     char name[VF_ROW_NAME_MAX];  /* job, word, event: what the table's user puts there */
     char other[VF_ROW_NAME_MAX]; /* recipient */

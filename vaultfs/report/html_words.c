@@ -128,15 +128,24 @@ void vf_report_log_words(const struct vf_report *r, size_t i, struct vf_buf *out
     }
 }
 
+static bool of_supplier(const struct vf_log_facts *l)
+{
+    return counts(l) && l->has_origin && l->origin.kind == VF_LOG_STATION;
+}
+
 struct tally {
-    size_t logs, bad, unread, unchecked, unproven;
-    int64_t until_us; /* the earliest */
-    size_t until_log, first_bad, first_unread;
+    size_t logs, suppliers, bad, unread, unchecked, unproven;
+    int64_t until_us; /* the earliest of a supplier's, or, without one, of the force's */
+    size_t until_log, first_bad, first_unread, first_unproven;
 };
 
 static struct tally tally_of(const struct vf_report *r)
 {
     struct tally t = {.until_us = INT64_MAX};
+    bool any_supplier = false;
+
+    for (size_t i = 0; i < r->f.nlogs; i++)
+        any_supplier = any_supplier || (r->f.log[i].verdict != NULL && of_supplier(&r->f.log[i]));
 
     for (size_t i = 0; i < r->f.nlogs; i++) {
         const struct vf_log_facts *l = &r->f.log[i];
@@ -152,8 +161,10 @@ static struct tally tally_of(const struct vf_report *r)
         if (!counts(l))
             continue;
         t.unchecked += v->origin_checked ? 0 : 1;
-        t.unproven += v->sealed == 0 ? 1 : 0;
-        if (v->sealed > 0 && v->sealed_until_us < t.until_us) {
+        if (v->sealed == 0 && t.unproven++ == 0)
+            t.first_unproven = i;
+        t.suppliers += of_supplier(l) ? 1 : 0;
+        if (v->sealed > 0 && v->sealed_until_us < t.until_us && (of_supplier(l) || !any_supplier)) {
             t.until_us = v->sealed_until_us;
             t.until_log = i;
         }
@@ -199,14 +210,16 @@ void vf_report_headline(const struct vf_report *r, struct vf_buf *out, bool *ret
                    r->f.log[t.first_unread].label);
         return;
     }
-    if (t.until_us == INT64_MAX) {
-        vf_buf_fmt(out, "%s not been sealed yet: nothing proves what stands in %s.",
-                   t.logs == 1 ? "The log has" : "The logs have", t.logs == 1 ? "it" : "them");
+    if (t.unproven > 0) {
+        vf_buf_fmt(out, "The log of %s has not been sealed: nothing proves what stands in it.",
+                   r->f.log[t.first_unproven].label);
         return;
     }
     vf_when(t.until_us, when);
     if (t.logs == 1)
         vf_buf_fmt(out, "The log of %s is whole until %s.", r->f.log[t.until_log].label, when);
+    else if (t.logs == 2)
+        vf_buf_fmt(out, "Both logs are whole until %s.", when);
     else
         vf_buf_fmt(out, "All %zu logs are whole until %s.", t.logs, when);
 }
@@ -222,9 +235,11 @@ void vf_report_headline_more(const struct vf_report *r, struct vf_buf *out)
                     "What this page shows of such a log may be incomplete or untrue; what is missing from it counts as read "
                     "until somebody shows otherwise. ");
     else if (t.logs > 1 && t.until_us != INT64_MAX) {
-        vf_buf_text(out, "That is the earliest of their times, of ");
+        vf_buf_text(out, t.suppliers == 1   ? "So far is proven what stands in "
+                         : t.suppliers == 0 ? "That is the earliest of their times, of "
+                                            : "That is the earliest of the suppliers’ times, of ");
         log_name(r, t.until_log, out);
-        vf_buf_text(out, "; each has its own below. ");
+        vf_buf_text(out, "; each log has its own time below. ");
     }
     if (t.unchecked > 0)
         vf_buf_fmt(out, "%s: without the vault that knows the %s, anybody could have made %s. ",
