@@ -103,6 +103,8 @@ measure('ls -lR', lambda: world.run('ls', '-lR', mnt), n * 9, 'files')
 measure('cards.csv', lambda: read(mnt / 'cards/cards.csv'), n, 'rows')
 for readers in (1, 4):
     measure(f'read all, {readers} reader(s)', lambda r=readers: read_all(texts + photos, r), len(texts) + len(photos), 'files')
+again = 2000
+measure('one photo again and again', lambda: read_all([photos[0]] * again, 1), again, 'opens')
 world.unmount(mnt)
 entries = sum(p.read_bytes().count(b'\n') for p in (station / 'log').glob('entries-*'))
 measure('audit verify', lambda: world.keytool('audit', 'verify', '--enrol', enrol, station / 'log'), entries, 'entries')

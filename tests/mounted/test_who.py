@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 import signal
+import struct
 import subprocess
 import time
 
@@ -282,31 +283,45 @@ for flags in (os.O_WRONLY, os.O_RDWR, os.O_RDONLY | os.O_TRUNC):
         check(not any(MARKER in json.dumps(e) for e in every), 'least of all the names')
 
 
-def budget(photos):
-    """Past the budget of distinct records."""
-    r = run(f'''
+def budget(station, photos):
+    """Past the budget of distinct records: a loop that is refused, and goes on in the next minute."""
+    first = Reader(f'''
 for path in {photos[:3]!r}: get(path)
 for _ in range(700): get({photos[3]!r})
-''')
-    check(r['refused'] == {'122': 700} and len(r['done']) == 3, f'three, and no fourth: {r["refused"]}')
+print(json.dumps(refused), file=sys.stderr, flush=True)
+input()
+for _ in range(40): get({photos[3]!r})
+''', stderr=subprocess.PIPE)
+    check(json.loads(first.p.stderr.readline()) == {'122': 700}, 'three, and no fourth')
+    time.sleep(1.6)  # what was opened just before is told at its own time
+    set_clock(61)
+    end = time.time() + 5
+    while not any(e['event'] == 'deny' and 'count' in e for e in entries(station / 'log', torn=True)):
+        check(time.time() < end, 'the count is told when the minute is over')
+        time.sleep(0.1)
+    first.p.stdin.write('\n')
+    first.p.stderr.close()
+    r = first.result()
+    check(r['refused'] == {'122': 740} and len(r['done']) == 3, f'nor in the next minute: {r["refused"]}')
 
     @when_written
     def _():
         compare([e for e in of(r) if e['event'] == 'open'], r)
-        single = [e for e in of(r) if e['event'] == 'deny' and 'count' not in e]
-        check(len(single) == 10 and all(e['result'] == 'EDQUOT' and e['exe'] == PYTHON and e['refs'] == [what_of(photos[3])[0]] for e in single),
-              'ten entries say who was refused what')
-        counted = [e for e in of(r) if e['event'] == 'deny' and 'count' in e]
-        check(len(counted) == 1 and counted[0]['count'] == 690 and counted[0]['result'] == 'EDQUOT' and counted[0]['exe'] == PYTHON and
-              counted[0]['job'] == 'few' and 'refs' not in counted[0], f'the rest is counted: {counted}')
-        check([e['event'] for e in every if e['event'] != 'seal'][-2:] == ['deny', 'unmount'], 'at the end, if not before')
+        denied = [e for e in of(r) if e['event'] == 'deny']
+        single = [e for e in denied if 'count' not in e]
+        check(len(single) == 20 and all(e['result'] == 'EDQUOT' and e['exe'] == PYTHON and e['refs'] == [what_of(photos[3])[0]] for e in single),
+              'ten entries a minute say who was refused what')
+        counted = [e for e in denied if 'count' in e]
+        check([e['count'] for e in counted] == [690, 30] and [denied.index(e) for e in counted] == [10, 21], 'the rest of each minute is counted')
+        check(all(e['result'] == 'EDQUOT' and e['exe'] == PYTHON and e['job'] == 'few' and 'refs' not in e for e in counted), f'what they share: {counted}')
+        check([e['event'] for e in every if e['event'] != 'seal'][-2:] == ['deny', 'unmount'], 'the last one before the unmount')
 
 
 def the_end(photo, end):
     """A loop that goes on after the end of its grant."""
     r = run(f'''
 while not refused: get({photo!r})
-while time.time() < {end + 1.2}: get({photo!r})
+while time.time() < {end + 0.4}: get({photo!r})
 while refused[{EKEYEXPIRED}] < 5000: get({photo!r})
 ''')
     check(set(r['refused']) == {str(EKEYEXPIRED)}, 'refused for thousands of times')
@@ -327,7 +342,7 @@ while refused[{EKEYEXPIRED}] < 5000: get({photo!r})
 def terminated(world, mnt, photo):
     """A loop that goes on until the daemon is asked to leave."""
     reader = Reader(f'while not refused: get({photo!r})')
-    time.sleep(1.5)
+    time.sleep(1.2)
     os.kill(world.pid_of(mnt), signal.SIGTERM)
     r = reader.result()
     for _ in range(100):
@@ -346,6 +361,13 @@ def terminated(world, mnt, photo):
         print(f'{opened} opens in a loop are {len(mine)} entries')
 
 
+def set_clock(seconds):
+    """The clocks of the daemon are that far ahead: in one write, since it keeps the file open."""
+    fd = os.open(clock, os.O_WRONLY | os.O_CREAT, 0o600)
+    os.pwrite(fd, struct.pack('=qqq', seconds * 1000000, seconds * 1000000, 0), 0)
+    os.close(fd)
+
+
 def hold_against_the_log(station):
     """All that was written since the last time."""
     global every
@@ -361,7 +383,9 @@ world = World(records=8)
 station, enrol = world.station()
 world.deliver(station, enrol)
 world.deliver(station, enrol, job='few', extra=('--budget', '3'))
-mnt = world.mount(station)
+clock = world.dir / 'clock'
+set_clock(0)
+mnt = world.mount(station, exe='VAULTFS_CLOCK', env={'VAULTFS_TEST_CLOCK': str(clock)})
 files = sorted(str(p) for p in (mnt / 'cards').rglob('*') if p.is_file() and p.name != 'GRANT.txt')
 photos = [p for p in files if '/photos/' in p]
 check(len(files) == 8 * len(CARD_PRINT_TEXT) + len(photos) + sum('/signatures/' in p for p in files) + 2, 'all files')
@@ -372,12 +396,12 @@ several(mnt, photos[0], photos[1])
 crowds(photos[2])
 reused_number(photos[3])
 not_told(world, mnt, photos[0])
-budget([p.replace('/cards/', '/few/') for p in photos])
+budget(station, [p.replace('/cards/', '/few/') for p in photos])
 world.unmount(mnt)
 hold_against_the_log(station)
 
 # The end of a grant and of the daemon, under readers.
-end = int(time.time()) + 4
+end = int(time.time()) + 3
 world.deliver(station, enrol, job='short', until=time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(end)))
 world.mount(station, where=mnt)
 the_end(photos[0].replace('/cards/', '/short/'), end)
