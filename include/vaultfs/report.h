@@ -12,7 +12,7 @@
 
 /*
  * For every officer and part (text, image): tier 0 unreadable, 1 readable, 2 read or presumed read. Errors go upward only (docs/format.md
- * G.2 has the rules): what was granted offline is readable from issue and for ever; what a log shows was read; what no log, or a log that is
+ * H.2 has the rules): what was granted offline is readable from issue and for ever; what a log shows was read; what no log, or a log that is
  * damaged, cut, or ends too early, can speak for is presumed read. Every assumption and doubt is stated, as a code and in words.
  */
 enum vf_exposure_scope {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What an exposure must say, worked out anew from the rules in docs/format.md (G), without any of our code.
+"""What an exposure must say, worked out anew from the rules in docs/format.md (H), without any of our code.
 
 A Model is told what happened: records, devices, grants, reads, erasures, which logs there are and in which state. expect() answers, for
 each ref and part, the tier, the words of evidence, fields and times that exposed.csv must have.
@@ -33,10 +33,10 @@ class Read:
 class Log:
     """A log as the program is given it: reads, each with whether it is sealed; and what it is worth."""
 
-    def __init__(self, device, kind, state, reads, sealed, sealed_until, last, gap=False, steps=False, strays=()):
+    def __init__(self, device, kind, state, reads, sealed, sealed_until, last, gap=False, steps=False, strays=None):
         self.device, self.kind, self.state = device, kind, state  # kind: folder, copy; state: good, damaged, unknown
         self.reads, self.sealed, self.sealed_until, self.last = reads, sealed, sealed_until, last
-        self.gap, self.steps, self.strays = gap, steps, strays
+        self.gap, self.steps, self.strays = gap, steps, strays or {}  # strays: grant -> is its list named
 
 
 class Model:
@@ -149,7 +149,7 @@ class Model:
                 g = self.grants[stray]
                 if q['scope'][0] != 'all' and log.device is not None and log.device not in devices:
                     continue
-                same = [k for k in self.grants.values() if k.known and k.manifest == g.manifest]
+                same = [k for k in self.grants.values() if k.known and k.manifest == g.manifest] if log.strays[stray] else []
                 if q['scope'][0] == 'grant' and same and not any(k.id in in_scope for k in same):
                     continue
                 word = self.presumption(log.device, q)

@@ -177,7 +177,10 @@ class Drill:
                 i += 1
         if d.key not in self.m.devices:
             state = 'unknown'
-        strays = {r.grant for r, _ in told if not self.m.grants[r.grant].known}
+        strays = {}  # whether the first entry under it names its list
+        for r, _ in told:
+            if not self.m.grants[r.grant].known:
+                strays.setdefault(r.grant, r.refs == 'all')
         last = [parse_time(e['time'][:19] + 'Z') for e in entries]
         covered = last[:sealed] or [0]
         usable = last if kind == 'folder' else covered

@@ -123,14 +123,17 @@ static enum vf_err say_scope(struct vf_exposure *x, struct vf_why *why)
     }
     if (x->opt.scope == VF_EXPOSURE_ALL)
         return VF_OK;
-    ASSUME(
-        "scope",
-        "This answers for %s%.*s alone: %u grant%s. %u further grant%s of this force %s not looked at: a record that is not "
-        "listed here may be readable through %s (--all looks at everything).",
-        x->opt.scope == VF_EXPOSURE_DEVICE ? "the device " : "the grant ",
-        x->opt.scope == VF_EXPOSURE_DEVICE ? (int)strlen(x->opt.device) : VF_GRANT_ID_LEN,
-        x->opt.scope == VF_EXPOSURE_DEVICE ? x->opt.device : x->opt.grant.c, grants, grants == 1 ? "" : "s", others,
-        others == 1 ? "" : "s", others == 1 ? "was" : "were", others == 1 ? "it" : "them");
+    const char *kind = x->opt.scope == VF_EXPOSURE_DEVICE ? "the device " : "the grant ";
+    const char *name = x->opt.scope == VF_EXPOSURE_DEVICE ? x->opt.device : x->opt.grant.c;
+    int len = x->opt.scope == VF_EXPOSURE_DEVICE ? (int)strlen(x->opt.device) : VF_GRANT_ID_LEN;
+    if (others == 0)
+        ASSUME("scope", "This answers for %s%.*s alone (grants: %u), which is all that was ever granted.", kind, len, name,
+               grants);
+    else
+        ASSUME("scope",
+               "This answers for %s%.*s alone (grants: %u). Further grants of this force, which were not looked at: %u. A "
+               "record that is not listed here may be readable through them (--all looks at everything).",
+               kind, len, name, grants, others);
     return VF_OK;
 }
 
@@ -237,8 +240,11 @@ static enum vf_err say_device_log(struct vf_exposure *x, uint32_t d, struct vf_w
 
     vf_exp_time_words(dev->speaks_until_us, until);
     if (!l->copy)
-        ASSUME("folder-complete", "The log folder of %s is taken as complete up to %s. Its last entry is of %s.", name,
-               x->opt.has_compromised ? "the time at which the device was compromised" : "now", until);
+        ASSUME("folder-complete",
+               "The log folder of %s is taken as complete up to %s. Its last entry is of %s. (A copy that was made earlier "
+               "is not "
+               "complete: what was read after it was made is missing.)",
+               name, x->opt.has_compromised ? "the time at which the device was compromised" : "now", until);
     if (dev->after_handin)
         DOUBT("after-handin",
               "All there is of the log of %s is what was handed in. It speaks up to %s; what could be read after "

@@ -90,16 +90,16 @@ void vf_exposed_sentence(const struct vf_exposed_part *p, enum vf_part part, str
         return;
     }
     if (p->tier == 1 && !p->has_times) {
-        vf_buf_text(out, " could have been read. There is no sign that it was");
+        vf_buf_text(out, " could have been read. There is no sign of it");
         put_presumed(p, out);
     } else if (p->tier == 1) {
-        vf_buf_text(out, " could have been read, and was read at a time that was not asked about:");
+        vf_buf_text(out, " could have been read, and the log shows a read at a time that was not asked about:");
         put_times(p, out);
     } else if (p->read == 0) {
-        vf_buf_text(out, " has to be presumed read");
+        vf_buf_text(out, part == VF_PART_TEXT ? " has to be presumed read" : " have to be presumed read");
         put_presumed(p, out);
     } else {
-        vf_buf_text(out, " was read");
+        vf_buf_text(out, part == VF_PART_TEXT ? " was read" : " were read");
         put_times(p, out);
         if (p->read != VF_EXPOSED_LOG)
             vf_buf_fmt(out, ", by what %s",
