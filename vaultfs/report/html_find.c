@@ -128,8 +128,14 @@ static enum vf_err lists(struct vf_report *r, struct vf_why *why)
 
     if (r->f.all.lists == 0)
         return VF_OK;
-    for (size_t i = 0; i < r->f.lists.n; i++)
-        names_add(&jobs, r->f.lists.row[i].name[0] != '\0' ? r->f.lists.row[i].name : "(no name)");
+    for (size_t i = 0; i < r->f.lists.n; i++) {
+        const char *name = r->f.lists.row[i].name;
+        bool before = false; /* a renewal has the job's name */
+        for (size_t j = 0; j < i && !before; j++)
+            before = strcmp(r->f.lists.row[j].name, name) == 0;
+        if (!before)
+            names_add(&jobs, name[0] != '\0' ? name : "(no name)");
+    }
     return vf_report_notice(
         r, VF_NOTICE_INFO, "whole-list", NULL, why,
         "A whole list (cards.csv) was opened %s time%s, in the job%s %s. Each such opening gives out the text of "

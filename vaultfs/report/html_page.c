@@ -56,6 +56,7 @@ static void put_top(const struct vf_report *r, struct vf_page *p)
                    "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src");
     put_hash(p, vf_report_style, COUNT(vf_report_style));
     vf_page_put(p, "; script-src");
+    put_hash(p, vf_report_early, COUNT(vf_report_early));
     put_hash(p, vf_report_script, COUNT(vf_report_script));
     vf_page_put(p, "; base-uri 'none'; form-action 'none'\">\n"
                    "<meta name=referrer content=no-referrer><meta name=robots content=noindex>\n"
@@ -63,7 +64,9 @@ static void put_top(const struct vf_report *r, struct vf_page *p)
     put_when(p, r->now_us);
     vf_page_put(p, "</title>\n<style>");
     put_pieces(p, vf_report_style, COUNT(vf_report_style));
-    vf_page_put(p, "</style></head><body>\n<header><h1>Who read what</h1>\n<p class=soft>");
+    vf_page_put(p, "</style>\n<script>");
+    put_pieces(p, vf_report_early, COUNT(vf_report_early));
+    vf_page_put(p, "</script></head><body>\n<header><h1>Who read what</h1>\n<p class=soft>");
     if (r->vault != NULL && r->vault->has_policy) {
         vf_page_str(p, r->vault->chain.policy.force_name);
         vf_page_put(p, ". ");
