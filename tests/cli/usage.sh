@@ -25,13 +25,13 @@ mv out tables.json
 /usr/bin/python3 - <<'PY' >verbs
 import json
 for v in json.load(open('tables.json')):
-    print('\t'.join([v['noun'], v['verb'], v['args'], v['summary'], ' '.join(v['options'])]))
+    print('\x1f'.join([v['noun'], v['verb'], v['args'], v['summary'], ' '.join(v['options'])]))
 PY
 [ "$(wc -l <verbs)" -ge 40 ] || fail "only $(wc -l <verbs) verbs"
 
-while IFS=$'\t' read -r noun verb args summary options; do
+while IFS=$'\x1f' read -r noun verb args summary options; do
     k 0 "$noun" "$verb" --help
-    has out "Usage: keytool $noun $verb [options] $args" "$summary"
+    has out "Usage: keytool $noun $verb [options]${args:+ $args}" "$summary"
     for option in $options; do has out "--$option"; done
     k 0 "$noun" "$verb" --version
     k 2 "$noun" "$verb" --nonsense
