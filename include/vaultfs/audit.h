@@ -51,7 +51,8 @@
     X(ERASE, "erase", ERASURE)        \
     X(POLICY, "policy", NONE)         \
     X(REKEY, "rekey", ALTERATION)     \
-    X(HANDIN, "handin", NONE)
+    X(HANDIN, "handin", NONE)         \
+    X(TIME, "time", NONE)
 
 enum vf_event {
 #define VF_EVENT_ENUM_(code, name, category) VF_EVENT_##code,
@@ -191,6 +192,20 @@ struct vf_log_state {
 VF_PUBLIC void vf_log_state_get(struct vf_log *log, struct vf_log_state *ret);
 /* The last checkpoint note (whole), appended to `out`; empty when there is none yet. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_log_checkpoint_get(struct vf_log *log, struct vf_buf *out, struct vf_why *why);
+/*
+ * A writer's look at its own log, from where it stopped looking before: entries of the events in `events` (bit VF_EVENT_X) behind *place,
+ * in order, up to the last durable one. What lies between *place and the last checkpoint must be what that sealed: VF_E_FORGED
+ * otherwise, also when the log is shorter than *place, and then what was told is void. On success *place is moved to that checkpoint.
+ * Whoever remembers a place authenticates it himself; all zero is the beginning. A core reads some million entries a second.
+ */
+struct vf_log_place {
+    struct vf_tree tree;        /* of the entries before it */
+    uint64_t seg_first, seg_at; /* the segment that holds the last of them, and the byte behind it there */
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_since(struct vf_log *log, struct vf_log_place *place, uint64_t events,
+                                               enum vf_err (*each)(void *user, const struct vf_entry_view *entry,
+                                                                   struct vf_why *why),
+                                               void *user, struct vf_why *why);
 /* Hex session id that this writer puts into its entries (32 characters + NUL). */
 VF_PUBLIC const char *vf_log_session(const struct vf_log *log);
 

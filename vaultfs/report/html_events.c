@@ -135,6 +135,7 @@ void vf_facts_event(struct vf_facts *f, const struct vf_entry_view *e)
     case VF_EVENT_RECEIVE:
     case VF_EVENT_UNMOUNT:
     case VF_EVENT_SEAL:
+    case VF_EVENT_TIME:
     case VF_EVENT_COUNT:
     default:
         break;

@@ -10,6 +10,10 @@
  * H stands still at the latest `until`, but values go 14 days after it. So the time that goes by while it stands is counted apart: boottime,
  * and of the time that the computer is off at most a day for each boot, whatever the wall clock says. A wrong year adds a day.
  *
+ * H goes into the log too, as `time` entries: hourly, at the end of each grant, of each mount. So a clock file that was lost or put back
+ * to an older one does not bring H back: the log says how late it was for sure, and which clock-reset was taken last (floors.c). In what
+ * both know of resets the one that knows more is right; where they know the same, the higher H is.
+ *
  * Slot payload: i64 H, i64 boottime of H, boot id 16, i64 last clock-reset taken, u32 highest policy version known, i64 wall and
  * i64 boottime of the moment since when they agree, i64 time counted while H stood, MAC 32 over all that.
  */
@@ -84,21 +88,6 @@ enum vf_err vf_station_clock_create(const char *path, const struct vf_identity *
     return vf_slots_create(file, CLOCK_TYPE, payload.data, payload.len, why);
 }
 
-static int64_t log_time(struct vf_station *st)
-{
-    struct vf_log_state log = {0};
-    if (st->log)
-        vf_log_state_get(st->log, &log);
-    return log.last_time_us;
-}
-
-/* Both slots unreadable or not MACed by this device: go by the log, which only ever moves forward. */
-static void lost_clock(struct vf_station *st, struct clock_state *ret)
-{
-    *ret = (struct clock_state){.h = log_time(st), .h_boot = vf_clock_boot_us()};
-    vf_clock_boot_id(ret->boot_id);
-}
-
 /* How long the computer was off since the state was saved, as far as that counts. */
 static int64_t time_off(const struct clock_state *saved)
 {
@@ -106,6 +95,18 @@ static int64_t time_off(const struct clock_state *saved)
     if (saved->anchor_wall <= 0 || now <= then)
         return 0;
     return now - then < VF_DAY_US ? now - then : VF_DAY_US;
+}
+
+/* What the log knows of H and resets. True: H is the log's. */
+static bool take_floors(const struct vf_station_floors *f, struct clock_state *state)
+{
+    bool later = f->reset_us > state->reset_taken_us;
+    if (!later && (f->reset_us < state->reset_taken_us || f->sure_us <= state->h))
+        return false;
+    state->h = f->sure_us;
+    state->reset_taken_us = f->reset_us;
+    state->past = 0;
+    return true;
 }
 
 enum vf_err vf_station_clock_load(struct vf_station *st, struct vf_why *why)
@@ -131,10 +132,10 @@ enum vf_err vf_station_clock_load(struct vf_station *st, struct vf_why *why)
         seq = slots[i].seq;
         found = true;
     }
-    if (!found)
-        lost_clock(st, &best);
-
+    bool by_log = take_floors(&st->floors, &best);
     uint32_t ruling = (uint32_t)st->policy.ruling;
+    if (best.policy < st->floors.policy)
+        best.policy = st->floors.policy;
     if (best.policy > ruling)
         return vf_fail(why, VF_E_FORGED,
                        "%s: the policy in it is version %u, but version %u was known already; receive the newest policy",
@@ -142,10 +143,12 @@ enum vf_err vf_station_clock_load(struct vf_station *st, struct vf_why *why)
     uint8_t boot_id[VF_BOOT_ID_LEN];
     vf_clock_boot_id(boot_id);
     int64_t boot = vf_clock_boot_us();
-    bool same_boot = memcmp(boot_id, best.boot_id, sizeof(boot_id)) == 0 && best.h_boot <= boot;
+    bool same_boot = found && memcmp(boot_id, best.boot_id, sizeof(boot_id)) == 0 && best.h_boot <= boot;
     pthread_mutex_lock(&c->lock);
     c->h = c->saved_h = best.h;
-    c->h_boot = same_boot ? best.h_boot : boot;
+    c->h_boot = same_boot && !by_log ? best.h_boot : boot;
+    c->told = st->floors.sure_us;
+    c->told_reset_us = st->floors.reset_us;
     c->reset_taken_us = best.reset_taken_us;
     c->past = best.past;
     if (best.past > 0 && !same_boot)
@@ -212,6 +215,7 @@ static void put_state(struct vf_station *st, int64_t boot, struct vf_buf *out)
     struct clock_state state = {.h = highest(c, boot),
                                 .h_boot = boot,
                                 .reset_taken_us = c->reset_taken_us,
+                                .policy = c->policy,
                                 .anchor_wall = c->anchor_wall,
                                 .anchor_boot = c->anchor_boot,
                                 .past = beyond(c, boot)};
@@ -240,32 +244,84 @@ static enum vf_err save_locked(struct vf_station *st, int64_t boot, struct vf_wh
 }
 
 /*
- * A wrong step of years is in the log too: H is held to the latest `until` known, as always. Clock-resets that are stored count as taken,
- * and so do those issued before the log's last time, unless that is beyond all ends and so cannot be right: a new one must be possible.
+ * The file was lost, and a grant is known that bounds H. When the log has never said what H was, its last time may stand for it, but not
+ * beyond the latest `until` known: a wrong step of years is in the log too. Clock-resets that are stored count as taken.
  */
 enum vf_err vf_station_clock_settle(struct vf_station *st, struct vf_why *why)
 {
     struct vf_station_clock *c = &st->clock;
-    if (!c->lost)
-        return VF_OK;
+    struct vf_log_state log;
     VF_FREE char *file = vf_station_file(st->path, "clock");
     VF_BUF payload;
     if (!file)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", st->path);
     pthread_mutex_lock(&c->lock);
-    int64_t last = log_time(st);
-    c->lost = false;
-    if (last <= c->cap && last > c->reset_taken_us)
-        c->reset_taken_us = last;
-    if (c->h > c->cap)
-        c->h = c->cap;
-    vf_buf_init(&payload, 256);
-    put_state(st, vf_clock_boot_us(), &payload);
-    c->slot_seq = 1;
+    bool now = c->lost && c->cap > 0;
+    if (now) {
+        vf_log_state_get(st->log, &log);
+        int64_t last = log.last_time_us < c->cap ? log.last_time_us : c->cap, boot = vf_clock_boot_us();
+        if (c->told_reset_us == 0 && last > highest(c, boot)) {
+            c->h = last;
+            c->h_boot = boot;
+        }
+        c->lost = false;
+        vf_buf_init(&payload, 256);
+        put_state(st, boot, &payload);
+        c->slot_seq = 1;
+    }
     pthread_mutex_unlock(&c->lock);
+    if (!now)
+        return VF_OK;
     VF_TRY(vf_buf_check(&payload, file, why));
     (void)unlink(file);
     return vf_slots_create(file, CLOCK_TYPE, payload.data, payload.len, why);
+}
+
+/* Has a grant ended between the two? */
+static bool some_ended(struct vf_station *st, int64_t from, int64_t to)
+{
+    bool ended = false;
+    pthread_rwlock_rdlock(&st->jobs_lock);
+    for (size_t i = 0; i < st->njobs; i++)
+        ended = ended || (st->jobs[i]->grant.until_us > from && st->jobs[i]->grant.until_us <= to);
+    pthread_rwlock_unlock(&st->jobs_lock);
+    return ended;
+}
+
+/* Not waited for, and again at the next tick if it could not be written. */
+static bool put_time(struct vf_station *st, int64_t us, const char *result)
+{
+    char text[VF_TIME_US_LEN + 1];
+    uint64_t seq;
+    vf_time_format_us(us, text);
+    const struct vf_entry e = {.event = VF_EVENT_TIME, .part = -1, .object = text, .result = result};
+    return vf_log_append(st->log, &e, &seq, NULL) == VF_OK;
+}
+
+/* The log asks for the time under its own lock: the clock's is not held while something is appended. One thread at a time. */
+void vf_station_clock_tell(struct vf_station *st, int64_t step_us)
+{
+    struct vf_station_clock *c = &st->clock;
+    pthread_mutex_lock(&c->lock);
+    bool ready = c->loaded && !c->lost && c->h > 0;
+    int64_t h = highest(c, vf_clock_boot_us()), told = c->told;
+    int64_t reset = c->reset_taken_us > c->told_reset_us ? c->reset_taken_us : 0;
+    pthread_mutex_unlock(&c->lock);
+    if (!ready)
+        return;
+    if (reset) {
+        if (!put_time(st, reset, "reset"))
+            return;
+        told = reset;
+        step_us = 1; /* a reset says what H was then: at once what it is now */
+    }
+    if (h - told >= step_us || some_ended(st, told, h))
+        told = put_time(st, h, "ok") ? h : told;
+    pthread_mutex_lock(&c->lock);
+    c->told = told;
+    if (reset)
+        c->told_reset_us = reset;
+    pthread_mutex_unlock(&c->lock);
 }
 
 enum vf_err vf_station_clock_tick(struct vf_station *st, struct vf_why *why)
@@ -289,10 +345,12 @@ enum vf_err vf_station_clock_tick(struct vf_station *st, struct vf_why *why)
         c->anchor_wall = wall - AGREE_US;
         c->anchor_boot = boot - AGREE_US;
     }
-    if (highest(c, boot) - c->saved_h >= SAVE_EVERY_US || beyond(c, boot) - c->saved_past >= COUNT_EVERY_US)
+    if (!c->lost && (highest(c, boot) - c->saved_h >= SAVE_EVERY_US || beyond(c, boot) - c->saved_past >= COUNT_EVERY_US))
         err = save_locked(st, boot, why);
     pthread_mutex_unlock(&c->lock);
-    return err;
+    vf_station_clock_tell(st, VF_STATION_TELL_US);
+    enum vf_err followed = vf_station_floors_follow(st, why);
+    return err ? err : followed;
 }
 
 void vf_station_clock_policy(struct vf_station *st, uint32_t version)
@@ -300,7 +358,7 @@ void vf_station_clock_policy(struct vf_station *st, uint32_t version)
     pthread_mutex_lock(&st->clock.lock);
     if (version > st->clock.policy)
         st->clock.policy = version;
-    if (st->clock.loaded) {
+    if (st->clock.loaded && !st->clock.lost) {
         enum vf_err ignored = save_locked(st, vf_clock_boot_us(), NULL);
         (void)ignored; /* saved again at close */
     }
@@ -310,7 +368,7 @@ void vf_station_clock_policy(struct vf_station *st, uint32_t version)
 enum vf_err vf_station_clock_save(struct vf_station *st, struct vf_why *why)
 {
     pthread_mutex_lock(&st->clock.lock);
-    enum vf_err err = st->clock.loaded ? save_locked(st, vf_clock_boot_us(), why) : VF_OK;
+    enum vf_err err = st->clock.loaded && !st->clock.lost ? save_locked(st, vf_clock_boot_us(), why) : VF_OK;
     pthread_mutex_unlock(&st->clock.lock);
     return err;
 }
@@ -334,6 +392,20 @@ void vf_station_clock_grant(struct vf_station *st, const struct vf_grant *g)
         c->anchor_boot = c->h_boot;
         enum vf_err ignored = save_locked(st, c->h_boot, NULL);
         (void)ignored; /* taken again at the next start if it was not saved: the same grant, the same time */
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+void vf_station_clock_raise(struct vf_station *st, int64_t at_least_us)
+{
+    struct vf_station_clock *c = &st->clock;
+    int64_t boot = vf_clock_boot_us();
+    pthread_mutex_lock(&c->lock);
+    int64_t h = at_least_us < c->cap ? at_least_us : c->cap;
+    if (c->loaded && h > highest(c, boot)) {
+        c->h = h;
+        c->h_boot = boot;
+        c->past = 0;
     }
     pthread_mutex_unlock(&c->lock);
 }

@@ -284,7 +284,8 @@ bool vf_station_is_revoked(struct vf_station *st, struct vf_txn *txn, const stru
 {
     struct vf_slice unused;
     return vf_txn_get(txn, VF_ST_REVOCATION, id->c, sizeof(id->c), &unused) ||
-           vf_txn_get(txn, VF_ST_REVOCATION, st->enrol.id.b, sizeof(st->enrol.id.b), &unused);
+           vf_txn_get(txn, VF_ST_REVOCATION, st->enrol.id.b, sizeof(st->enrol.id.b), &unused) ||
+           vf_station_floors_revoked(st, id);
 }
 
 struct loading {
@@ -340,6 +341,8 @@ static bool load_one(struct vf_cursor *cur, struct vf_slice key, struct vf_slice
     l->jobs = grown;
     l->jobs[l->n++] = job;
     vf_station_clock_grant(l->st, &job->grant);
+    if (!atomic_load(&job->revoked)) /* a force whose clock was wrong takes back what it issued then */
+        vf_station_clock_raise(l->st, job->grant.issued_us - VF_STATION_SKEW_US);
     return true;
 }
 
@@ -397,7 +400,7 @@ enum vf_err vf_station_reload(struct vf_station *st, struct vf_why *why)
     for (size_t i = 0; i < n_old; i++)
         vf_job_unref(old[i]);
     free(old);
-    return err;
+    return err ? err : vf_station_clock_settle(st, why);
 }
 
 enum vf_err vf_station_refresh(struct vf_station *st, struct vf_why *why)

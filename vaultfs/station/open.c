@@ -178,13 +178,15 @@ static enum vf_err open_all(struct vf_station *st, const struct vf_passphrase *p
     if (st->mode == VF_STATION_MOUNT)
         VF_TRY(vf_station_pin_check(st, why));
     if (st->mode == VF_STATION_STATUS)
-        return VF_OK;
+        return vf_station_floors_load(st, why);
     VF_TRY(open_log(st, why));
     mark_clean(st->path, false);
-    if (st->mode == VF_STATION_MOUNT)
+    VF_TRY(vf_station_floors_load(st, why));
+    if (st->mode == VF_STATION_MOUNT) {
         VF_TRY(vf_station_clock_load(st, why));
-    VF_TRY(vf_station_reload(st, why));
-    return vf_station_clock_settle(st, why);
+        VF_TRY(vf_station_floors_rule(st, why));
+    }
+    return vf_station_reload(st, why);
 }
 
 enum vf_err vf_station_open(const char *path, enum vf_station_mode mode, const struct vf_passphrase *pass,
@@ -200,6 +202,7 @@ enum vf_err vf_station_open(const char *path, enum vf_station_mode mode, const s
     st->path = copy;
     st->mode = mode;
     pthread_mutex_init(&st->clock.lock, NULL);
+    pthread_mutex_init(&st->floors_lock, NULL);
     pthread_mutex_init(&st->receive_lock, NULL);
     pthread_rwlock_init(&st->jobs_lock, NULL);
     enum vf_err err = open_all(st, pass, why);
@@ -218,8 +221,10 @@ enum vf_err vf_station_close(struct vf_station *st, struct vf_why *why)
     if (!st)
         return VF_OK;
     bool wrote = st->log != NULL && st->store != NULL;
-    if (st->mode == VF_STATION_MOUNT)
+    if (st->mode == VF_STATION_MOUNT) {
+        vf_station_clock_tell(st, VF_STATION_TELL_LAST_US);
         err = vf_station_clock_save(st, why);
+    }
     vf_station_jobs_free(st);
     one = st->log ? vf_log_close(st->log, why) : VF_OK;
     err = err ? err : one;
@@ -231,7 +236,9 @@ enum vf_err vf_station_close(struct vf_station *st, struct vf_why *why)
     vf_policy_chain_done(&st->policy);
     free(st->batches);
     pthread_rwlock_destroy(&st->jobs_lock);
+    vf_station_floors_done(st);
     pthread_mutex_destroy(&st->receive_lock);
+    pthread_mutex_destroy(&st->floors_lock);
     pthread_mutex_destroy(&st->clock.lock);
     free(st->path);
     free(st);

@@ -101,10 +101,15 @@ static enum vf_err take_policy(struct vf_station *st, int fd, struct vf_received
         err = vf_fail(why, VF_E_REFUSED, "%s: the policy of another force", told->name);
     if (!err && cmp < 0)
         err = vf_fail(why, VF_E_STALE, "%s: older than the policy this station knows", told->name);
+    /* An emptied database knows none; the log still does. */
+    if (!err && chain.policy.version < vf_station_floors_policy(st))
+        err = vf_fail(why, VF_E_STALE,
+                      "%s: policy version %u, but this station has had version %u already; ask the force for the newest",
+                      told->name, chain.policy.version, vf_station_floors_policy(st));
     told->already = !err && cmp == 0;
     if (!err && cmp > 0) {
         char object[32];
-        (void)snprintf(object, sizeof(object), "policy %u", chain.policy.version);
+        (void)snprintf(object, sizeof(object), VF_ST_LOG_POLICY "%u", chain.policy.version);
         struct row row = {.table = VF_ST_POLICY, .key = "chain", .key_len = 5, .data = chain.bytes, .len = chain.len};
         err = log_receive(st, NULL, object, why);
         if (!err)
@@ -115,7 +120,8 @@ static enum vf_err take_policy(struct vf_station *st, int fd, struct vf_received
             st->policy = chain;
             chain = old;
             pthread_rwlock_unlock(&st->jobs_lock);
-            vf_station_clock_policy(st, (uint32_t)st->policy.ruling);
+            vf_station_floors_take_policy(st, st->policy.policy.version);
+            vf_station_clock_policy(st, st->policy.policy.version);
         }
     }
     vf_policy_chain_done(&chain);
@@ -140,7 +146,7 @@ static enum vf_err take_revocation(struct vf_station *st, int fd, struct vf_rece
     told->already = has_row(st, VF_ST_REVOCATION, key, key_len);
     if (!told->already) {
         char object[64];
-        (void)snprintf(object, sizeof(object), "revocation of %s %.16s", r.is_device ? "device" : "grant",
+        (void)snprintf(object, sizeof(object), "%s%.16s", r.is_device ? VF_ST_LOG_REVOKED_DEVICE : VF_ST_LOG_REVOKED_GRANT,
                        r.is_device ? r.name : r.grant.c);
         struct row row = {.table = VF_ST_REVOCATION, .key = key, .key_len = key_len, .data = data.data, .len = data.len};
         VF_TRY(log_receive(st, NULL, object, why));
@@ -275,6 +281,7 @@ static enum vf_err take_receipt(struct vf_station *st, int fd, struct vf_receive
                       .data = data.data,
                       .len = data.len};
     VF_TRY(vf_store_update(st->store, put_row, &row, why));
+    vf_station_clock_raise(st, time_us - VF_STATION_SKEW_US);
     tell(told, "receipt: the force has this station's log up to entry %llu, %s", (unsigned long long)cp.size, until);
     return VF_OK;
 }
@@ -305,10 +312,26 @@ static int rank_of(enum vf_artefact kind)
     }
 }
 
+/* With an older policy than it once had, a station would take what admins signed who have left since. */
+static enum vf_err check_policy(struct vf_station *st, const struct vf_received *told, struct vf_why *why)
+{
+    uint32_t known = vf_station_floors_policy(st);
+    bool taken = told->kind == VF_ARTEFACT_REVOCATION || told->kind == VF_ARTEFACT_GRANT ||
+                 told->kind == VF_ARTEFACT_BUNDLE || told->kind == VF_ARTEFACT_RECEIPT;
+    if (!taken || st->policy.ruling >= known)
+        return VF_OK;
+    return vf_fail(
+        why, VF_E_STALE,
+        "%s: the station's database is older than its log: it holds policy version %zu, but has had version %u; receive the "
+        "newest policy first",
+        told->name, st->policy.ruling, known);
+}
+
 static enum vf_err take_one(struct vf_station *st, int fd, struct vf_received *told,
                             void (*progress)(void *user, const char *name, uint64_t done, uint64_t total), void *user,
                             struct vf_why *why)
 {
+    VF_TRY(check_policy(st, told, why));
     switch (told->kind) {
     case VF_ARTEFACT_POLICY:
         return take_policy(st, fd, told, why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of this room share. Locks, outermost first: st->receive_lock (deliveries, sweep), st->jobs_lock (job list, batches,
- * policy), st->clock_lock. None is held while values are read.
+ * policy), st->clock_lock; st->floors_lock inside any of them. None is held while values are read.
  */
 #ifndef VF_STATION_INTERNAL_H
 #define VF_STATION_INTERNAL_H
@@ -36,13 +36,28 @@ struct vf_station_clock {
     int64_t anchor_wall, anchor_boot; /* since when wall and boottime agree */
     int64_t past;                     /* at h_boot: what had gone by while H stood at the cap */
     int64_t saved_h, saved_past;
-    bool
-        lost; /* the file could not be read: H is the log's last time until the grants are known (vf_station_clock_settle) */
-    uint32_t policy;        /* highest policy version known: an older one is not believed */
+    int64_t told, told_reset_us; /* H and the clock-reset as the log has them */
+    bool lost;       /* the file could not be read, and no grant is known yet that bounds H (vf_station_clock_settle) */
+    uint32_t policy; /* highest policy version known: an older one is not believed */
     int64_t reset_taken_us; /* issue time of the last clock-reset that was taken */
     uint64_t slot_seq;
     bool loaded;
 };
+
+/* What was known once and is not forgotten (floors.c). */
+struct vf_station_floors {
+    uint32_t policy;           /* highest version ever received */
+    int64_t sure_us, reset_us; /* H as the log has it; issue time of the last clock-reset that was taken */
+    bool device_revoked;
+    struct vf_grant_id *revoked;
+    size_t nrevoked;
+    struct vf_log_place place; /* what the log says before it is in here */
+    uint64_t saved;            /* entries before the place that the file has */
+};
+/* Objects of receive entries. */
+#define VF_ST_LOG_POLICY         "policy "
+#define VF_ST_LOG_REVOKED_GRANT  "revocation of grant "
+#define VF_ST_LOG_REVOKED_DEVICE "revocation of device "
 
 struct vf_station {
     char *path;
@@ -54,6 +69,8 @@ struct vf_station {
     struct vf_identity *device;
     struct vf_station_key *key; /* arena */
     struct vf_station_clock clock;
+    pthread_mutex_t floors_lock;
+    struct vf_station_floors floors;
     pthread_mutex_t receive_lock;
     pthread_rwlock_t jobs_lock;
     struct vf_job **jobs; /* loaded, one reference each; by grant id, in no order */
@@ -98,12 +115,29 @@ enum vf_err vf_station_clock_load(struct vf_station *st, struct vf_why *why);
 enum vf_err vf_station_clock_save(struct vf_station *st, struct vf_why *why);
 /* A grant that was verified: raises the cap, and takes its clock-reset when it is newer than the last one taken. */
 void vf_station_clock_grant(struct vf_station *st, const struct vf_grant *g);
-/* Once, when the grants have been loaded: nothing to do unless the clock's file was lost. */
+/* When grants have been loaded: nothing to do unless the clock's file was lost. */
 enum vf_err vf_station_clock_settle(struct vf_station *st, struct vf_why *why);
 /* A policy version was taken: an older one is not believed from now on. */
 void vf_station_clock_policy(struct vf_station *st, uint32_t version);
+#define VF_STATION_SKEW_US (3600 * VF_SECOND_US) /* two clocks that nobody compares may be so far apart */
+/* A grant or receipt that was verified says that it was this late already. Never beyond the latest `until` known. */
+void vf_station_clock_raise(struct vf_station *st, int64_t at_least_us);
+#define VF_STATION_TELL_US      (3600 * VF_SECOND_US)
+#define VF_STATION_TELL_LAST_US (60 * VF_SECOND_US) /* at the end of a mount */
+/* H into the log when it has moved by `step_us`, or past the end of a grant. */
+void vf_station_clock_tell(struct vf_station *st, int64_t step_us);
 int64_t vf_station_highest(
     struct vf_station *st); /* H now, and what has gone by while it stood: what destroys goes by this */
+
+/* floors.c. Load: the log is open. Follow: when there is enough to be worth it, at opening and at the clock's ticks. */
+enum vf_err vf_station_floors_load(struct vf_station *st, struct vf_why *why);
+enum vf_err vf_station_floors_follow(struct vf_station *st, struct vf_why *why);
+enum vf_err vf_station_floors_rule(struct vf_station *st,
+                                   struct vf_why *why); /* MOUNT mode: the policy that was found to be the newest */
+uint32_t vf_station_floors_policy(struct vf_station *st);
+void vf_station_floors_take_policy(struct vf_station *st, uint32_t version);
+bool vf_station_floors_revoked(struct vf_station *st, const struct vf_grant_id *id); /* or the device is */
+void vf_station_floors_done(struct vf_station *st);
 
 /* open.c */
 char *vf_station_file(const char *path, const char *name); /* "path/name", freed by the caller */
