@@ -211,14 +211,26 @@ static void put_lines(struct vf_page *p, const char *word, const char (*lines)[2
     }
 }
 
-static void put_log_facts(const struct vf_log_facts *l, struct vf_page *p)
+/* Where it lies: in words for what lies in the vault, whose folders are named by hashes. */
+static void put_place(const struct vf_report *r, const struct vf_log_facts *l, struct vf_page *p)
+{
+    size_t len = r->vault != NULL ? strlen(r->vault->path) : 0;
+
+    vf_page_put(p, "<small>");
+    if (len > 0 && strncmp(l->path, r->vault->path, len) == 0 && strncmp(l->path + len, "/devices/", 9) == 0)
+        vf_page_put(p, "the copy that it handed in, in the vault");
+    else
+        vf_page_str(p, l->path);
+    vf_page_put(p, "</small>");
+}
+
+static void put_log_facts(const struct vf_report *r, const struct vf_log_facts *l, struct vf_page *p)
 {
     const struct vf_verdict *v = l->verdict;
     char n[32], reads[32];
 
-    vf_page_put(p, "<small>");
-    vf_page_str(p, l->path);
-    vf_page_put(p, "</small><ul>\n");
+    put_place(r, l, p);
+    vf_page_put(p, "<ul>\n");
     if (v->entries > 0) {
         vf_page_fmt(p, "<li>%s entries from ", vf_number(v->entries, n));
         put_when(p, v->first_us);
@@ -251,11 +263,10 @@ static void put_log(const struct vf_report *r, size_t i, struct vf_page *p)
     if (l->same_as != SIZE_MAX)
         vf_page_put(p, " A copy of the same log as above or below: checked, and not counted twice.");
     if (l->verdict != NULL) {
-        put_log_facts(l, p);
+        put_log_facts(r, l, p);
     } else {
-        vf_page_put(p, "<small>");
-        vf_page_str(p, l->path);
-        vf_page_put(p, "</small>\n");
+        put_place(r, l, p);
+        vf_page_put(p, "\n");
     }
 }
 

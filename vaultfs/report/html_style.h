@@ -59,7 +59,7 @@ static const char *const vf_report_style[] = {
     "#refs td:first-child{font-family:ui-monospace,monospace;white-space:nowrap}#refs td.w{font-family:inherit;white-space:normal}#refs td:nth-child(2),#refs td:nth-child(8){min-width:11rem}#refs td:nth-child(8){overflow-wrap:anywhere}#refs td:nth-child(3),#refs td:nth-child(4){text-align:right}",
     "#refs td:nth-child(5),#refs td:nth-child(6){white-space:nowrap}\n",
     ".reading #refs tbody{display:none}\n",
-    "#refs thead th{position:sticky;top:0;background:var(--bg)}\n",
+    "#refs thead th{white-space:nowrap;position:sticky;top:0;background:var(--bg)}\n",
     "@media(max-width:40rem){body{padding:1.25rem 1rem 3rem}.verdict{padding:1rem}.verdict h2{font-size:1.25rem}",
     ".tools input{width:100%}}\n",
     "@media print{@page{margin:14mm}:root{color-scheme:light}body{max-width:none;padding:0;font-size:9.5pt}nav,.tools,.buttons{display:none}",
