@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""kill -9 at random instants under four readers: every file a reader finished has a durable entry of that reader, at most a second
+"""kill -9 at random instants under six readers: every file a reader finished has a durable entry of that reader, at most a second
 older, the log verifies, the mount point cleans and mounts again. Usage: test_kill.py ROUNDS"""
 import os
 import random
@@ -43,8 +43,8 @@ finished_all = 0
 for i in range(ROUNDS):
     world.mount(station, where=mnt)
     pid = world.pid_of(mnt)
-    outs = [world.dir / f'out-{i}-{r}' for r in range(4)]
-    readers = [subprocess.Popen([sys.executable, '-c', READER, str(mnt / 'cards/photos'), str(o), str(i * 4 + r),
+    outs = [world.dir / f'out-{i}-{r}' for r in range(6)]
+    readers = [subprocess.Popen([sys.executable, '-c', READER, str(mnt / 'cards/photos'), str(o), str(i * 6 + r),
                                  str(world.dir / 'names')], stderr=subprocess.DEVNULL) for r, o in enumerate(outs)]
     time.sleep(0.05 + rng.random() * 0.4)
     os.kill(pid, signal.SIGKILL)

@@ -87,6 +87,49 @@ def stuck(what):
     world.keytool('audit', 'verify', '--enrol', enrol, station / 'log')
 
 
+def crowd():
+    """More openers than the daemon has readers, while the disk hangs: nobody gets a byte before his entry is on it, then all do."""
+    world = World(records=14)
+    station, enrol = world.station()
+    world.deliver(station, enrol)
+    flag = world.dir / 'stall'
+    mnt = world.mount(station, exe='VAULTFS_STALL', env={'VAULTFS_TEST_STALL_DISK': str(flag)})
+    photos = sorted((mnt / 'cards/photos').iterdir())[:13]
+    code = '''
+import sys, time
+path = sys.argv[1]
+print('ready', flush=True)
+sys.stdin.readline()
+n = len(open(path, 'rb').read())
+print(n, time.time(), flush=True)
+'''
+    openers = [subprocess.Popen([sys.executable, '-c', code, str(p)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for p in photos]
+    for o in openers:
+        check(o.stdout.readline() == 'ready\n', 'a reader is there')
+    before = read(photos[0])
+    flag.touch()
+    # What an entry on the disk covers is served: the disk has nothing to do with it.
+    check(read(photos[0]) == before, 'the same process, the same second')
+    for o in openers:
+        o.stdin.write('\n')
+        o.stdin.flush()
+    time.sleep(1)
+    check(all(o.poll() is None for o in openers), 'everybody waits for the disk')
+    released = time.time()
+    flag.unlink()
+    for o, p in zip(openers, photos):
+        out, _ = o.communicate(timeout=20)
+        size, when = out.split()
+        check(int(size) == p.stat().st_size and float(when) >= released, 'and is served then')
+    world.unmount(mnt)
+    log = entries(station / 'log')
+    for o, p in zip(openers, photos):
+        check([e['event'] for e in log if e.get('pid') == o.pid and e['refs'] == [p.name[:8]]] == ['open'], 'each has its entry')
+    mine = [(e['event'], e.get('count')) for e in log if e.get('pid') == os.getpid()]
+    check(mine == [('open', None), ('repeat', 1)], f'what was covered is counted: {mine}')
+    world.keytool('audit', 'verify', '--enrol', enrol, station / 'log')
+
+
 def told_to_go(cache):
     """SIGTERM with files open, mapped and read by four readers."""
     world = World(records=12)
@@ -130,6 +173,7 @@ while True:
     world.unmount(mnt)
 
 
+crowd()
 stuck('disk')
 stuck('sweep')
 told_to_go('close')
