@@ -6,6 +6,8 @@
  */
 #include "scan.h"
 
+#include "entry.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -126,7 +128,7 @@ static void take_line(struct vf_scan_chunk *c, size_t at, size_t len)
 {
     struct vf_scan_entry *e = &c->entries[c->n];
 
-    if (len > VF_ENTRY_LINE_MAX || c->n == ENTRIES || vf_entry_parse(c->buf + at, len, &e->view, NULL) != VF_OK) {
+    if (c->n == ENTRIES || !vf_entry_take(c->buf + at, len, &e->view)) {
         if (c->bad++ == 0) {
             c->bad_at = (uint32_t)at;
             c->bad_len = (uint32_t)len;
