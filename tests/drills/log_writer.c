@@ -7,6 +7,7 @@
  *   EVENT GRANT REFS PART FIELDS RESULT           an entry; REFS: refs with commas, all:HASH or -; PART: text, image or -; FIELDS with commas or -
  *   gap N                                         the disk takes nothing while N entries are tried
  *   step SECONDS                                  somebody sets the wall clock
+ *   many N GRANT FILE                             N reads under the grant of the refs in FILE, one a line, a millisecond apart
  *   seal                                          a checkpoint, now
  *   die                                           ends without another checkpoint
  */
@@ -21,7 +22,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define REFS_MAX 1024
+#define REFS_MAX  1024
 #define LINE_MAX_ 20000
 
 static struct vf_log *log_;
@@ -98,6 +99,47 @@ static void gap(unsigned n)
     }
 }
 
+/* Nobody waits for each, as where many programs read at once. */
+static void many(uint64_t n, const char *grant_text, const char *path)
+{
+    struct vf_ref *refs = NULL;
+    size_t nrefs = 0;
+    char line[64];
+    struct vf_why why = {0};
+    struct vf_grant_id grant;
+    uint64_t seq = 0;
+    FILE *f = fopen(path, "re");
+
+    need(f != NULL && vf_grant_id_parse(grant_text, strlen(grant_text), &grant), "no file, or no grant");
+    while (fgets(line, sizeof(line), f) != NULL) {
+        refs = reallocarray(refs, nrefs + 1, sizeof(*refs));
+        need(refs != NULL && vf_ref_parse(line, VF_REF_LEN, &refs[nrefs]), "not a ref");
+        nrefs++;
+    }
+    (void)fclose(f);
+    need(nrefs > 0, "no refs");
+    for (uint64_t i = 0; i < n; i++) {
+        bool image = i % 3 == 0;
+        const struct vf_entry e = {.event = VF_EVENT_OPEN,
+                                   .grant = &grant,
+                                   .job = "cards",
+                                   .recipient = "printer",
+                                   .refs = &refs[i % nrefs],
+                                   .nrefs = 1,
+                                   .part = image ? VF_PART_IMAGE : VF_PART_TEXT,
+                                   .fields = image ? VF_FIELD_BIT(VF_FIELD_PHOTO) : VF_FIELD_BIT(VF_FIELD_RANK),
+                                   .has_caller = true,
+                                   .uid = 1000,
+                                   .pid = 4242,
+                                   .exe = "/usr/bin/cardpress",
+                                   .result = "ok"};
+        if (vf_log_append(log_, &e, &seq, &why) != VF_OK)
+            die("append", &why);
+        fake_clock_pass(1000);
+    }
+    free(refs);
+}
+
 static void take_line(char *line)
 {
     char *words[6] = {NULL};
@@ -117,6 +159,8 @@ static void take_line(char *line)
         gap((unsigned)strtoul(words[1], NULL, 10));
     } else if (strcmp(words[0], "step") == 0 && n == 2) {
         fake_clock_step(strtoll(words[1], NULL, 10) * VF_SECOND_US);
+    } else if (strcmp(words[0], "many") == 0 && n == 4) {
+        many(strtoull(words[1], NULL, 10), words[2], words[3]);
     } else if (strcmp(words[0], "seal") == 0) {
         if (vf_log_seal(log_, &why) != VF_OK)
             die("seal", &why);

@@ -46,20 +46,20 @@ static uint32_t slot_of(const struct vf_case *c, const struct vf_ref *ref)
     uint32_t mask = c->nslots - 1;
     uint32_t i = (uint32_t)ref_number(ref) & mask;
 
-    while (c->slots[i] != VF_CASE_NONE && memcmp(c->refs[c->slots[i]].ref.c, ref->c, VF_REF_LEN) != 0)
+    while (c->slots[i].at != VF_CASE_NONE && memcmp(c->slots[i].ref.c, ref->c, VF_REF_LEN) != 0)
         i = (i + 1) & mask;
     return i;
 }
 
 uint32_t vf_case_find(const struct vf_case *c, const struct vf_ref *ref)
 {
-    return c->nslots == 0 ? VF_CASE_NONE : c->slots[slot_of(c, ref)];
+    return c->nslots == 0 ? VF_CASE_NONE : c->slots[slot_of(c, ref)].at;
 }
 
 static enum vf_err grow_slots(struct vf_case *c, struct vf_why *why)
 {
     uint32_t want = c->nslots == 0 ? 4096 : c->nslots * 2;
-    uint32_t *slots = reallocarray(NULL, want, sizeof(*slots));
+    struct vf_case_slot *slots = reallocarray(NULL, want, sizeof(*slots));
 
     if (slots == NULL)
         return nomem(c, why);
@@ -68,7 +68,7 @@ static enum vf_err grow_slots(struct vf_case *c, struct vf_why *why)
     c->slots = slots;
     c->nslots = want;
     for (uint32_t i = 0; i < c->nrefs; i++)
-        c->slots[slot_of(c, &c->refs[i].ref)] = i;
+        c->slots[slot_of(c, &c->refs[i].ref)] = (struct vf_case_slot){c->refs[i].ref, i};
     return VF_OK;
 }
 
@@ -77,13 +77,13 @@ enum vf_err vf_case_intern(struct vf_case *c, const struct vf_ref *ref, uint32_t
     if (c->nrefs >= c->nslots / 2)
         VF_TRY(grow_slots(c, why));
     uint32_t slot = slot_of(c, ref);
-    if (c->slots[slot] == VF_CASE_NONE) {
+    if (c->slots[slot].at == VF_CASE_NONE) {
         if (!vf_case_room(&c->refs, c->nrefs, &c->refs_room, sizeof(*c->refs)))
             return nomem(c, why);
         c->refs[c->nrefs] = (struct vf_case_ref){.ref = *ref};
-        c->slots[slot] = c->nrefs++;
+        c->slots[slot] = (struct vf_case_slot){*ref, c->nrefs++};
     }
-    *ret = c->slots[slot];
+    *ret = c->slots[slot].at;
     return VF_OK;
 }
 

@@ -58,6 +58,11 @@ struct vf_case_log { /* one of the vault's own logs: log/, or that of the vault 
     char words[240]; /* what is wrong, when not good */
 };
 
+struct vf_case_slot { /* the ref stands here too: a look costs one place in memory */
+    struct vf_ref ref;
+    uint32_t at; /* VF_CASE_NONE: empty */
+};
+
 struct vf_case {
     char *path;
     bool backup;
@@ -81,7 +86,8 @@ struct vf_case {
     uint32_t nrefs;
     uint32_t records; /* of these, in the vault */
     /* Internal. */
-    uint32_t refs_room, *slots, nslots;
+    uint32_t refs_room, nslots;
+    struct vf_case_slot *slots;
     uint32_t devices_room, grants_room, manifests_room, strays_room, logs_room;
 };
 

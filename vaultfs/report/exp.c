@@ -20,6 +20,8 @@ void vf_exposure_free(struct vf_exposure *x)
     free(x->devices);
     free(x->logs);
     free(x->cells);
+    free(x->now_in);
+    free(x->now_out);
     free(x->touched);
     free(x->all_in);
     free(x->all_out);

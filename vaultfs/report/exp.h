@@ -39,8 +39,7 @@ struct vf_exp_read {
     uint8_t pending;     /* of the log that is being read, which is worth nothing yet: 1 sealed, 2 not */
 };
 struct vf_exp_cell {
-    struct vf_exp_read in, out;         /* within the window that was asked about, and outside it */
-    struct vf_exp_read now_in, now_out; /* the same by the log that is being read */
+    struct vf_exp_read in, out; /* within the window that was asked about, and outside it */
     vf_field_set readable, presumed;
     uint32_t readable_source, presumed_source;
     uint8_t presumed_word; /* 0: not presumed read */
@@ -111,8 +110,10 @@ struct vf_exposure {
     struct vf_exp_log *logs;
     uint32_t nlogs, logs_room;
     struct vf_exp_cell *cells; /* two a ref, as the case's; grown with it */
-    uint32_t cells_room;       /* refs */
-    uint8_t *touched;          /* refs that the scope names */
+    struct vf_exp_read *now_in,
+        *now_out;        /* likewise: by the log that is being read; apart, since its entries touch nothing else */
+    uint32_t cells_room; /* refs */
+    uint8_t *touched;    /* refs that the scope names */
     /* Of `all` entries: two a manifest, and two more for lists that nobody knows. */
     struct vf_exp_read *all_in, *all_out, *all_now_in, *all_now_out;
     struct vf_exp_item *items;

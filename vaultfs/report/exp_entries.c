@@ -141,8 +141,7 @@ static enum vf_err read_refs(struct pass *p, const struct vf_entry_view *e, unsi
         VF_TRY(find_ref(x, &ref, &at, why));
         if (at == VF_CASE_NONE)
             continue;
-        struct vf_exp_cell *cell = &x->cells[(size_t)at * 2 + part];
-        note_read(x, e, &cell->now_in, &cell->now_out, what);
+        note_read(x, e, &x->now_in[(size_t)at * 2 + part], &x->now_out[(size_t)at * 2 + part], what);
         x->touched[at] = 1;
     }
     return VF_OK;
@@ -241,7 +240,7 @@ static void settle_all(struct vf_exposure *x, const struct vf_exp_log *l)
 
     for (size_t i = 0; i < (size_t)x->c->nrefs * 2; i++) {
         struct vf_exp_cell *c = &x->cells[i];
-        settle_pair(&c->now_in, &c->now_out, &c->in, &c->out, &w);
+        settle_pair(&x->now_in[i], &x->now_out[i], &c->in, &c->out, &w);
     }
     for (size_t i = 0; i < ((size_t)x->c->nmanifests + 1) * 2; i++)
         settle_pair(&x->all_now_in[i], &x->all_now_out[i], &x->all_in[i], &x->all_out[i], &w);

@@ -10,25 +10,33 @@ static enum vf_err nomem(const struct vf_exposure *x, struct vf_why *why)
     return vf_fail(why, VF_E_NOMEM, "%s: out of memory", x->opt.vault);
 }
 
+/* Room for `n` of `size` bytes where there was room for `have`; what is new is zeroes. */
+static bool grow(void *pp, size_t have, size_t n, size_t size)
+{
+    void *p;
+
+    memcpy(&p, pp, sizeof(p));
+    char *more = reallocarray(p, n, size);
+    if (more == NULL)
+        return false;
+    memset(more + have * size, 0, (n - have) * size);
+    memcpy(pp, &more, sizeof(more));
+    return true;
+}
+
 enum vf_err vf_exp_cells_fit(struct vf_exposure *x, struct vf_why *why)
 {
     uint32_t want = x->c->nrefs;
+    size_t have = (size_t)x->cells_room * VF_PART_COUNT;
 
     if (want <= x->cells_room)
         return VF_OK;
-    uint32_t more = want < UINT32_MAX / 2 && want < x->cells_room * 2 ? x->cells_room * 2 : want;
-    struct vf_exp_cell *cells = reallocarray(x->cells, more, VF_PART_COUNT * sizeof(*cells));
-    if (cells == NULL)
+    uint32_t room = want < UINT32_MAX / 2 && want < x->cells_room * 2 ? x->cells_room * 2 : want;
+    size_t cells = (size_t)room * VF_PART_COUNT;
+    if (!grow(&x->cells, have, cells, sizeof(*x->cells)) || !grow(&x->now_in, have, cells, sizeof(*x->now_in)) ||
+        !grow(&x->now_out, have, cells, sizeof(*x->now_out)) || !grow(&x->touched, x->cells_room, room, 1))
         return nomem(x, why);
-    x->cells = cells;
-    uint8_t *touched = realloc(x->touched, more);
-    if (touched == NULL)
-        return nomem(x, why);
-    x->touched = touched;
-    memset(cells + (size_t)x->cells_room * VF_PART_COUNT, 0,
-           (size_t)(more - x->cells_room) * VF_PART_COUNT * sizeof(*cells));
-    memset(touched + x->cells_room, 0, more - x->cells_room);
-    x->cells_room = more;
+    x->cells_room = room;
     return VF_OK;
 }
 
