@@ -130,7 +130,7 @@ static bool has_grant(const struct vf_report *r, uint32_t device, int64_t *ret_s
 
     *ret_since = INT64_MAX;
     *ret_live = false;
-    for (uint32_t i = 0; i < r->vault->ngrants; i++) {
+    for (uint32_t i = 0; r->vault->grants != NULL && i < r->vault->ngrants; i++) {
         const struct vf_case_grant *g = &r->vault->grants[i];
         if (g->device != device)
             continue;

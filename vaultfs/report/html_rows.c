@@ -95,7 +95,8 @@ static size_t find(const struct vf_rows *r, const char *key, size_t len)
 struct vf_row *vf_rows_find(const struct vf_rows *r, size_t number, const char *text, size_t len)
 {
     char key[VF_ROW_KEY_MAX];
-    size_t at = find(r, key, make_key(number, text, len, key));
+    size_t key_len = make_key(number, text, len, key);
+    size_t at = find(r, key, key_len);
 
     return r->slot[at] != 0 ? &r->row[r->slot[at] - 1] : NULL;
 }

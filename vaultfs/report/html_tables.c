@@ -49,11 +49,16 @@ static void put_reads(struct vf_page *p, const struct vf_counts *c, uint64_t mos
     "scope=col>"                                                                                                          \
     "list<th class=n scope=col>repeats<th class=n scope=col>refused"
 
+/* Where a row stands: what is sorted. */
+struct place {
+    const struct vf_row *row;
+};
+
 /* Rows by their reads, then refusals, then key: the same log gives the same page. */
 static int by_reads(const void *a, const void *b)
 {
-    const struct vf_row *x = *(const struct vf_row *const *)a;
-    const struct vf_row *y = *(const struct vf_row *const *)b;
+    const struct vf_row *x = ((const struct place *)a)->row;
+    const struct vf_row *y = ((const struct place *)b)->row;
     uint64_t nx = vf_counts_reads(&x->c);
     uint64_t ny = vf_counts_reads(&y->c);
 
@@ -66,14 +71,14 @@ static int by_reads(const void *a, const void *b)
 }
 
 /* NULL sticks in the page as want of memory. */
-static const struct vf_row **sorted(const struct vf_rows *rows, struct vf_page *p)
+static struct place *sorted(const struct vf_rows *rows, struct vf_page *p)
 {
-    const struct vf_row **list = calloc(rows->n > 0 ? rows->n : 1, sizeof(*list));
+    struct place *list = calloc(rows->n > 0 ? rows->n : 1, sizeof(*list));
 
     if (list == NULL && p->err == VF_OK)
         p->err = vf_fail(p->why, VF_E_NOMEM, "%s: no memory to sort a table", p->what);
     for (size_t i = 0; list != NULL && i < rows->n; i++)
-        list[i] = &rows->row[i];
+        list[i].row = &rows->row[i];
     if (list != NULL && rows->n > 1)
         qsort(list, rows->n, sizeof(*list), by_reads);
     return list;
@@ -137,7 +142,7 @@ static void put_grant(struct vf_page *p, const struct vf_report *r, const struct
 
 static void put_grants(const struct vf_report *r, struct vf_page *p)
 {
-    VF_FREE const struct vf_row **list = sorted(&r->f.grants, p);
+    VF_FREE struct place *list = sorted(&r->f.grants, p);
 
     vf_page_put(p, "<section id=grants><h2>By grant</h2>\n");
     if (r->f.grants.n == 0 || list == NULL) {
@@ -153,7 +158,7 @@ static void put_grants(const struct vf_report *r, struct vf_page *p)
            "scope=col>last "
            "read</thead>\n<tbody>\n");
     for (size_t i = 0; i < r->f.grants.n; i++)
-        put_grant(p, r, list[i], most_of(&r->f.grants));
+        put_grant(p, r, list[i].row, most_of(&r->f.grants));
     vf_page_put(p, "</tbody></table></div>\n");
     put_others(p, &r->f.grants, "grants");
     vf_page_put(p, "</section>\n");
@@ -182,7 +187,7 @@ static void put_program(struct vf_page *p, const struct vf_report *r, const stru
 
 static void put_programs(const struct vf_report *r, struct vf_page *p)
 {
-    VF_FREE const struct vf_row **list = sorted(&r->f.programs, p);
+    VF_FREE struct place *list = sorted(&r->f.programs, p);
 
     vf_page_put(p, "<section id=programs><h2>By program</h2>\n");
     if (r->f.programs.n == 0 || list == NULL) {
@@ -196,7 +201,7 @@ static void put_programs(const struct vf_report *r, struct vf_page *p)
                    "scope=col>program<th scope=col>on" READS_HEAD
                    "<th class=n scope=col>out of hours<th scope=col>first read<th scope=col>last read</thead>\n<tbody>\n");
     for (size_t i = 0; i < r->f.programs.n; i++)
-        put_program(p, r, list[i], most_of(&r->f.programs));
+        put_program(p, r, list[i].row, most_of(&r->f.programs));
     vf_page_put(p, "</tbody></table></div>\n");
     put_others(p, &r->f.programs, "programs");
     vf_page_put(p, "</section>\n");
@@ -250,7 +255,7 @@ static void put_user(struct vf_page *p, const struct vf_report *r, const struct 
 
 static void put_users(const struct vf_report *r, struct vf_page *p)
 {
-    VF_FREE const struct vf_row **list = sorted(&r->f.users, p);
+    VF_FREE struct place *list = sorted(&r->f.users, p);
 
     vf_page_put(p, "<section id=users><h2>By user</h2>\n");
     if (r->f.users.n == 0 || list == NULL) {
@@ -263,7 +268,7 @@ static void put_users(const struct vf_report *r, struct vf_page *p)
         "role=region aria-label=\"Reads by user\"><table><thead><tr><th scope=col>user number<th scope=col>on" READS_HEAD
         "<th scope=col>programs<th scope=col>first read<th scope=col>last read</thead>\n<tbody>\n");
     for (size_t i = 0; i < r->f.users.n; i++)
-        put_user(p, r, list[i], most_of(&r->f.users));
+        put_user(p, r, list[i].row, most_of(&r->f.users));
     vf_page_put(p, "</tbody></table></div>\n");
     put_others(p, &r->f.users, "users");
     vf_page_put(p, "</section>\n");
@@ -273,8 +278,8 @@ static void put_users(const struct vf_report *r, struct vf_page *p)
 
 static int by_doing(const void *a, const void *b)
 {
-    const struct vf_row *x = *(const struct vf_row *const *)a;
-    const struct vf_row *y = *(const struct vf_row *const *)b;
+    const struct vf_row *x = ((const struct place *)a)->row;
+    const struct vf_row *y = ((const struct place *)b)->row;
 
     if (x->log != y->log)
         return x->log < y->log ? -1 : 1;
@@ -283,7 +288,7 @@ static int by_doing(const void *a, const void *b)
 
 static void put_force(const struct vf_report *r, struct vf_page *p)
 {
-    VF_FREE const struct vf_row **list = sorted(&r->f.doings, p);
+    VF_FREE struct place *list = sorted(&r->f.doings, p);
 
     if (r->f.doings.n == 0 || list == NULL)
         return;
@@ -296,15 +301,16 @@ static void put_force(const struct vf_report *r, struct vf_page *p)
            "scope=col>records or "
            "values<th scope=col>first<th scope=col>last</thead>\n<tbody>\n");
     for (size_t i = 0; i < r->f.doings.n; i++) {
+        const struct vf_row *d = list[i].row;
         size_t len;
-        const char *who = vf_row_text(list[i], &len);
+        const char *who = vf_row_text(d, &len);
         char name[VF_ROW_KEY_MAX];
         vf_name_copy(who, len, name, sizeof(name));
-        vf_page_fmt(p, "<tr><th scope=row>%s<td>", vf_doing_words((enum vf_event)list[i]->log));
+        vf_page_fmt(p, "<tr><th scope=row>%s<td>", vf_doing_words((enum vf_event)d->log));
         vf_page_str(p, len > 0 ? name : "(not told)");
-        put_count(p, list[i]->events);
-        put_count(p, list[i]->records);
-        put_times(p, &list[i]->c);
+        put_count(p, d->events);
+        put_count(p, d->records);
+        put_times(p, &d->c);
         vf_page_put(p, "\n");
     }
     vf_page_put(p, "</tbody></table></div>\n");
