@@ -294,6 +294,7 @@ struct vf_verdict {
     uint64_t checkpoints; /* verified */
     int64_t first_us, last_us, sealed_until_us;
     uint64_t recoveries, gaps, clock_steps;      /* told by the log itself: not damage, worth a look */
+    uint64_t unclosed;                           /* mounts that another session followed, and that never unmounted */
     uint64_t lost;                               /* sum of the gaps' counts */
     uint64_t torn_bytes;                         /* an incomplete last line: the log is in use, or its writer was killed */
     struct vf_tree tree;                         /* at `sealed` */

@@ -245,7 +245,8 @@ static void every_call(const struct site *from, enum vf_err (*work)(const struct
             copy_to_now(from, &now);
             int status = child(work, &now, n, err, NULL);
             if (err == 0)
-                assert_int_equal(status, n + by_the_way <= total ? -1 : status); /* the last call may be the writer thread's */
+                assert_int_equal(status,
+                                 n + by_the_way <= total ? -1 : status); /* the last call may be the writer thread's */
             bool is_after = found(&now);
             if (status == 0 && !is_after) {
                 (void)fprintf(stderr, "call %u, errno %d: told as done, and it is not\n", n, err);
@@ -386,9 +387,10 @@ static bool found_clock(const struct site *now)
     assert_non_null(job);
     OK(vf_job_may(st, job, why));
     vf_job_unref(job);
-    fake_clock_step(-VF_DAY_US);
-    enum vf_err err = vf_station_time(st, &t, why); /* is it known that it was later? */
-    fake_clock_step(VF_DAY_US);
+    fake_clock_step(-2400 * VF_SECOND_US);
+    enum vf_err err =
+        vf_station_time(st, &t, why); /* is it known that it was later? By the grant's issue, no more than an hour before */
+    fake_clock_step(2400 * VF_SECOND_US);
     assert_int_equal(reads_all(st, &p, "full-job"), CARD_VALUES);
     site_close(st);
     return err == VF_E_CLOCK;

@@ -39,7 +39,7 @@ static enum vf_err segment_check(struct vf_log *log, struct vf_why *why)
 /* Another folder stands at the path: it is ours put back if it has our origin and nobody writes to it. */
 static enum vf_err folder_follow(struct vf_log *log, struct vf_why *why)
 {
-    VF_FD dirfd = open(log->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    VF_FD dirfd = open(log->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     VF_FD lockfd = -1;
     VF_FD fd = -1;
     uint64_t size = 0;
@@ -71,7 +71,7 @@ enum vf_err vf_log_folder_check(struct vf_log *log, struct vf_why *why)
 {
     struct stat st;
 
-    if (stat(log->dir, &st) != 0)
+    if (lstat(log->dir, &st) != 0)
         return vf_fail_sys(why, "%s: the folder of the log is gone", log->dir);
     if (!same(&st, &log->dir_st))
         VF_TRY(folder_follow(log, why));

@@ -31,7 +31,10 @@ static enum vf_err read_origin(struct vf_log *log, struct vf_why *why)
 
 static enum vf_err open_folder(struct vf_log *log, struct vf_why *why)
 {
-    log->dirfd = open(log->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* Whoever may write beside it could send another user's writer, or root's, into a folder of his choice. */
+    log->dirfd = open(log->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (log->dirfd < 0 && errno == ENOTDIR)
+        return vf_fail(why, VF_E_INPUT, "%s: not a folder (a link to one is not followed)", log->dir);
     if (log->dirfd < 0)
         return vf_fail_sys(why, "%s: cannot open the folder of the log", log->dir);
     if (fstat(log->dirfd, &log->dir_st) != 0)

@@ -10,12 +10,14 @@
  *   5. Cut a torn line. Damage of more than a line is left where it is and made void by a new segment.
  *   6. `next`: the entries that it knows must be there, with its root. Then its slot and the checkpoint are written (again), and `now` is
  *      wiped.
- *   7. If anything was found behind the last checkpoint, the first entry from now on is a recover entry.
+ *   7. If anything was found behind the last checkpoint, the first entry from now on is a recover entry. So it is when the last session
+ *      mounted and never unmounted: what it wrote last may have been taken away so neatly that nothing is found.
  */
 #include "log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -284,17 +286,99 @@ static enum vf_err settle_seal(struct vf_log *log, const struct tail *t, bool bo
     return vf_buf_check(&log->checkpoint, "a checkpoint", why);
 }
 
+/* ----------------------------------------------------------------------------------------------------------- 7. the last session */
+
+enum last { LAST_CLOSED, LAST_UNCLOSED, LAST_UNKNOWN };
+
+/* How far back to look, and what was seen of the session so far. */
+struct look_back {
+    size_t left;
+    bool first;
+    char session[VF_ENTRY_SESSION_LEN];
+};
+
+/* From the last line backwards, as long as the session is the same. `whole`: the first byte begins a line. Lines from `limit` on are void. */
+static enum last last_session(struct look_back *l, const char *p, size_t len, bool whole, uint64_t limit)
+{
+    struct vf_entry_view view;
+
+    while (len > 0) {
+        const char *nl = memrchr(p, '\n', len - 1);
+        const char *line = nl != NULL ? nl + 1 : p;
+        size_t line_len = len - 1 - (size_t)(line - p);
+        len = (size_t)(line - p);
+        if (nl == NULL && !whole)
+            break;
+        if (vf_entry_parse(line, line_len, &view, NULL) != VF_OK || view.seq >= limit ||
+            view.session.len != sizeof(l->session))
+            continue; /* what failed to be written, before another segment was begun */
+        if (l->first)
+            memcpy(l->session, view.session.p, sizeof(l->session));
+        l->first = false;
+        if (memcmp(l->session, view.session.p, sizeof(l->session)) != 0 || view.event == VF_EVENT_UNMOUNT)
+            return LAST_CLOSED;
+        if (view.event == VF_EVENT_MOUNT)
+            return LAST_UNCLOSED;
+    }
+    return LAST_UNKNOWN;
+}
+
+static enum vf_err look_into(struct vf_log *log, struct look_back *l, uint64_t first, uint64_t limit, uint64_t end,
+                             enum last *ret, struct vf_why *why)
+{
+    char name[VF_SEGMENT_NAME_LEN + 1];
+    VF_FD fd = -1;
+    uint64_t size = 0;
+
+    vf_segment_name(first, name);
+    VF_TRY(vf_segment_open(log->dirfd, log->dir, name, O_RDONLY, &fd, &size, why));
+    end = size < end ? size : end;
+    size_t len = end < l->left ? (size_t)end : l->left;
+    VF_FREE char *p = malloc(len + 1);
+    if (p == NULL)
+        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", log->dir);
+    VF_TRY(vf_fd_pread(fd, p, len, end - len, log->dir, why));
+    l->left -= len;
+    const char *nl = len > 0 ? memrchr(p, '\n', len) : NULL;
+    *ret = last_session(l, p, nl != NULL ? (size_t)(nl + 1 - p) : 0, len == end, limit);
+    return VF_OK;
+}
+
+/* A session that cannot be seen whole is long: one of a mount. Nothing is lost by a recover entry too many. */
+static enum vf_err find_unclosed(struct vf_log *log, const struct tail *t, bool *ret, struct vf_why *why)
+{
+    static const size_t looks[] = {(size_t)16 << 10, (size_t)4 << 20};
+    enum last last = LAST_UNKNOWN;
+    VF_SEGMENTS segs = {0};
+
+    *ret = false;
+    if (log->origin.kind != VF_LOG_STATION || t->tree.size == 0)
+        return VF_OK;
+    VF_TRY(vf_segments_list(log->dirfd, log->dir, &segs, why));
+    for (unsigned look = 0; look < 2 && last == LAST_UNKNOWN; look++) {
+        struct look_back l = {.left = looks[look], .first = true};
+        for (size_t i = segs.n; i-- > 0 && last == LAST_UNKNOWN && l.left > 0;)
+            VF_TRY(look_into(log, &l, segs.first[i], vf_segments_limit(&segs, i),
+                             segs.first[i] == t->seg_first ? t->seg_at : UINT64_MAX, &last, why));
+        if (last == LAST_UNKNOWN && l.left > 0)
+            last = LAST_CLOSED; /* there never was another session, and it did not mount */
+    }
+    *ret = last != LAST_CLOSED;
+    return VF_OK;
+}
+
 enum vf_err vf_log_recover(struct vf_log *log, struct vf_why *why)
 {
     struct tail t;
     uint64_t cp_end = 0;
-    bool both = false;
+    bool both = false, unclosed = false;
 
     VF_TRY(read_slots(log, &both, why));
     uint64_t sealed_before = log->secret->now.tree.size;
     VF_TRY(check_checkpoint(log, &cp_end, why));
     VF_TRY(read_tail(log, &t, why));
     VF_TRY(settle_tail(log, &t, why));
+    VF_TRY(find_unclosed(log, &t, &unclosed, why));
     VF_TRY(settle_seal(log, &t, both, cp_end, why));
     log->tree = t.tree;
     log->next = t.tree.size;
@@ -307,7 +391,7 @@ enum vf_err vf_log_recover(struct vf_log *log, struct vf_why *why)
     log->durable_us = t.last_us;
     log->recover_cut = t.seg_size > t.seg_at ? t.seg_size - t.seg_at : 0;
     log->recover_kept = t.tree.size - sealed_before;
-    log->recover = log->recover_cut > 0 || log->recover_kept > 0;
+    log->recover = log->recover_cut > 0 || log->recover_kept > 0 || unclosed;
     log->unsealed_us = log->durable > log->sealed ? vf_clock_boot_us() : INT64_MAX;
     return VF_OK;
 }

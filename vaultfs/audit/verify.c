@@ -154,6 +154,24 @@ static void end_held(struct vf_verifier *f, uint64_t expect)
 
 /* ------------------------------------------------------------------------------------------------------------------ entries */
 
+/*
+ * A mount that was killed: what it wrote and nobody had sealed yet can be taken away without a trace. Whoever can kill it can do so on
+ * purpose; a power cut looks the same. So each is told.
+ */
+static void count_session(struct vf_verifier *f, const struct vf_entry_view *view)
+{
+    bool same = f->mounted && view->session.len == sizeof(f->session) &&
+                memcmp(view->session.p, f->session, sizeof(f->session)) == 0;
+
+    if (f->mounted && !same)
+        f->v->unclosed++;
+    f->mounted = same && view->event != VF_EVENT_UNMOUNT;
+    if (view->event == VF_EVENT_MOUNT && view->session.len == sizeof(f->session)) {
+        memcpy(f->session, view->session.p, sizeof(f->session));
+        f->mounted = true;
+    }
+}
+
 static void count_entry(struct vf_verifier *f, const struct vf_entry_view *view)
 {
     struct vf_verdict *v = f->v;
@@ -161,6 +179,8 @@ static void count_entry(struct vf_verifier *f, const struct vf_entry_view *view)
     if (v->entries++ == 0)
         v->first_us = view->time_us;
     v->last_us = view->time_us;
+    if (f->mounted || view->event == VF_EVENT_MOUNT)
+        count_session(f, view);
     v->recoveries += view->event == VF_EVENT_RECOVER ? 1 : 0;
     v->clock_steps += view->event == VF_EVENT_CLOCK ? 1 : 0;
     if (view->event == VF_EVENT_GAP) {
@@ -261,6 +281,12 @@ static void end_notes(struct vf_verifier *f, const struct vf_walk *w)
     else if (open > 0 && v->nfindings == 0)
         vf_verifier_note(f, "%s %llu to %llu %s not sealed: nothing proves %s yet", open == 1 ? "entry" : "entries",
                          (ull)v->sealed, (ull)w->expect - 1, open == 1 ? "is" : "are", open == 1 ? "it" : "them");
+    if (v->unclosed > 0)
+        vf_verifier_note(
+            f,
+            "%llu mount%s ended without an orderly end (killed, or a power cut): of each, up to %u openings of its last "
+            "second may be missing",
+            (ull)v->unclosed, v->unclosed == 1 ? "" : "s", VF_LOG_SEAL_ENTRIES);
     if (f->src->segs.strangers > 0)
         vf_verifier_note(f, "%zu files are named almost like segments of the log and were not read", f->src->segs.strangers);
 }

@@ -139,6 +139,9 @@ enum vf_err vf_access_wait(struct vf_session *s, struct vf_access *access, struc
     /* What may be joined was durable before. */
     if (!access->joined)
         VF_TRY(vf_log_wait(s->log, access->seq, why));
+    /* A budget is counted from the log. What is not sealed yet could be taken away, and the budget spent again. */
+    if (!access->joined && vf_job_grant(access->job)->budget > 0)
+        VF_TRY(vf_log_seal(s->log, why));
     access->durable = true;
     return VF_OK;
 }

@@ -127,6 +127,7 @@ static enum vf_err serve(struct vf_session *s, struct vf_why *why)
                        s->mountpoint);
     }
     enum vf_err err = vf_access_event(s, VF_EVENT_MOUNT, NULL, "ok", why);
+    bool told = err == VF_OK;
     const struct vf_control_ops ops = {.user = s,
                                        .status = vf_mount_control_ops.status,
                                        .receive = vf_mount_control_ops.receive,
@@ -150,8 +151,10 @@ static enum vf_err serve(struct vf_session *s, struct vf_why *why)
     vf_control_stop(control);
     fuse_session_unmount(s->fuse);
     vf_access_flush(s, true);
-    if (!err) {
-        err = vf_access_event(s, VF_EVENT_UNMOUNT, NULL, "ok", why);
+    /* After a failure too: a mount without this entry counts as killed. */
+    if (told) {
+        enum vf_err ended = vf_access_event(s, VF_EVENT_UNMOUNT, NULL, err ? "error" : "ok", err ? NULL : why);
+        err = err ? err : ended;
     }
     return err;
 }
