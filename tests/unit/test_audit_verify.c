@@ -151,8 +151,9 @@ static void test_edited(void **state)
 static void test_every_byte(void **state)
 {
     static const char *const names[] = {"entries-00000000000000000000.jsonl", "checkpoints", "origin"};
+    const size_t step = getenv("VAULTFS_VALGRIND") == NULL ? 1 : 9; /* three minutes there */
     struct audit_place p;
-    unsigned done = 0;
+    size_t done = 0;
 
     (void)state;
     audit_place_make(&p);
@@ -163,7 +164,7 @@ static void test_every_byte(void **state)
         struct file was = load(path);
         char *now = malloc(was.len);
         assert_non_null(now);
-        for (size_t at = 0; at < was.len; at++) {
+        for (size_t at = 0; at < was.len; at += step) {
             static const uint8_t changes[] = {0x01, 0x80, 0x00};
             for (int c = 0; c < 3; c++) {
                 memcpy(now, was.data, was.len);
@@ -179,7 +180,7 @@ static void test_every_byte(void **state)
                 done++;
             }
         }
-        for (size_t len = 0; len < was.len; len++) {
+        for (size_t len = 0; len < was.len; len += step) {
             audit_write(path, was.data, len);
             bool good = audit_verify(&p, p.log, &v);
             /* A checkpoint that is torn looks like one that was being written: then its entries are not sealed, and that is said. */
@@ -190,7 +191,7 @@ static void test_every_byte(void **state)
         free(now);
         free(was.data);
     }
-    assert_true(done > 9000);
+    assert_true(done > 9000 / step);
     audit_place_done(&p);
 }
 /* ------------------------------------------------------------------------------------------------------------------ origin */
