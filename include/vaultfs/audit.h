@@ -206,6 +206,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_log_since(struct vf_log *log, struct vf_log
                                                enum vf_err (*each)(void *user, const struct vf_entry_view *entry,
                                                                    struct vf_why *why),
                                                void *user, struct vf_why *why);
+/* The root of the log's first `size` entries, sealed ones; read from the beginning. VF_E_FORGED when there are not so many. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_root_at(struct vf_log *log, uint64_t size, struct vf_hash *ret, struct vf_why *why);
 /* Hex session id that this writer puts into its entries (32 characters + NUL). */
 VF_PUBLIC const char *vf_log_session(const struct vf_log *log);
 

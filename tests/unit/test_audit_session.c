@@ -172,6 +172,11 @@ static void reading_on(void **state)
     all = (struct vf_log_place){0};
     assert_int_equal(since(log, &all), 17);
     assert_memory_equal(&all, &place, sizeof(all));
+    struct vf_hash root, want;
+    OK(vf_log_root_at(log, half.tree.size, &root, WHY));
+    vf_tree_root(&half.tree, &want);
+    assert_memory_equal(&root, &want, sizeof(root));
+    assert_int_equal(vf_log_root_at(log, place.tree.size + 1, &root, WHY), VF_E_FORGED);
 
     /* Another tree, another byte, a place that the log has not reached: not believed, and the place stays. */
     struct seen s = {0};

@@ -7,6 +7,7 @@
 #include "fakeclock.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define CARD_VALUES (OFFICERS * 9) /* eight text fields and a photo; nobody has a signature */
@@ -330,6 +331,63 @@ static void other_files(void **state)
     site_done(&s);
 }
 
+/* A file that is as long as it likes and has next to nothing in it: `head`, then a hole. */
+static void put_sparse(const char *name, const void *head, size_t len, off_t size, char path[400])
+{
+    put_file(&p, name, head, len);
+    if (truncate(place_path(&p, name, path), size) != 0)
+        abort();
+}
+
+static long most_memory_kib(void)
+{
+    struct rusage usage;
+
+    if (getrusage(RUSAGE_SELF, &usage) != 0)
+        abort();
+    return usage.ru_maxrss;
+}
+
+static void files_with_holes(void **state)
+{
+    struct site s, neighbour;
+    struct delivery d, theirs;
+    char path[400];
+    uint8_t head[28] = "VFBUNDL1";
+    size_t len = 0;
+
+    (void)state;
+    site_make(&p, "holes", &s);
+    site_make(&p, "holes-neighbour", &neighbour);
+    struct vf_issue_options opt = site_options(&s, "holes"), opt2 = site_options(&neighbour, "holes-two");
+    deliver(&p, &opt, &d);
+    deliver(&p, &opt2, &theirs);
+    struct vf_station *st = site_open(&s, VF_STATION_RECEIVE);
+    OK(take1(st, d.grant));
+    long before = most_memory_kib();
+    put_sparse("type.grant", "VFGRANT1", 8, (off_t)2147483647, path);
+    assert_int_equal(take1(st, path), VF_E_FORMAT);
+    put_sparse("note.grant", "VFGRANT1\0\x0f\xff\xff", 12, (off_t)2147483647, path); /* a note of a megabyte of nothing */
+    assert_int_equal(take1(st, path), VF_E_FORMAT);
+    VF_FREE char *another = get_file(theirs.grant, &len);
+    put_sparse("another.grant", another, len, (off_t)2147483647, path);
+    assert_int_equal(take1(st, path), VF_E_REFUSED);
+    VF_FREE char *mine = get_file(d.grant, &len);
+    put_sparse("mine.grant", mine, len, (off_t)2147483647, path);
+    assert_int_equal(take1(st, path), VF_E_FORMAT);
+    assert_non_null(strstr(why->text, "longer than what it names"));
+    memcpy(head + 8, &s.b.enrol.vault, 16);
+    vf_put_be32(head + 24, 29000000);
+    put_sparse("index.bundle", head, sizeof(head), (off_t)29000000 * 17 + 1000, path);
+    assert_int_equal(take1(st, path), VF_E_FORMAT);
+    assert_in_range(most_memory_kib() - before, 0, 32 * 1024);
+    site_close(st);
+    delivery_done(&d);
+    delivery_done(&theirs);
+    site_done(&s);
+    site_done(&neighbour);
+}
+
 /* Every byte of a grant changed, and the file cut there: refused or, for bytes no hash covers, harmless; nothing of it stays. */
 static void mutated_grant(void **state)
 {
@@ -463,7 +521,17 @@ static void false_receipts(void **state)
     OK(vf_station_open(copy, VF_STATION_RECEIVE, NULL, &old, why));
     assert_int_equal(take1(old, place_path(&p, "restored.receipt", path)), VF_E_FORGED);
     assert_non_null(strstr(why->text, "restored from an old copy"));
+    /* As long as that again, by other entries: a fork. */
+    const struct vf_entry e = {.event = VF_EVENT_DENY, .part = -1, .result = "EIO"};
+    for (unsigned i = 0; i < 4; i++)
+        OK(vf_log_commit(vf_station_log(old), &e, why));
+    OK(vf_log_seal(vf_station_log(old), why));
+    assert_int_equal(take1(old, path), VF_E_FORGED);
+    assert_non_null(strstr(why->text, "other entries than this station has"));
     site_close(old);
+    st = site_open(&s, VF_STATION_RECEIVE);
+    OK(take1(st, path)); /* its own, as ever */
+    site_close(st);
     delivery_done(&d);
     site_done(&s);
 }
@@ -473,7 +541,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cut_short), cmocka_unit_test(not_what_was_signed), cmocka_unit_test(older_bundle),
         cmocka_unit_test(left_half), cmocka_unit_test(other_files),         cmocka_unit_test(mutated_grant),
-        cmocka_unit_test(receipts),  cmocka_unit_test(false_receipts),
+        cmocka_unit_test(receipts),  cmocka_unit_test(false_receipts),      cmocka_unit_test(files_with_holes),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

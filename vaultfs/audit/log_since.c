@@ -13,6 +13,8 @@ struct since {
     struct vf_log_place proven; /* where the last checkpoint stands, once it was reached */
     struct vf_checkpoint c;     /* that checkpoint; size 0: there is none yet */
     uint64_t end;               /* entries that are durable */
+    uint64_t root_at;           /* the root wanted of so many entries; 0: none */
+    struct vf_hash root;
     uint64_t events;
     enum vf_err (*each)(void *user, const struct vf_entry_view *entry, struct vf_why *why);
     void *user;
@@ -66,6 +68,8 @@ static enum vf_err take_line(struct since *s, const char *line, size_t len, uint
     vf_leaf_hash(line, len, &leaf);
     vf_tree_add(&s->at.tree, &leaf);
     s->at.seg_at = at;
+    if (s->at.tree.size == s->root_at)
+        vf_tree_root(&s->at.tree, &s->root);
     return check_root(s, why);
 }
 
@@ -116,30 +120,49 @@ static enum vf_err read_on(struct since *s, struct vf_why *why)
     return s->at.tree.size < s->end ? forged(s, why) : VF_OK;
 }
 
+static enum vf_err run(struct since *s, struct vf_why *why)
+{
+    struct vf_log *log = s->log;
+    VF_FD dirfd = open(log->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    struct vf_log_state state;
+    struct vf_note note;
+    VF_BUF last = {0};
+
+    if (dirfd < 0)
+        return vf_fail_sys(why, "%s: cannot open the folder of the log", log->dir);
+    s->dirfd = dirfd;
+    vf_buf_init(&last, VF_NOTE_MAX);
+    VF_TRY(vf_log_checkpoint_get(log, &last, why));
+    if (last.len > 0) {
+        VF_TRY(vf_note_parse(last.data, last.len, &note, why));
+        VF_TRY(vf_checkpoint_parse(&note, &s->c, why));
+    }
+    vf_log_state_get(log, &state); /* after the checkpoint: it covers no more than is durable */
+    s->end = s->root_at > 0 ? s->c.size : state.size;
+    if (s->at.tree.size > s->c.size || s->root_at > s->c.size)
+        return forged(s, why);
+    return read_on(s, why);
+}
+
 enum vf_err vf_log_since(struct vf_log *log, struct vf_log_place *place, uint64_t events,
                          enum vf_err (*each)(void *user, const struct vf_entry_view *entry, struct vf_why *why), void *user,
                          struct vf_why *why)
 {
     struct since s = {.log = log, .at = *place, .proven = *place, .events = events, .each = each, .user = user};
-    struct vf_log_state state;
-    struct vf_note note;
-    VF_FD dirfd = open(log->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    VF_BUF last = {0};
 
-    if (dirfd < 0)
-        return vf_fail_sys(why, "%s: cannot open the folder of the log", log->dir);
-    s.dirfd = dirfd;
-    vf_buf_init(&last, VF_NOTE_MAX);
-    VF_TRY(vf_log_checkpoint_get(log, &last, why));
-    if (last.len > 0) {
-        VF_TRY(vf_note_parse(last.data, last.len, &note, why));
-        VF_TRY(vf_checkpoint_parse(&note, &s.c, why));
-    }
-    vf_log_state_get(log, &state); /* after the checkpoint: it covers no more than is durable */
-    s.end = state.size;
-    if (place->tree.size > s.c.size)
-        return forged(&s, why);
-    VF_TRY(read_on(&s, why));
+    VF_TRY(run(&s, why));
     *place = s.proven;
+    return VF_OK;
+}
+
+enum vf_err vf_log_root_at(struct vf_log *log, uint64_t size, struct vf_hash *ret, struct vf_why *why)
+{
+    struct since s = {.log = log, .root_at = size};
+
+    vf_tree_init(&s.at.tree);
+    vf_tree_root(&s.at.tree, &s.root);
+    if (size > 0)
+        VF_TRY(run(&s, why));
+    *ret = s.root;
     return VF_OK;
 }

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define BUFFER_LEN  (4u * 1024 * 1024)
-#define INDEX_CHUNK (256u * 1024)
+#define INDEX_CHUNK (15000u * VF_BUNDLE_ITEM_LEN)
 
 struct vf_bundle_reader {
     int fd;
@@ -99,6 +99,7 @@ static enum vf_err check_item(struct vf_bundle_reader *r, uint32_t i, struct vf_
 static enum vf_err read_index(struct vf_bundle_reader *r, struct vf_why *why)
 {
     size_t left = (size_t)r->n * VF_BUNDLE_ITEM_LEN;
+    uint32_t checked = 0;
 
     vf_buf_init(&r->index, left);
     while (left > 0) {
@@ -107,10 +108,10 @@ static enum vf_err read_index(struct vf_bundle_reader *r, struct vf_why *why)
         VF_TRY(take(r, chunk, &p, why));
         vf_buf_put(&r->index, p, chunk);
         left -= chunk;
+        VF_TRY(vf_buf_check(&r->index, r->what, why));
+        for (; checked < r->index.len / VF_BUNDLE_ITEM_LEN; checked++) /* a hole in a file is not read to its end */
+            VF_TRY(check_item(r, checked, why));
     }
-    VF_TRY(vf_buf_check(&r->index, r->what, why));
-    for (uint32_t i = 0; i < r->n; i++)
-        VF_TRY(check_item(r, i, why));
     return VF_OK;
 }
 

@@ -195,12 +195,51 @@ static bool is_good_already(struct vf_station *st, struct vf_txn *txn, const str
            vf_grant_verify(file, &st->policy, NULL) == VF_OK;
 }
 
+#define GRANT_HEAD 12 /* type, length of the note */
+
+/*
+ * Before a file that may be as long as it likes is read into memory: its note, who signed that, and whether the file is no longer than the
+ * records and fields in it make it. What is read later is checked again.
+ */
+static enum vf_err check_grant_head(struct vf_station *st, int fd, const char *name, struct vf_why *why)
+{
+    uint8_t head[GRANT_HEAD];
+    struct stat s;
+    VF_BUF note = {0};
+    VF_FREE struct vf_grant_file *file = calloc(1, sizeof(*file));
+
+    if (!file)
+        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", name);
+    if (fstat(fd, &s))
+        return vf_fail_sys(why, "%s", name);
+    if (!S_ISREG(s.st_mode) || s.st_size < GRANT_HEAD)
+        return vf_fail(why, VF_E_FORMAT, "%s: the grant is cut short; fetch it again", name);
+    VF_TRY(vf_fd_pread(fd, head, sizeof(head), 0, name, why));
+    uint32_t len = vf_get_be32(head + 8);
+    if (len == 0 || len > VF_NOTE_MAX || len > (uint64_t)s.st_size - GRANT_HEAD)
+        return vf_fail(why, VF_E_FORMAT, "%s: the grant is cut short or no grant at all; fetch it again", name);
+    vf_buf_init(&note, len);
+    uint8_t *at = vf_buf_grow(&note, len);
+    VF_TRY(vf_buf_check(&note, name, why));
+    VF_TRY(vf_fd_pread(fd, at, len, GRANT_HEAD, name, why));
+    VF_TRY(vf_fail_prefix(why, vf_note_parse(note.data, note.len, &file->note, why), "%s", name));
+    VF_TRY(vf_grant_parse(&file->note, name, &file->grant, why));
+    VF_TRY(check_grant(st, file, name, why));
+    struct vf_grant_layout l;
+    vf_grant_layout_of(file->grant.fields, &l);
+    uint64_t record = (uint64_t)l.manifest_stride + l.envelope_stride + l.catalogue_stride;
+    if ((uint64_t)s.st_size > GRANT_HEAD + len + file->grant.records * record + 4096)
+        return vf_fail(why, VF_E_FORMAT, "%s: the grant is longer than what it names; fetch it again", name);
+    return VF_OK;
+}
+
 static enum vf_err take_grant(struct vf_station *st, int fd, struct vf_received *told, struct vf_why *why)
 {
     VF_BUF data = {0};
     VF_FREE struct vf_grant_file *file = calloc(1, sizeof(*file));
     if (!file)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", told->name);
+    VF_TRY(check_grant_head(st, fd, told->name, why));
     VF_TRY(slurp(fd, told->name, VF_GRANT_FILE_MAX, &data, why));
     VF_TRY(vf_grant_file_parse(data.data, data.len, told->name, file, why));
     VF_TRY(check_grant(st, file, told->name, why));
@@ -236,6 +275,20 @@ static enum vf_err take_grant(struct vf_station *st, int fd, struct vf_received 
 
 /* ------------------------------------------------------------------------------------------------------------- receipt */
 
+/* Is what the force has what this station has? The log's tree at that size, from the log. */
+static enum vf_err check_root(struct vf_station *st, const struct vf_checkpoint *cp, const char *name, struct vf_why *why)
+{
+    struct vf_hash root;
+    VF_TRY(vf_log_root_at(st->log, cp->size, &root, why));
+    if (vf_equal(root.b, cp->root.b, sizeof(root.b)))
+        return VF_OK;
+    return vf_fail(
+        why, VF_E_FORGED,
+        "%s: a receipt for other entries than this station has: its log was restored from a copy, or there are two "
+        "stations that write under one name. Tell the force.",
+        name);
+}
+
 static enum vf_err take_receipt(struct vf_station *st, int fd, struct vf_received *told, struct vf_why *why)
 {
     VF_BUF data = {0};
@@ -268,6 +321,7 @@ static enum vf_err take_receipt(struct vf_station *st, int fd, struct vf_receive
         return vf_fail(why, VF_E_FORGED,
                        "%s: a receipt for more log than this station has: the station was restored from an old copy",
                        told->name);
+    VF_TRY(check_root(st, &cp, told->name, why));
     char until[64];
     vf_time_format_person(time_us, until, sizeof(until));
     uint8_t meta[16];
