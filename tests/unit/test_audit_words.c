@@ -95,17 +95,9 @@ static void test_sentences(void **state)
 /* What an attacker would like the terminal or the spreadsheet to do. */
 static void test_hostile(void **state)
 {
-    static const char *const bad[] = {"\x1b[2Jgone",
-                                      "a\rb",
-                                      "\x1b]0;title\x07",
-                                      "a\nb,\"c\"",
-                                      "\xe2\x80\xaetxt.exe",
-                                      "\xc2\x9b"
-                                      "31m",
-                                      "\x7f\x08\x08",
-                                      "\xff\xfe",
-                                      "a\\u001b[0m",
-                                      "\xe2\x80\xa8line"};
+    static const char *const bad[] = {
+        "\x1b[2Jgone",    "a\rb",         "\x1b]0;title\x07", "a\nb,\"c\"",  "\xe2\x80\xaetxt.exe",
+        "\xc2\x9b\0631m", "\x7f\x08\x08", "\xff\xfe",         "a\\u001b[0m", "\xe2\x80\xa8line"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

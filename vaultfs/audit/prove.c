@@ -123,7 +123,7 @@ enum vf_err vf_log_prove(const char *path, const struct vf_verify_options *opt, 
     VF_CLEANUP(vf_proof_done) struct vf_proof proof = {0};
     struct vf_prover prover = {.seq = seq, .line = &proof.line, .note = &proof.note};
     struct vf_verify_options with = *opt;
-    struct vf_tree captured;
+    struct vf_tree captured = {0};
     uint64_t size = 0;
 
     vf_buf_init(&proof.line, VF_ENTRY_LINE_MAX);
