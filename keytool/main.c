@@ -51,7 +51,8 @@ static void print_noun(size_t n, const char *program)
 
 static void print_verb(const struct kt_verb *v, const char *program)
 {
-    (void)printf("Usage: %s %s %s [options]%s%s\n\n%s.\n\n", program, v->noun, v->verb, *v->args ? " " : "", v->args, v->summary);
+    (void)printf("Usage: %s %s %s [options]%s%s\n\n%s.\n\n", program, v->noun, v->verb, *v->args ? " " : "", v->args,
+                 v->summary);
     kt_mask options = v->options | KT_BIT(HELP) | KT_BIT(VERSION) | KT_BIT(QUIET);
     for (unsigned i = 0; i < KT_OPTION_COUNT; i++) {
         if (!(options >> i & 1))

@@ -251,6 +251,35 @@ def hostile_tables(f, out):
             check(p.returncode in (0, 1) and len(p.stderr.splitlines()) <= 1, f'byte {at}: {p.returncode} {p.stderr}')
 
 
+def lost_vault(f, home):
+    """A backup, and the log of the vault that was lost: a grant that only the log names is counted."""
+    backup = f.dir / 'before.backup'
+    f.keytool('vault', 'backup', '-q', f.vault, backup)
+    f.set_day(20)
+    left = [r for r in f.refs if r not in {x['ref'] for x in f.rows(f.dir / 'first') if x['grant']}]
+    check(left, 'somebody was never granted')
+    f.grant(home, 'later', left, ['rank'])
+    out = f.dir / 'lost1'
+    f.keytool_now('audit', 'exposure', '-q', '--vault', backup, '--log', home / 'station/log', '--all', '-o', out)
+    check(tiers(f, out)[left[0], 'text'] == (0, 'none') and 'from-backup' in codes(out), 'the backup does not know it, and says that it may not')
+    path = [x['path'] for x in json.loads((out / 'summary.json').read_text())['inputs']['logs']]
+    check(not any('tmp' in p and 'scratch' in p for p in path), f'{path}')
+    out = f.dir / 'lost2'
+    f.keytool_now('audit', 'exposure', '-q', '--vault', backup, '--log', home / 'station/log', '--log', f.vault / 'log', '--all', '-o', out)
+    check(tiers(f, out)[left[0], 'text'] == (2, 'presumed-no-log') and 'unknown-grant' in codes(out), f'the log of the lost vault names it: {tiers(f, out)[left[0], "text"]}')
+    # The same by a database put back under a log that goes on: the vault's own log names what it does not know.
+    old = f.dir / 'put-back'
+    shutil.copytree(f.vault, old)
+    f.set_day(21)
+    f.grant(home, 'latest', left, ['surname'])
+    shutil.rmtree(old / 'log')
+    shutil.copytree(f.vault / 'log', old / 'log')
+    out = f.dir / 'lost3'
+    f.keytool_now('audit', 'exposure', '-q', '--vault', old, '--log', home / 'station/log', '--all', '-o', out)
+    row = [r for r in f.rows(out) if r['ref'] == left[0] and r['part'] == 'text'][0]
+    check(set(row['fields'].split()) >= {'rank'} and 'unknown-grant' in codes(out), f'{row} {codes(out)}')
+
+
 def usage(f):
     v = ('--vault', f.vault, '-o', f.dir / 'never')
     for args, word in (
@@ -308,6 +337,7 @@ def main():
         one_person(f, out, erased)
         hostile_tables(f, out)
         usage(f)
+        lost_vault(f, home)
     print('ok')
 
 

@@ -16,10 +16,10 @@ bool vf_case_text_is(const struct vf_entry_text *t, const char *text)
 vf_field_set vf_case_entry_fields(const struct vf_entry_text *t)
 {
     vf_field_set set = 0;
-    const char *end = t->p + t->len;
 
     if (t->p == NULL)
         return 0;
+    const char *end = t->p + t->len;
     for (const char *p = t->p; p < end;) {
         const char *close = memchr(p + 1, '"', (size_t)(end - p - 1));
         if (close == NULL)

@@ -161,6 +161,7 @@ struct vf_exp_line {
 struct vf_exp_line vf_exp_line_of(const struct vf_exposure *x, uint32_t ref, unsigned part);
 
 /* For the summaries. */
+const char *vf_exp_log_name(const struct vf_exp_log *l); /* its path; of the vault's own copies, below the vault */
 const char *vf_exp_device_name(const struct vf_exposure *x, uint32_t device);
 void vf_exp_time_words(int64_t us, char out[64]);
 void vf_exp_fields_words(vf_field_set fields, struct vf_buf *out); /* "name on card, rank and photo" */

@@ -2,6 +2,8 @@
 /* From cells to tiers, and what is counted of them. */
 #include "exp.h"
 
+#include <string.h>
+
 static vf_field_set fields_or(vf_field_set said, vf_field_set else_these, unsigned part)
 {
     if (said != 0)
@@ -85,6 +87,15 @@ void vf_exp_count(struct vf_exposure *x)
     for (uint32_t i = 0; i < x->c->nrefs; i++)
         if (x->opt.scope == VF_EXPOSURE_ALL || x->touched[i] != 0)
             count_one(x, i);
+}
+
+const char *vf_exp_log_name(const struct vf_exp_log *l)
+{
+    const char *below = NULL;
+
+    for (const char *p = l->path; !l->given && (p = strstr(p, "/devices/")) != NULL; p++)
+        below = p + 1;
+    return below != NULL ? below : l->path;
 }
 
 const char *vf_exp_device_name(const struct vf_exposure *x, uint32_t device)

@@ -188,12 +188,18 @@ static enum vf_err take_read(struct pass *p, const struct vf_entry_view *e, bool
     return VF_OK;
 }
 
+/* Received by a device; issued, signed or exported by a force (the log of a vault that was lost may be given). */
+static bool names_grant(enum vf_event event)
+{
+    return event == VF_EVENT_RECEIVE || event == VF_EVENT_GRANT || event == VF_EVENT_SIGN || event == VF_EVENT_EXPORT;
+}
+
 static enum vf_err each_entry(void *user, const struct vf_entry_view *e, bool sealed, struct vf_why *why)
 {
     struct pass *p = user;
     bool read = e->event == VF_EVENT_OPEN || e->event == VF_EVENT_REPEAT || e->event == VF_EVENT_RELEASE;
 
-    if (!read && e->event != VF_EVENT_RECEIVE)
+    if (!read && !names_grant(e->event))
         return VF_OK;
     if (!vf_case_text_is(&e->result, "ok"))
         return VF_OK;

@@ -133,7 +133,7 @@ static json_t *log_json(const struct vf_exposure *x, const struct vf_exp_log *l)
     const struct vf_verdict *v = l->verdict;
     json_t *o = json_object();
 
-    set(o, "path", json_string(l->path));
+    set(o, "path", json_string(vf_exp_log_name(l)));
     set(o, "from", json_string(l->given ? "given" : "kept by the vault"));
     set(o, "form", json_string(l->copy ? "handed in: speaks up to its last sealed entry" : "folder of the device"));
     set(o, "device", l->device != VF_EXP_NONE ? json_string(vf_exp_device_name(x, l->device)) : json_null());
@@ -194,7 +194,7 @@ static json_t *devices(const struct vf_exposure *x)
         set(o, "handed_in", time_or_null(k->handin_us != 0, k->handin_us));
         set(o, "grants", number(d->ngrants));
         set(o, "judged_by", json_string(device_verdict(d)));
-        set(o, "log", d->log != VF_EXP_NONE ? json_string(x->logs[d->log].path) : json_null());
+        set(o, "log", d->log != VF_EXP_NONE ? json_string(vf_exp_log_name(&x->logs[d->log])) : json_null());
         set(o, "log_speaks_until", time_or_null(d->log != VF_EXP_NONE, d->speaks_until_us));
         (void)json_array_append_new(list, o);
     }

@@ -308,15 +308,19 @@ static enum vf_err say_logs(struct vf_exposure *x, struct vf_why *why)
     for (uint32_t i = 0; i < x->nlogs; i++) {
         const struct vf_exp_log *l = &x->logs[i];
         if (l->state == VF_EXP_LOG_STRANGE && l->verdict != NULL && l->verdict->origin.kind == VF_LOG_VAULT)
-            REMARK("force-log-given", "%s is the log of a force, not of a device: it says nothing of what was read there.",
-                   l->path);
+            REMARK(
+                "force-log-given",
+                "%s is the log of a force, not of a device: it says nothing of what was read. Grants that it names and the "
+                "vault does not know are counted.",
+                vf_exp_log_name(l));
         else if (l->state == VF_EXP_LOG_STRANGE)
             DOUBT("log-of-unknown-device",
                   "%s is the log of no device that the vault knows. What it says was read counts as "
                   "read; it speaks for no device.",
-                  l->path);
+                  vf_exp_log_name(l));
         else if (l->state != VF_EXP_LOG_GOOD)
-            DOUBT(l->state == VF_EXP_LOG_DAMAGED ? "log-not-good" : "log-unreadable", "%s: %s.", l->path, l->words);
+            DOUBT(l->state == VF_EXP_LOG_DAMAGED ? "log-not-good" : "log-unreadable", "%s: %s.", vf_exp_log_name(l),
+                  l->words);
     }
     return VF_OK;
 }
