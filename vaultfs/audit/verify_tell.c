@@ -84,6 +84,8 @@ static enum vf_err tell(struct vf_verifier *f, size_t n, bool sealed, struct vf_
     }
     t->told += n;
     t->n -= n;
+    if (t->n == 0) /* or nothing was ever held */
+        return VF_OK;
     memmove(t->held, t->held + n, t->n * sizeof(*t->held));
     return VF_OK;
 }
