@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The parts of the report: numbers and hours in words, names from a log, tables of bounded size. */
 #include "audit_test.h"
+#include "faults.h"
 
 #include "../../vaultfs/report/html_report.h"
+
+#include <errno.h>
+#include <fcntl.h>
 
 #include "cmocka_std.h"
 
@@ -132,11 +136,50 @@ static void test_refs(void **state)
     vf_refs_done(&refs);
 }
 
+/* ------------------------------------------------------------------------------------------------------------ want of memory */
+
+static enum vf_err whole(const struct audit_place *p)
+{
+    const char *const paths[] = {p->log, p->log};
+    const struct vf_report_options opt = {.logs = paths, .nlogs = 2, .now_us = MONDAY};
+    VF_REPORT r = NULL;
+    VF_FD fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    VF_TRY(vf_report_make(&opt, &r, NULL));
+    VF_TRY(vf_report_write_html(r, fd, "x", NULL));
+    return vf_report_write_json(r, fd, "x", NULL);
+}
+
+/* Each allocation in its turn: it is told, nothing is lost, nothing comes out that looks whole. */
+static void test_memory(void **state)
+{
+    struct audit_place p;
+    unsigned n = 1;
+
+    (void)state;
+    audit_place_make(&p);
+    struct vf_log *log = audit_open(&p, NULL);
+    for (uint64_t i = 0; i < 40; i++)
+        audit_commit(log, i % 7);
+    audit_close(log);
+    for (;; n++) {
+        faults_arm(FAULT_MEMORY, n, ENOMEM);
+        enum vf_err err = whole(&p);
+        if (!faults_disarm()) {
+            assert_int_equal(err, VF_OK);
+            break;
+        }
+        assert_int_equal(err, VF_E_NOMEM);
+    }
+    assert_true(n > 30);
+    audit_place_done(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words), cmocka_unit_test(test_hours), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_rows),  cmocka_unit_test(test_refs),
+        cmocka_unit_test(test_rows),  cmocka_unit_test(test_refs),  cmocka_unit_test(test_memory),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, audit_set_up, audit_tear_down);
 }

@@ -55,9 +55,10 @@ static enum vf_err check_fields(struct vf_report *r, const struct vf_row *row, c
         vf_buf_text(&names,
                     names.len > 0 ? " and one that this program does not know" : "one that this program does not know");
     const char *text = vf_buf_cstr(&names);
+    VF_TRY(vf_buf_check(&names, "the report", why));
     return vf_report_notice(r, VF_NOTICE_BAD, "not-granted", "No device has a key for a field that no grant to it names.",
                             why, "The log of job %s of %s tells of reads of fields that were not granted: %s.", row->name,
-                            row->other, text != NULL ? text : "?");
+                            row->other, text);
 }
 
 /* Reads of records that the grant does not name. */

@@ -224,7 +224,10 @@ static enum vf_err look(struct gather *g, const struct paths *p, struct vf_why *
         if (l->path == NULL)
             return vf_fail(why, VF_E_NOMEM, "no memory for a path");
         /* What it says it is; whether that is true, verification tells. */
-        c->peeked = vf_log_peek(l->path, &c->peek, NULL) == VF_OK;
+        enum vf_err err = vf_log_peek(l->path, &c->peek, why);
+        if (err == VF_E_NOMEM)
+            return err;
+        c->peeked = err == VF_OK;
         if (!c->peeked)
             continue;
         l->id = c->peek.id;

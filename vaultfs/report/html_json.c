@@ -365,6 +365,8 @@ static void put_head(struct json *j, const struct vf_report *r)
     vf_buf_init(&more, 4096);
     vf_report_headline(r, &headline, &good);
     vf_report_headline_more(r, &more);
+    if (!vf_report_whole(j->p, &headline) || !vf_report_whole(j->p, &more))
+        return;
     when(j, "made", r->now_us, true);
     boolean(j, "good", good);
     key(j, "headline");

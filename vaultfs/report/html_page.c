@@ -31,13 +31,10 @@ static void put_pieces(struct vf_page *p, const char *const *pieces, size_t n)
 }
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static void put_buf(struct vf_page *p, struct vf_buf *text)
+static void put_buf(struct vf_page *p, const struct vf_buf *text)
 {
-    const char *s = vf_buf_cstr(text);
-
-    if (s == NULL && p->err == VF_OK)
-        p->err = vf_buf_check(text, p->what, p->why);
-    vf_page_str(p, s != NULL ? s : "");
+    if (vf_report_whole(p, text))
+        vf_page_text(p, (const char *)text->data, text->len);
 }
 
 static void put_when(struct vf_page *p, int64_t us)
@@ -144,7 +141,7 @@ void vf_report_put_head(const struct vf_report *r, struct vf_page *p)
                                                      : "good");
     put_buf(p, &words);
     vf_page_put(p, "</h2>\n");
-    if (more.len > 0) {
+    if (more.len > 0 || !vf_report_whole(p, &more)) {
         vf_page_put(p, "<p>");
         put_buf(p, &more);
         vf_page_put(p, "</p>\n");

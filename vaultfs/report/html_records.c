@@ -13,7 +13,8 @@ static void put_fields(struct vf_page *p, vf_field_set set, const char *none)
     if ((set & VF_FIELD_BIT(0)) != 0)
         vf_buf_text(&names, names.len > 0 ? ", one not known to this program" : "one not known to this program");
     const char *text = vf_buf_cstr(&names);
-    vf_page_put(p, names.len > 0 && text != NULL ? text : none);
+    if (vf_report_whole(p, &names))
+        vf_page_put(p, names.len > 0 ? text : none);
 }
 
 static void put_job(struct vf_page *p, const struct vf_job_use *j)
@@ -125,7 +126,7 @@ static void put_words(struct vf_page *p, const struct vf_report *r, struct words
         w->any = true;
     }
     vf_page_put(p, "<td>");
-    if (w->text.len > 0)
+    if (vf_report_whole(p, &w->text) && w->text.len > 0)
         vf_page_text(p, (const char *)w->text.data, w->text.len);
 }
 

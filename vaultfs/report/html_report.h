@@ -67,6 +67,9 @@ const char *vf_number(uint64_t n, char out[32]);            /* 1,234,567 */
 void vf_when(int64_t us, char out[64]);                     /* 21 Nov 2026 at 20:15 UTC */
 unsigned vf_percent(uint64_t part, uint64_t whole);         /* rounded; 0 only for none, 100 only for all */
 
+/* Want of memory while words were put together is an error of the page: a sentence must not be missing unseen. */
+bool vf_report_whole(struct vf_page *p, const struct vf_buf *words);
+
 /* html_page.c and the rest of the page */
 void vf_report_put_head(const struct vf_report *r, struct vf_page *p);
 void vf_report_put_logs(const struct vf_report *r, struct vf_page *p);

@@ -150,15 +150,16 @@ static void put_grants(const struct vf_report *r, struct vf_page *p)
         return;
     }
     vf_page_put(
-        p, "<p>A job is the folder that the supplier sees; a renewal is a grant of its own for the same job. Text records "
-           "and pictures "
-           "are counted once each, however often they were opened.</p>\n<div class=wide tabindex=0 role=region "
-           "aria-label=\"Reads by grant\"><table><thead><tr><th scope=col>job and grant<th scope=col>recipient" READS_HEAD
+        p, "<p>A job is the folder that the supplier sees; a renewal is a grant of its own for the same job. A different "
+           "text or "
+           "picture counts once, however often it was opened.</p>\n<div class=wide tabindex=0 role=region "
+           "aria-label=\"Reads by "
+           "grant\"><table><thead><tr><th scope=col>job and grant<th scope=col>recipient" READS_HEAD
            "<th class=n scope=col>different<br>texts<th class=n scope=col>different<br>pictures<th scope=col>first read<th "
-           "scope=col>last "
-           "read</thead>\n<tbody>\n");
+           "scope=col>last read</thead>\n<tbody>\n");
+    uint64_t most = most_of(&r->f.grants);
     for (size_t i = 0; i < r->f.grants.n; i++)
-        put_grant(p, r, list[i].row, most_of(&r->f.grants));
+        put_grant(p, r, list[i].row, most);
     vf_page_put(p, "</tbody></table></div>\n");
     put_others(p, &r->f.grants, "grants");
     vf_page_put(p, "</section>\n");
@@ -200,8 +201,9 @@ static void put_programs(const struct vf_report *r, struct vf_page *p)
                    "program\"><table><thead><tr><th "
                    "scope=col>program<th scope=col>on" READS_HEAD
                    "<th class=n scope=col>out of hours<th scope=col>first read<th scope=col>last read</thead>\n<tbody>\n");
+    uint64_t most = most_of(&r->f.programs);
     for (size_t i = 0; i < r->f.programs.n; i++)
-        put_program(p, r, list[i].row, most_of(&r->f.programs));
+        put_program(p, r, list[i].row, most);
     vf_page_put(p, "</tbody></table></div>\n");
     put_others(p, &r->f.programs, "programs");
     vf_page_put(p, "</section>\n");
@@ -248,7 +250,8 @@ static void put_user(struct vf_page *p, const struct vf_report *r, const struct 
     vf_page_put(p, "<td>");
     vf_buf_init(&names, 4096);
     vf_programs_names(r, row->programs, &names);
-    vf_page_text(p, (const char *)names.data, names.len);
+    if (vf_report_whole(p, &names))
+        vf_page_text(p, (const char *)names.data, names.len);
     put_times(p, &row->c);
     vf_page_put(p, "\n");
 }
@@ -267,8 +270,9 @@ static void put_users(const struct vf_report *r, struct vf_page *p)
         "<p>The number of the account on that computer; whoever runs it knows whose it is.</p>\n<div class=wide tabindex=0 "
         "role=region aria-label=\"Reads by user\"><table><thead><tr><th scope=col>user number<th scope=col>on" READS_HEAD
         "<th scope=col>programs<th scope=col>first read<th scope=col>last read</thead>\n<tbody>\n");
+    uint64_t most = most_of(&r->f.users);
     for (size_t i = 0; i < r->f.users.n; i++)
-        put_user(p, r, list[i].row, most_of(&r->f.users));
+        put_user(p, r, list[i].row, most);
     vf_page_put(p, "</tbody></table></div>\n");
     put_others(p, &r->f.users, "users");
     vf_page_put(p, "</section>\n");

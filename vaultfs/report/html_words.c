@@ -97,6 +97,13 @@ const char *vf_doing_words(enum vf_event event)
     return (unsigned)event < VF_EVENT_COUNT && words[event] != NULL ? words[event] : vf_event_text(event);
 }
 
+bool vf_report_whole(struct vf_page *p, const struct vf_buf *words)
+{
+    if (p->err == VF_OK)
+        p->err = vf_buf_check(words, p->what, p->why);
+    return p->err == VF_OK;
+}
+
 /* ------------------------------------------------------------------------------------------------------------------- verdict */
 
 static bool counts(const struct vf_log_facts *l)
