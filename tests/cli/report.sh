@@ -96,6 +96,8 @@ k 3 audit report --log bad -o bad.html
 has bad.html "class=\"verdict bad\"" "The log of the station s1 was damaged or changed" "may be incomplete or untrue"
 k 3 audit report --json --log bad
 json 'd["good"]' "False"
+k 3 audit report --json --log bad --log s1.log
+json '"Another copy of that log is here, whole until" in d["more"], "made without the damaged one" in d["more"]' "(True, True)"
 k 3 audit report --json --log s2/log --log bad
 json 'd["headline"].startswith("The log of the station s1 was damaged")' "True"
 # An origin that cannot be read; a file that is no log.

@@ -231,6 +231,24 @@ void vf_report_headline(const struct vf_report *r, struct vf_buf *out, bool *ret
         vf_buf_fmt(out, "All %zu logs are whole until %s.", t.logs, when);
 }
 
+/* Of the damaged log there may be another copy that is whole: a device's folder and what it handed in before. */
+static void other_copy(const struct vf_report *r, size_t bad, struct vf_buf *out)
+{
+    char when[64];
+
+    for (size_t i = 0; i < r->f.nlogs; i++) {
+        const struct vf_verdict *v = r->f.log[i].verdict;
+        if (i == bad || v == NULL || !v->good || v->sealed == 0 ||
+            memcmp(&v->id, &r->f.log[bad].verdict->id, sizeof(v->id)) != 0)
+            continue;
+        vf_when(v->sealed_until_us, when);
+        vf_buf_fmt(out, "Another copy of that log is here, whole until %s%s. ", when,
+                   counts(&r->f.log[i]) ? ", and that is the one that this page shows"
+                                        : ": a report made without the damaged one shows what is proven");
+        return;
+    }
+}
+
 /* What the big sentence must not hide. */
 void vf_report_headline_more(const struct vf_report *r, struct vf_buf *out)
 {
@@ -248,6 +266,8 @@ void vf_report_headline_more(const struct vf_report *r, struct vf_buf *out)
         log_name(r, t.until_log, out);
         vf_buf_text(out, "; each log has its own time below. ");
     }
+    if (t.bad > 0)
+        other_copy(r, t.first_bad, out);
     if (t.unchecked > 0)
         vf_buf_fmt(out, "%s: without the vault that knows the %s, anybody could have made %s. ",
                    t.unchecked == t.logs
