@@ -674,7 +674,7 @@ ENTRY = ['seq', 'time', 'event', 'category?', 'grant?', 'job?', 'recipient?', 'r
 EVENTS = {'mount': '', 'open': 'disclosure', 'deny': '', 'repeat': 'disclosure', 'expire': '', 'revoke': '', 'release': 'disclosure', 'refuse': '',
           'receive': '', 'unmount': '', 'clock': '', 'seal': '', 'recover': '', 'gap': '', 'import': 'collection', 'change': 'alteration',
           'view': 'consultation', 'grant': '', 'sign': '', 'export': 'disclosure', 'erase': 'erasure', 'policy': '', 'rekey': 'alteration',
-          'handin': ''}
+          'handin': '', 'time': ''}
 
 
 ESCAPES = {'"': '\\"', '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t'}
