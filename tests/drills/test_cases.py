@@ -280,6 +280,44 @@ def lost_vault(f, home):
     check(set(row['fields'].split()) >= {'rank'} and 'unknown-grant' in codes(out), f'{row} {codes(out)}')
 
 
+def renewals_and_windows(f):
+    """A grant is asked about with all its renewals, whichever of them is named; a repeat stands for opens up to two minutes before it."""
+    f.set_day(22)
+    home = f.station('second', 'home2')
+    refs = [r for r in f.refs if 'photo' in f.images[r]][:4]
+    f.set_day(23)
+    first, _ = f.grant(home, 'renewed', refs, ['rank', 'photo'], expect=None)
+    ids = [first]
+    for n in range(2):
+        f.set_day(24 + n)
+        out = home / f'n{n}.grant'
+        f.keytool('grant', 'renew', '-q', '--until', '+9d', '--no-handin', '--include-protected', '--key', f.key, '-o', out, ids[-1], f.vault)
+        ids.append(f.grant_id(out)[0])
+    at = f.time(30)
+    f.write_log(home, [f'at {at * 1000000}', f'open {ids[0]} {refs[0]} text rank ok', f'open {ids[1]} {refs[1]} text rank ok', f'open {ids[2]} {refs[2]} text rank ok',
+                       f'at {(at + 60) * 1000000}', f'repeat {ids[2]} {refs[3]} text rank ok', 'seal'])
+    for n, gid in enumerate(ids):
+        out = f.dir / f'family{n}'
+        f.exposure(out, '--grant', gid, '--log', home / 'station/log')
+        got = tiers(f, out)
+        check(all(got[r, 'text'] == (2, 'log') for r in refs) and set(r for r, _ in got) == set(refs), f'asked about number {n}: {got}')
+    for late, want in ((0, (2, 'log')), (59, (2, 'log')), (-61, (1, 'log-outside-window'))):
+        out = f.dir / f'window{late}'
+        f.exposure(out, '--grant', first, '--log', home / 'station/log', '--until', f.text(at + late), '--since', f.text(at - 3600))
+        check(tiers(f, out)[refs[3], 'text'] == want, f'{late}: {tiers(f, out)[refs[3], "text"]}')
+        check('question-restricted' in codes(out, 'assumptions'), 'the summary says so')
+    out = f.dir / 'window-since'
+    f.exposure(out, '--grant', first, '--log', home / 'station/log', '--since', f.text(at + 30))
+    check(tiers(f, out)[refs[0], 'text'] == (1, 'log-outside-window') and tiers(f, out)[refs[3], 'text'] == (2, 'log'), 'reads before')
+    # What is handed in speaks for the time before its end.
+    f.set_day(31)
+    f.keytool('station', 'handin', '-q', home / 'station', '-o', f.dir / 'second.log')
+    for until, want in ((f.time(29), (1, 'granted')), (f.time(39), (2, 'presumed-after-handin'))):
+        out = f.dir / f'handin{until}'
+        f.exposure(out, '--grant', first, '--log', f.dir / 'second.log', '--until', f.text(until))
+        check(tiers(f, out)[refs[0], 'image'] == want, f'{until}: {tiers(f, out)[refs[0], "image"]}')
+
+
 def usage(f):
     v = ('--vault', f.vault, '-o', f.dir / 'never')
     for args, word in (
@@ -338,6 +376,7 @@ def main():
         hostile_tables(f, out)
         usage(f)
         lost_vault(f, home)
+        renewals_and_windows(f)
     print('ok')
 
 

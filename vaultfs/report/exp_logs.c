@@ -185,7 +185,6 @@ static void judge(struct vf_exposure *x, uint32_t d)
         dev->cut = v->sealed < most || folder_is_cut(x, d, most);
         dev->damaged = dev->cut && bad_one(x, d);
         dev->gap = v->gaps > 0 || v->lost > 0;
-        dev->contradicted = statement && v->entries > 0 && v->last_us > o->compromised_us;
     }
     for (uint32_t i = 0; i < x->nlogs; i++)
         if (statement && x->logs[i].device == d && x->logs[i].verdict != NULL && x->logs[i].verdict->entries > 0 &&
