@@ -37,7 +37,7 @@ static const char *const vf_report_style[] = {
     ".wide{overflow-x:auto;margin:.75rem 0 0}table{border-collapse:collapse;width:100%;font-size:.88rem;line-height:1.4}\n",
     "caption{text-align:left;padding:0 0 .4rem;color:var(--soft)}\n",
     "th,td{text-align:left;padding:.35rem .8rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}\n",
-    "th{color:var(--soft);font-weight:600;vertical-align:bottom}tbody th{color:inherit;font-weight:400;vertical-align:top}\n",
+    "th{color:var(--soft);font-weight:600;vertical-align:bottom}tbody th{color:inherit;font-weight:400;vertical-align:top}.p{overflow-wrap:anywhere;min-width:13rem}\n",
     ".n{text-align:right;white-space:nowrap}.t{white-space:nowrap}td .n{display:block}\n",
     "svg.bar{display:block;width:4.5rem;height:.7rem;margin-top:.3rem}svg.bar rect{fill:var(--bar)}\n",
     ".heat{table-layout:fixed;min-width:62rem;font-size:.78rem;border-collapse:separate;border-spacing:1px}\n",
@@ -56,7 +56,7 @@ static const char *const vf_report_style[] = {
     "cursor:pointer}th button{border:0;padding:0;background:none;color:inherit;font-weight:600;text-align:inherit}\n",
     "th button::after{content:\" \\2195\";font-weight:400}th[aria-sort=ascending] button::after{content:\" \\2191\"}",
     "th[aria-sort=descending] button::after{content:\" \\2193\"}\n",
-    "#refs td:first-child{font-family:ui-monospace,monospace;white-space:nowrap}#refs td.w{font-family:inherit;white-space:normal}#refs td:nth-child(2),#refs td:nth-child(8){min-width:11rem}#refs td:nth-child(8){overflow-wrap:anywhere}#refs td:nth-child(3),#refs td:nth-child(4){text-align:right}",
+    "#refs td:first-child{font-family:ui-monospace,monospace;white-space:nowrap}#refs td.w{font-family:inherit;white-space:normal}#refs td:nth-child(2),#refs td:nth-child(8){min-width:11rem}#refs td:nth-child(7){overflow-wrap:anywhere;min-width:5rem}#refs td:nth-child(8){overflow-wrap:anywhere;min-width:15rem}#refs td:nth-child(3),#refs td:nth-child(4){text-align:right}",
     "#refs td:nth-child(5),#refs td:nth-child(6){white-space:nowrap}\n",
     ".reading #refs tbody{display:none}\n",
     "#refs thead th{white-space:nowrap;position:sticky;top:0;background:var(--bg)}\n",
@@ -67,7 +67,7 @@ static const char *const vf_report_style[] = {
     "avoid}.wide{overflow:visible}#refs thead th{position:static}th button{display:contents}th button::after{content:none!important}table{font-size:7.5pt}",
     ".heat{min-width:0;font-size:6pt}.heat .d{width:4.6rem}.heat .b{width:3rem}.heat .sum{width:2.4rem}svg.bar{width:2.8rem}",
     ".heat td,.verdict,ul.plain>li,svg.bar{print-color-adjust:exact;-webkit-print-color-adjust:exact}",
-    "#refs td:nth-child(2),#refs td:nth-child(8){min-width:0}details::details-content{content-visibility:visible;display:block}a{color:inherit;text-decoration:none}}\n",
+    "#refs td:nth-child(2),#refs td:nth-child(8),.p{min-width:0}details::details-content{content-visibility:visible;display:block}a{color:inherit;text-decoration:none}}\n",
 };
 /* clang-format on */
 

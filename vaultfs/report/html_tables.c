@@ -172,7 +172,7 @@ static void put_program(struct vf_page *p, const struct vf_report *r, const stru
     char name[VF_ROW_KEY_MAX];
 
     vf_program_name(row, name, sizeof(name));
-    vf_page_put(p, "<tr><th scope=row>");
+    vf_page_put(p, "<tr><th scope=row class=p>");
     vf_page_str(p, name);
     vf_page_put(p, "<td class=t>");
     vf_page_str(p, vf_label_short(&r->f.log[row->log]));
@@ -247,7 +247,7 @@ static void put_user(struct vf_page *p, const struct vf_report *r, const struct 
     vf_page_str(p, vf_label_short(&r->f.log[row->log]));
     put_reads(p, &row->c, most);
     put_count(p, row->c.denials);
-    vf_page_put(p, "<td>");
+    vf_page_put(p, "<td class=p>");
     vf_buf_init(&names, 4096);
     vf_programs_names(r, row->programs, &names);
     if (vf_report_whole(p, &names))
