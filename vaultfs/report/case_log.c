@@ -6,13 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool vf_case_text_is(const struct vf_entry_text *t, const char *text)
-{
-    size_t n = strlen(text);
-
-    return t->p != NULL && t->len == n && memcmp(t->p, text, n) == 0;
-}
-
 vf_field_set vf_case_entry_fields(const struct vf_entry_text *t)
 {
     vf_field_set set = 0;
