@@ -23,24 +23,31 @@ static bool starts_with(const char *text, const char *prefix)
 static void told(void *user, const struct vf_received *one)
 {
     struct receiving *r = user;
+    char name[256]; /* a file's name may hold anything: escape sequences, newlines */
     kt_progress_done(&r->progress);
     r->progress.started_us = 0;
+    (void)snprintf(name, sizeof(name), "%s", one->name);
+    vf_text_one_line(name);
     if (one->err) {
         r->refused++;
         r->last.err = one->err;
-        (void)snprintf(r->last.text, sizeof(r->last.text), "%s%s%.400s", starts_with(one->text, one->name) ? "" : one->name,
-                       starts_with(one->text, one->name) ? "" : ": ", one->text);
+        if (starts_with(one->text, name))
+            (void)snprintf(r->last.text, sizeof(r->last.text), "%s", one->text);
+        else
+            (void)snprintf(r->last.text, sizeof(r->last.text), "%s: %.220s", name, one->text);
+        vf_text_one_line(r->last.text);
     } else {
         r->taken++;
     }
     if (r->list)
         (void)json_array_append_new(r->list,
-                                    json_pack("{s:s,s:s,s:b,s:b,s:s,s:I,s:I,s:I}", "file", one->name, "kind",
+                                    json_pack("{s:s,s:s,s:b,s:b,s:s,s:I,s:I,s:I}", "file",
+                                              vf_utf8_valid(one->name, strlen(one->name)) ? one->name : name, "kind",
                                               vf_artefact_text(one->kind), "taken", one->err == VF_OK, "already",
                                               (int)one->already, "text", one->text, "values", (json_int_t)one->values,
                                               "bytes", (json_int_t)one->bytes, "not_needed", (json_int_t)one->not_needed));
     else if (!one->err)
-        (void)printf("%s: %s\n", one->name, one->text);
+        (void)printf("%s: %s\n", name, one->text);
     else if (r->n > 1) /* a single one is told by the error of the command */
         (void)fprintf(stderr, "%s\n", r->last.text);
 }

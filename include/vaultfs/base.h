@@ -234,6 +234,8 @@ VF_PUBLIC VF_MUST_USE bool vf_utf8_valid(const char *s, size_t len);
 /* Valid UTF-8 without control characters (C0, C1, DEL), line/paragraph separators or bidirectional controls: safe to show in a
  * note, a terminal or a file a person reads. */
 VF_PUBLIC VF_MUST_USE bool vf_text_printable(const char *s, size_t len);
+/* Make it so, in place: each character that is not becomes '?', and what is cut in two at the end goes. For names that other people gave. */
+VF_PUBLIC void vf_text_one_line(char *text);
 
 /* Times are microseconds since 1970-01-01T00:00:00Z, UTC, in int64_t; years 1970 to 9999. */
 #define VF_SECOND_US INT64_C(1000000)

@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct place p;
@@ -339,6 +341,89 @@ static void mutated_requests(void **state)
     mount_done(&m);
 }
 
+/* More than there is room for, and none of them says a word: who does is answered all the same, and the mount can end. */
+static void silent_clients(void **state)
+{
+    static const char request[] = "Q{\"v\":1,\"do\":\"status\"}";
+    struct mount m;
+    int silent[20];
+
+    (void)state;
+    mount_make(&m, "silent");
+    for (unsigned i = 0; i < 20; i++)
+        silent[i] = dial_raw(&m);
+    struct timespec from, to;
+    (void)clock_gettime(CLOCK_MONOTONIC, &from);
+    assert_int_equal(ask_raw(&m, request, sizeof(request) - 1), VF_OK);
+    mount_done(&m);
+    (void)clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_in_range(to.tv_sec - from.tv_sec, 0, 4);
+    for (unsigned i = 0; i < 20; i++)
+        (void)close(silent[i]);
+}
+
+/* Asks for 200 KB and reads none of it: the end of the mount does not wait for it. */
+static void deaf_client(void **state)
+{
+    static const char request[] = "Q{\"v\":1,\"do\":\"status\"}";
+    struct mount m;
+    struct timespec from, to;
+    int small = 4096;
+
+    (void)state;
+    mount_make(&m, "deaf");
+    int sock = dial_raw(&m);
+    (void)setsockopt(sock, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+    assert_int_equal(send(sock, request, sizeof(request) - 1, MSG_NOSIGNAL), sizeof(request) - 1);
+    for (unsigned i = 0; i < 200 && m.served.asked == 0; i++)
+        (void)usleep(10000);
+    assert_int_equal(m.served.asked, 1);
+    (void)clock_gettime(CLOCK_MONOTONIC, &from);
+    mount_done(&m);
+    (void)clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_in_range(to.tv_sec - from.tv_sec, 0, 4);
+    (void)close(sock);
+}
+
+/* What lies on another filesystem, which may hang: the mount does not touch it, the client makes a copy beside the station. */
+static void only_from_its_own_disk(void **state)
+{
+    static const char request[] = "Q{\"v\":1,\"do\":\"receive\",\"names\":[\"x\"]}";
+    struct mount m;
+    struct told told = {0};
+    size_t len = 0;
+    int pipes[2];
+
+    (void)state;
+    mount_make(&m, "disk");
+    VF_FREE char *grant = get_file(m.d.grant, &len);
+    int elsewhere = memfd_create("elsewhere", MFD_CLOEXEC);
+    assert_true(elsewhere >= 0 && pipe(pipes) == 0);
+    assert_int_equal(write(elsewhere, grant, len), len);
+    for (unsigned i = 0; i < 2; i++) {
+        const int fd = i == 0 ? elsewhere : pipes[0];
+        char answer[4096] = "";
+        int sock = dial_raw(&m);
+        assert_true(vf_control_send(sock, request[0], request + 1, sizeof(request) - 2, &fd, 1));
+        assert_true(recv(sock, answer, sizeof(answer) - 1, 0) > 0);
+        assert_int_equal(atoi(answer + strlen("E{\"err\":")), i == 0 ? VF_E_UNSUPPORTED : VF_E_INPUT);
+        (void)close(sock);
+    }
+    assert_int_equal(m.served.asked, 0);
+    struct vf_control *c = dial_station(&m);
+    unsigned files = scratch_count(m.s.path);
+    const struct vf_receive_file file = {.fd = elsewhere, .name = "a stick/the.grant"};
+    OK(vf_control_receive(c, &file, 1, keep, &told, why));
+    assert_string_equal(told.name[0], "a stick/the.grant");
+    assert_int_equal(told.one[0].kind, VF_ARTEFACT_GRANT);
+    assert_int_equal(scratch_count(m.s.path), files);
+    vf_control_close(c);
+    (void)close(elsewhere);
+    (void)close(pipes[0]);
+    (void)close(pipes[1]);
+    mount_done(&m);
+}
+
 /* Descriptors that come with a request are closed, whatever it was. */
 static void no_descriptor_stays(void **state)
 {
@@ -469,10 +554,19 @@ static void other_users(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(not_mounted),         cmocka_unit_test(answers),           cmocka_unit_test(several_mounts),
-        cmocka_unit_test(received_through_it), cmocka_unit_test(bad_requests),      cmocka_unit_test(mutated_requests),
-        cmocka_unit_test(no_descriptor_stays), cmocka_unit_test(a_mount_that_died), cmocka_unit_test(the_folder_is_ours),
+        cmocka_unit_test(not_mounted),
+        cmocka_unit_test(answers),
+        cmocka_unit_test(several_mounts),
+        cmocka_unit_test(received_through_it),
+        cmocka_unit_test(bad_requests),
+        cmocka_unit_test(mutated_requests),
+        cmocka_unit_test(no_descriptor_stays),
+        cmocka_unit_test(a_mount_that_died),
+        cmocka_unit_test(the_folder_is_ours),
         cmocka_unit_test(other_users),
+        cmocka_unit_test(silent_clients),
+        cmocka_unit_test(deaf_client),
+        cmocka_unit_test(only_from_its_own_disk),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

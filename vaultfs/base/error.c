@@ -58,7 +58,7 @@ static bool cut_in_two(const uint8_t *s, size_t left)
  * A reason is printed on terminals and names files that other people named. What could end the line, steer a terminal or
  * turn the reading direction becomes '?', and a character that the end of the buffer cut in two is dropped.
  */
-static void make_one_line(char *text)
+void vf_text_one_line(char *text)
 {
     uint8_t *bytes = (uint8_t *)text;
     size_t len = strlen(text);
@@ -85,7 +85,7 @@ static enum vf_err set(struct vf_why *why, enum vf_err err, int sys_errno)
 {
     why->err = err;
     why->sys_errno = sys_errno;
-    make_one_line(why->text);
+    vf_text_one_line(why->text);
     return err;
 }
 

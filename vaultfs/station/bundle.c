@@ -212,6 +212,8 @@ static enum vf_err take_all(struct taking *t, struct vf_bundle_reader *reader,
     enum vf_err err;
 
     while ((err = vf_bundle_next(reader, &v, &data, why)) == VF_OK) {
+        if (atomic_load(&t->st->ending))
+            return vf_fail(why, VF_E_BUSY, "%s: the mount ends; receive it again", t->told->name);
         VF_TRY(take_value(t, &v, data, why));
         done += v.len;
         if (progress)

@@ -2,6 +2,7 @@
 #include "control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -80,6 +81,36 @@ char vf_control_recv(int sock, char *buf, size_t size, size_t *ret_len, int *fds
     return type;
 }
 
+bool vf_control_disk_of_fd(int fd, struct vf_control_disk *ret)
+{
+    struct statx st;
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st))
+        return false;
+    *ret =
+        (struct vf_control_disk){.major = st.stx_dev_major, .minor = st.stx_dev_minor, .regular = S_ISREG(st.stx_mode) != 0};
+    return true;
+}
+
+/* Of a file in it: a folder of an overlay has another number. */
+bool vf_control_disk_of(const char *station, struct vf_control_disk *ret)
+{
+    VF_FREE char *file = vf_path_join(station, "identity");
+    VF_FD fd = file ? open(file, O_PATH | O_CLOEXEC | O_NOFOLLOW) : -1;
+    return fd >= 0 && vf_control_disk_of_fd(fd, ret);
+}
+
+/* The user's own runtime folder, made at log-in; the environment of a service or a cron job may not name it. */
+static bool own_runtime(struct vf_buf *ret)
+{
+    struct stat st;
+    vf_buf_fmt(ret, "/run/user/%u", (unsigned)geteuid());
+    const char *folder = vf_buf_cstr(ret);
+    if (folder && lstat(folder, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 022) == 0)
+        return true;
+    vf_buf_reset(ret);
+    return false;
+}
+
 enum vf_err vf_control_folder(bool make, struct vf_buf *ret, struct vf_why *why)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
@@ -90,6 +121,8 @@ enum vf_err vf_control_folder(bool make, struct vf_buf *ret, struct vf_why *why)
         vf_buf_fmt(ret, "%s/vaultfs", runtime);
     else if (geteuid() == 0)
         vf_buf_text(ret, "/run/vaultfs");
+    else if (own_runtime(ret))
+        vf_buf_text(ret, "/vaultfs");
     else
         vf_buf_fmt(ret, "/tmp/vaultfs-%u", (unsigned)geteuid());
     const char *folder = vf_buf_cstr(ret);
@@ -100,7 +133,13 @@ enum vf_err vf_control_folder(bool make, struct vf_buf *ret, struct vf_why *why)
     if (lstat(folder, &st))
         return vf_fail_sys(why, "%s", folder);
     /* In /tmp anybody could have made it before us. */
-    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
-        return vf_fail(why, VF_E_DENIED, "%s: not a private folder of yours; remove it", folder);
+    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+        return vf_fail(
+            why, VF_E_DENIED,
+            "%s: belongs to somebody else, so the control socket cannot be there; set XDG_RUNTIME_DIR to a folder of yours "
+            "with mode 700, for vaultfs and for vaultfs-keytool",
+            folder);
+    if ((st.st_mode & 077) != 0)
+        return vf_fail(why, VF_E_DENIED, "%s: others may look into it; make it private (chmod 700), or remove it", folder);
     return VF_OK;
 }

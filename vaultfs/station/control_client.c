@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 struct vf_control {
     char *socket_path;
+    char *station; /* NULL when it was found by its mount point */
 };
 
 /* One connection a request: the server answers one and hangs up. */
@@ -76,16 +78,29 @@ enum vf_err vf_control_connect(const char *station_path, struct vf_control **ret
     VF_FREE char *marker = vf_path_join(station_path, "mounted");
     if (!marker)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
-    enum vf_err err = connect_marker(marker, NULL, ret, ret_mountpoint, mountpoint_size);
-    return err ? vf_fail(why, err, "%s: not mounted", station_path) : VF_OK;
+    struct vf_control *c = NULL;
+    enum vf_err err = connect_marker(marker, NULL, &c, ret_mountpoint, mountpoint_size);
+    if (err)
+        return vf_fail(why, err, "%s: not mounted", station_path);
+    c->station = strdup(station_path);
+    if (!c->station) {
+        vf_control_close(c);
+        return vf_fail(why, VF_E_NOMEM, "out of memory");
+    }
+    *ret = c;
+    return VF_OK;
 }
 
 /* Each marker beside the sockets; `each` returns true to stop. */
 static enum vf_err each_marker(bool (*each)(const char *marker, void *user), void *user, struct vf_why *why)
 {
     VF_BUF folder;
-    if (vf_control_folder(false, &folder, NULL))
+    struct vf_why bad = {0};
+    enum vf_err err = vf_control_folder(false, &folder, &bad);
+    if (err == VF_E_NOT_FOUND)
         return VF_OK; /* no folder: nothing is mounted */
+    if (err)
+        return vf_fail(why, err, "%s", bad.text);
     DIR *d = opendir(vf_buf_cstr(&folder));
     if (!d)
         return vf_fail_sys(why, "%s", vf_buf_cstr(&folder));
@@ -173,6 +188,7 @@ void vf_control_close(struct vf_control *c)
     if (!c)
         return;
     free(c->socket_path);
+    free(c->station);
     free(c);
 }
 
@@ -201,6 +217,7 @@ static void take_told(const char *data, size_t len, const struct answers *a)
             .not_needed = (uint64_t)json_integer_value(json_object_get(doc, "not_needed")),
         };
         (void)snprintf(one.text, sizeof(one.text), "%s", text);
+        vf_text_one_line(one.text); /* another program wrote it */
         a->told(a->user, &one);
     }
     json_decref(doc);
@@ -259,23 +276,67 @@ enum vf_err vf_control_seal(struct vf_control *c, struct vf_why *why)
     return ask(c, request, sizeof(request) - 1, NULL, 0, &a, why);
 }
 
+/* A copy in the station's folder that has no name there and goes with its descriptor. */
+static enum vf_err copy_to(const char *station, const struct vf_receive_file *file, int *ret_fd, struct vf_why *why)
+{
+    VF_FREE uint8_t *chunk = malloc(1u << 20);
+    VF_FD fd = open(station, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    uint64_t at = 0;
+    ssize_t n;
+    if (fd < 0)
+        return vf_fail_sys(why, "%s: no copy of %s could be made there", station, file->name);
+    if (!chunk)
+        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", file->name);
+    while ((n = pread(file->fd, chunk, 1u << 20, (off_t)at)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return vf_fail_sys(why, "%s", file->name);
+        VF_TRY(vf_fd_pwrite(fd, chunk, (size_t)n, at, station, why));
+        at += (uint64_t)n;
+    }
+    *ret_fd = fd;
+    fd = -1;
+    return VF_OK;
+}
+
+/* A running mount reads from its own disk only: what may hang then hangs here. *ret_copy: -1 when none was needed. */
+static enum vf_err on_its_disk(const struct vf_control *c, const struct vf_receive_file *file, int *ret_copy,
+                               struct vf_why *why)
+{
+    struct vf_control_disk own, its;
+    *ret_copy = -1;
+    if (!c->station || !vf_control_disk_of(c->station, &own) || !vf_control_disk_of_fd(file->fd, &its) || !its.regular ||
+        (own.major == its.major && own.minor == its.minor))
+        return VF_OK;
+    return copy_to(c->station, file, ret_copy, why);
+}
+
 enum vf_err vf_control_receive(struct vf_control *c, const struct vf_receive_file *files, size_t n,
                                void (*told)(void *user, const struct vf_received *one), void *user, struct vf_why *why)
 {
-    int fds[VF_CONTROL_FILES];
+    int fds[VF_CONTROL_FILES], copies[VF_CONTROL_FILES];
     VF_BUF request;
     if (n == 0 || n > VF_CONTROL_FILES)
         return vf_fail(why, VF_E_LIMIT, "at most %d files at once can be given to a running mount", VF_CONTROL_FILES);
     vf_buf_init(&request, VF_CONTROL_PACKET - 1024);
     vf_buf_text(&request, "{\"v\":1,\"do\":\"receive\",\"names\":[");
-    for (size_t i = 0; i < n; i++) {
+    enum vf_err err = VF_OK;
+    size_t i = 0;
+    for (; i < n && !err; i++) {
         if (i)
             vf_buf_text(&request, ",");
         vf_buf_json(&request, files[i].name, strlen(files[i].name));
-        fds[i] = files[i].fd;
+        err = on_its_disk(c, &files[i], &copies[i], why);
+        fds[i] = copies[i] < 0 ? files[i].fd : copies[i];
     }
     vf_buf_text(&request, "]}");
-    VF_TRY(vf_buf_check(&request, "the file names", why));
+    if (!err)
+        err = vf_buf_check(&request, "the file names", why);
     const struct answers a = {.told = told, .user = user};
-    return ask(c, (const char *)request.data, request.len, fds, n, &a, why);
+    if (!err)
+        err = ask(c, (const char *)request.data, request.len, fds, n, &a, why);
+    while (i-- > 0)
+        vf_fd_close(&copies[i]);
+    return err;
 }

@@ -13,10 +13,23 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define CLIENT_SECONDS 10 /* a silent client is dropped: others wait */
+#define CLIENT_US    (10 * VF_SECOND_US) /* who connects and says nothing so long is dropped */
+#define CLIENTS      16                  /* so many may be silent at once; who has been so longest goes for the next */
+#define SEND_SECONDS 10
+
+struct client {
+    int sock;
+    int64_t since; /* boot clock */
+};
 
 struct vf_control_server {
     struct vf_control_ops ops;
+    struct vf_station *station;
+    struct client clients[CLIENTS]; /* the server's thread: connected, nothing said yet; the longest first */
+    size_t nclients;
+    pthread_mutex_t lock;
+    int serving; /* under lock: the socket of the client that is being answered, or -1 */
+    bool ending; /* under lock */
     int listener;
     int wake[2];
     pthread_t thread;
@@ -36,9 +49,15 @@ static void send_end(int sock, enum vf_err err, const struct vf_why *why)
     (void)vf_control_send(sock, 'E', out.data, out.len, NULL, 0);
 }
 
+/* To a client that does not listen any more nothing is sent twice: each attempt may take SEND_SECONDS. */
+struct telling {
+    int sock;
+    bool deaf;
+};
+
 static void send_told(void *user, const struct vf_received *one)
 {
-    const int *sock = user;
+    struct telling *t = user;
     VF_BUF out;
     vf_buf_init(&out, VF_CONTROL_PACKET);
     vf_buf_text(&out, "{\"name\":");
@@ -48,8 +67,8 @@ static void send_told(void *user, const struct vf_received *one)
                (unsigned long long)one->bytes, (unsigned long long)one->not_needed);
     vf_buf_json(&out, one->text, strlen(one->text));
     vf_buf_text(&out, "}");
-    if (vf_buf_ok(&out))
-        (void)vf_control_send(*sock, 'T', out.data, out.len, NULL, 0);
+    if (vf_buf_ok(&out) && !t->deaf)
+        t->deaf = !vf_control_send(t->sock, 'T', out.data, out.len, NULL, 0);
 }
 
 static enum vf_err do_status(struct vf_control_server *s, int sock, struct vf_why *why)
@@ -61,6 +80,26 @@ static enum vf_err do_status(struct vf_control_server *s, int sock, struct vf_wh
         size_t n = doc.len - at < VF_CONTROL_PACKET / 2 ? doc.len - at : VF_CONTROL_PACKET / 2;
         if (!vf_control_send(sock, 'D', doc.data + at, n, NULL, 0))
             return VF_E_SYSTEM;
+    }
+    return VF_OK;
+}
+
+/*
+ * What a client hands over may lie on a filesystem that hangs: the mount, and its end, would hang with it. So a file must be on the
+ * station's own disk (a client copies it there), and what it is, is asked in a way that asks no other process or computer.
+ */
+static enum vf_err check_files(const struct vf_control_server *s, const struct vf_receive_file *files, size_t n,
+                               struct vf_why *why)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct vf_control_disk own, its;
+        if (!vf_control_disk_of(vf_station_path(s->station), &own))
+            return vf_fail_sys(why, "%s", vf_station_path(s->station));
+        if (!vf_control_disk_of_fd(files[i].fd, &its) || !its.regular)
+            return vf_fail(why, VF_E_INPUT, "%s: not a file", files[i].name);
+        if (own.major != its.major || own.minor != its.minor)
+            return vf_fail(why, VF_E_UNSUPPORTED, "%s: not on the disk that the station is on; copy it there first",
+                           files[i].name);
     }
     return VF_OK;
 }
@@ -77,7 +116,9 @@ static enum vf_err do_receive(struct vf_control_server *s, int sock, const json_
             return vf_fail(why, VF_E_FORMAT, "the request to receive is not well-formed");
         files[i] = (struct vf_receive_file){.fd = fds[i], .name = name};
     }
-    return s->ops.receive(s->ops.user, files, nfds, send_told, &sock, why);
+    VF_TRY(check_files(s, files, nfds, why));
+    struct telling t = {.sock = sock};
+    return s->ops.receive(s->ops.user, files, nfds, send_told, &t, why);
 }
 
 static enum vf_err answer(struct vf_control_server *s, int sock, const char *data, size_t len, const int *fds, size_t nfds,
@@ -109,42 +150,122 @@ static bool peer_allowed(int sock)
     return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && (peer.uid == geteuid() || peer.uid == 0);
 }
 
+/* From here on the end of the mount can hang it up. False: that is under way. */
+static bool begin_serving(struct vf_control_server *s, int sock)
+{
+    pthread_mutex_lock(&s->lock);
+    bool go_on = !s->ending;
+    s->serving = go_on ? sock : -1;
+    pthread_mutex_unlock(&s->lock);
+    return go_on;
+}
+
+static void end_serving(struct vf_control_server *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->serving = -1;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void *close_aside(void *arg)
+{
+    close((int)(intptr_t)arg);
+    return NULL;
+}
+
+/* Closing may hang too (a flush that nobody answers): then it does so in a thread that nobody waits for. */
+static void close_received(const struct vf_control_server *s, int fd)
+{
+    struct vf_control_disk own, its;
+    pthread_attr_t attr;
+    pthread_t thread;
+    bool ours = vf_control_disk_of(vf_station_path(s->station), &own) && vf_control_disk_of_fd(fd, &its) &&
+                own.major == its.major && own.minor == its.minor;
+    bool aside = false;
+    if (!ours && pthread_attr_init(&attr) == 0) {
+        (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+        aside = pthread_create(&thread, &attr, close_aside, (void *)(intptr_t)fd) == 0;
+        (void)pthread_attr_destroy(&attr);
+    }
+    if (!aside)
+        close(fd);
+}
+
+/* It has said something, or hung up. */
 static void serve_client(struct vf_control_server *s, int sock)
 {
     int fds[VF_CONTROL_FILES];
     size_t len = 0, nfds = 0;
     struct vf_why why = {0};
-    const struct timeval limit = {.tv_sec = CLIENT_SECONDS};
+    const struct timeval limit = {.tv_sec = SEND_SECONDS};
 
-    if (!peer_allowed(sock))
-        return;
     (void)setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     (void)setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-    if (vf_control_recv(sock, s->packet, VF_CONTROL_PACKET, &len, fds, VF_CONTROL_FILES, &nfds) == 'Q') {
+    if (begin_serving(s, sock) &&
+        vf_control_recv(sock, s->packet, VF_CONTROL_PACKET, &len, fds, VF_CONTROL_FILES, &nfds) == 'Q') {
         enum vf_err err = answer(s, sock, s->packet, len, fds, nfds, &why);
         send_end(sock, err, &why);
     }
+    end_serving(s);
     for (size_t i = 0; i < nfds; i++)
-        close(fds[i]);
+        close_received(s, fds[i]);
+}
+
+static void drop_client(struct vf_control_server *s, size_t i)
+{
+    close(s->clients[i].sock);
+    memmove(s->clients + i, s->clients + i + 1, (s->nclients - i - 1) * sizeof(s->clients[0]));
+    s->nclients--;
+}
+
+static void accept_client(struct vf_control_server *s)
+{
+    int sock = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+    if (sock < 0)
+        return;
+    if (!peer_allowed(sock)) {
+        close(sock);
+        return;
+    }
+    if (s->nclients == CLIENTS)
+        drop_client(s, 0);
+    s->clients[s->nclients++] = (struct client){.sock = sock, .since = vf_clock_boot_us()};
+}
+
+/* In the order in which they came. `p` is as they were when it was asked. */
+static void serve_clients(struct vf_control_server *s, const struct pollfd *p)
+{
+    size_t at = 0, n = s->nclients;
+    for (size_t i = 0; i < n; i++) {
+        bool said = p[i].revents != 0;
+        if (said)
+            serve_client(s, s->clients[at].sock);
+        if (said || vf_clock_boot_us() - s->clients[at].since >= CLIENT_US)
+            drop_client(s, at);
+        else
+            at++;
+    }
 }
 
 static void *serve(void *arg)
 {
     struct vf_control_server *s = arg;
     for (;;) {
-        struct pollfd p[2] = {{.fd = s->listener, .events = POLLIN}, {.fd = s->wake[0], .events = POLLIN}};
-        if (poll(p, 2, -1) < 0 && errno != EINTR)
+        struct pollfd p[2 + CLIENTS] = {{.fd = s->listener, .events = POLLIN}, {.fd = s->wake[0], .events = POLLIN}};
+        for (size_t i = 0; i < s->nclients; i++)
+            p[2 + i] = (struct pollfd){.fd = s->clients[i].sock, .events = POLLIN};
+        int n = poll(p, 2 + s->nclients, s->nclients ? 1000 : -1);
+        if (n < 0 && errno != EINTR)
             break;
-        if (p[1].revents)
+        if (n >= 0 && p[1].revents)
             break;
-        if (!(p[0].revents & POLLIN))
-            continue;
-        int sock = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
-        if (sock >= 0) {
-            serve_client(s, sock);
-            close(sock);
-        }
+        if (n >= 0)
+            serve_clients(s, p + 2);
+        if (n > 0 && p[0].revents & POLLIN)
+            accept_client(s);
     }
+    while (s->nclients)
+        drop_client(s, s->nclients - 1);
     return NULL;
 }
 
@@ -214,7 +335,8 @@ enum vf_err vf_control_start(struct vf_station *st, const char *mountpoint, cons
     struct vf_control_server *s = calloc(1, sizeof(*s));
     if (!s)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
-    *s = (struct vf_control_server){.ops = *ops, .listener = -1, .wake = {-1, -1}};
+    *s = (struct vf_control_server){.ops = *ops, .station = st, .serving = -1, .listener = -1, .wake = {-1, -1}};
+    pthread_mutex_init(&s->lock, NULL);
     s->socket_path = strdup(vf_buf_cstr(&name));
     s->marker = vf_path_join(st->path, "mounted");
     s->packet = malloc(VF_CONTROL_PACKET);
@@ -244,6 +366,13 @@ void vf_control_stop(struct vf_control_server *s)
     if (!s)
         return;
     if (s->runs) {
+        /* What is being received stops at the next value, what is being sent at once. */
+        atomic_store(&s->station->ending, true);
+        pthread_mutex_lock(&s->lock);
+        s->ending = true;
+        if (s->serving >= 0)
+            (void)shutdown(s->serving, SHUT_RDWR);
+        pthread_mutex_unlock(&s->lock);
         ssize_t ignored = write(s->wake[1], "x", 1);
         (void)ignored;
         pthread_join(s->thread, NULL);
@@ -258,6 +387,7 @@ void vf_control_stop(struct vf_control_server *s)
         if (vf_buf_cstr(&beside))
             (void)unlink(vf_buf_cstr(&beside));
     }
+    pthread_mutex_destroy(&s->lock);
     vf_fd_close(&s->listener);
     vf_fd_close(&s->wake[0]);
     vf_fd_close(&s->wake[1]);

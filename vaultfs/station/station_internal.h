@@ -78,6 +78,7 @@ struct vf_station {
     uint64_t *batches; /* committed, ascending */
     size_t nbatches;
     atomic_uint_fast64_t version;
+    atomic_bool ending; /* the mount ends: a delivery that is being received is left */
 };
 
 /* What of a grant's budget is used. When more values arrive a job is loaded anew beside the old one: both count here. */
