@@ -209,6 +209,30 @@ static void put_time(struct vf_buf *out, int64_t us)
     vf_buf_fmt(out, "%.10s %.8s UTC", t, t + 11);
 }
 
+/* At the force the recipient is the admin who did it, unless a grant says whom it was for. */
+static bool done_by(const struct vf_entry_view *e)
+{
+    return !e->grant.p && (e->event == VF_EVENT_IMPORT || e->event == VF_EVENT_CHANGE || e->event == VF_EVENT_VIEW ||
+                           e->event == VF_EVENT_ERASE || e->event == VF_EVENT_POLICY || e->event == VF_EVENT_REKEY);
+}
+
+/* Of an import: which file, in few characters, and what came of it. */
+static void put_object(struct vf_buf *out, const struct vf_entry_view *e)
+{
+    static const char hash[] = "sha256:";
+    struct vf_entry_text rest = e->object;
+    if (e->event != VF_EVENT_IMPORT || rest.len < sizeof(hash) - 1 + 64 || memcmp(rest.p, hash, sizeof(hash) - 1) != 0) {
+        put_text(out, ": ", &e->object);
+        return;
+    }
+    vf_buf_text(out, " a file whose SHA-256 begins with ");
+    vf_buf_put(out, rest.p + sizeof(hash) - 1, 8);
+    rest.p += sizeof(hash) - 1 + 64;
+    rest.len -= sizeof(hash) - 1 + 64;
+    if (rest.len > 0)
+        put_text(out, ":", &rest);
+}
+
 void kt_entry_text(const struct vf_entry_view *e, const char *ref, const char *mark, struct vf_buf *out)
 {
     vf_buf_fmt(out, "%8llu  ", (unsigned long long)e->seq);
@@ -224,13 +248,16 @@ void kt_entry_text(const struct vf_entry_view *e, const char *ref, const char *m
         vf_buf_text(out, e->event == VF_EVENT_RECEIVE ? ": " : " ");
         put_records(out, e, ref);
     }
+    if (e->event == VF_EVENT_REVOKE)
+        put_text(out, e->grant.p ? " grant " : " the device ", e->grant.p ? &e->grant : &e->recipient);
     if (e->event != VF_EVENT_RECEIVE)
-        put_text(out, ": ", &e->object);
+        put_object(out, e);
     put_count(out, e);
     put_text(out, ", job ", &e->job);
-    if (e->grant.p && !e->all)
+    if (e->grant.p && !e->all && e->event != VF_EVENT_REVOKE)
         put_text(out, ", grant ", &e->grant);
-    put_text(out, e->event == VF_EVENT_IMPORT ? ", by " : ", for ", &e->recipient);
+    if (e->event != VF_EVENT_REVOKE || e->grant.p)
+        put_text(out, done_by(e) ? ", by " : ", for ", &e->recipient);
     put_who(out, e);
     if (!is(&e->result, "ok") && e->event != VF_EVENT_CLOCK) {
         put_text(out, "; ", &e->result);
