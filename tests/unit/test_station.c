@@ -135,6 +135,30 @@ static void a_policy_must_rule(void **state)
 
 /* ------------------------------------------------------------------------------------------------------------------ open, close */
 
+/* Links in the place of db and log: not followed, and nothing is made or removed where they lead. */
+static void no_links(void **state)
+{
+    static const char *const names[] = {"db", "log"};
+    char path[500], real[500], aim[500];
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct vf_station *st = NULL;
+        (void)place_path(&p, "aim", aim);
+        assert_int_equal(mkdir(aim, 0700), 0);
+        assert_int_equal(rename(inside(&s, names[i], path), inside(&s, "real", real)), 0);
+        assert_int_equal(symlink(aim, path), 0);
+        for (int mode = VF_STATION_RECEIVE; mode <= VF_STATION_MOUNT; mode++) {
+            assert_int_equal(vf_station_open(s.path, (enum vf_station_mode)mode, NULL, &st, why), VF_E_INPUT);
+            assert_non_null(strstr(why->text, "not followed"));
+        }
+        assert_int_equal(rmdir(aim), 0); /* it is empty */
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(rename(real, path), 0);
+    }
+    site_close(site_open(&s, VF_STATION_MOUNT));
+}
+
 static void not_stations(void **state)
 {
     struct vf_station *st = NULL;
@@ -318,9 +342,10 @@ static void checks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_made),  cmocka_unit_test(made_whole_or_not), cmocka_unit_test(a_policy_must_rule),
-        cmocka_unit_test(not_stations),  cmocka_unit_test(one_at_work),       cmocka_unit_test(passphrases),
-        cmocka_unit_test(damaged_files), cmocka_unit_test(another_identity),  cmocka_unit_test(checks),
+        cmocka_unit_test(what_is_made), cmocka_unit_test(made_whole_or_not), cmocka_unit_test(a_policy_must_rule),
+        cmocka_unit_test(no_links),     cmocka_unit_test(not_stations),      cmocka_unit_test(one_at_work),
+        cmocka_unit_test(passphrases),  cmocka_unit_test(damaged_files),     cmocka_unit_test(another_identity),
+        cmocka_unit_test(checks),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -82,6 +82,10 @@ static enum vf_err open_store(struct vf_station *st, struct vf_why *why)
     vf_buf_fmt(&what, "the station %s", st->path);
     if (!db || !vf_buf_cstr(&what))
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", st->path);
+    /* Whoever may write in the station could send another user's program, or root's, into a folder of his choice. */
+    struct stat s;
+    if (lstat(db, &s) == 0 && !S_ISDIR(s.st_mode))
+        return vf_fail(why, VF_E_INPUT, "%s: not a folder (a link to one is not followed)", db);
     /* A running mount has walked it. */
     if (!was_closed_cleanly(st->path) && !(st->mode == VF_STATION_STATUS && is_mounted(st->path))) {
         enum vf_err err = vf_store_walk(db, vf_station_tables, VF_ST_COUNT, WALK_SECONDS, vf_buf_cstr(&what), why);
