@@ -7,6 +7,7 @@
  *   identity        device identity (vf_identity_encode), two-slot file
  *   clock           H and where it was taken, MACed under vf_station_key, two-slot file
  *   pin             which policy it was made for, MACed likewise
+ *   known           newest policy, revocations, sure time, as the log had them up to a place in it; MACed likewise
  *   seal            seal slots of the log (never sent)
  *   log/            safe to send
  *   station.enrol   the enrolment as it was handed out

@@ -168,6 +168,7 @@ k 3 station status damaged
 
 # ------------------------------------------------------------------------------------------------------------------ hand in
 k 0 station handin -o s1.log s1
+mode_is 600 s1.log # it names people, programs and hosts
 has out "s1.log:"
 k 1 station handin -o s1.log s1
 has err "--force"
