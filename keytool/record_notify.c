@@ -22,8 +22,14 @@ static const enum vf_field shown[] = {VF_FIELD_NAME_ON_CARD, VF_FIELD_RANK, VF_F
 
 /* ----------------------------------------------------------------------------------------------------------- exposed.csv */
 
-/* The hash that the summary beside `csv` gives; *ret_there false: there is no summary. */
-static enum vf_err summary_hash(const char *csv, bool *ret_there, struct vf_hash *ret, struct vf_why *why)
+/* What the summary beside exposed.csv says of it. */
+struct summary {
+    bool there;
+    struct vf_hash hash;
+    struct vf_vault_id vault;
+};
+
+static enum vf_err summary_read(const char *csv, struct summary *ret, struct vf_why *why)
 {
     VF_FREE char *parent = vf_path_parent(csv);
     VF_FREE char *path = parent ? vf_path_join(parent, "summary.json") : NULL;
@@ -33,38 +39,49 @@ static enum vf_err summary_hash(const char *csv, bool *ret_there, struct vf_hash
 
     if (!path)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
-    *ret_there = stat(path, &st) == 0 || errno != ENOENT;
-    if (!*ret_there)
+    ret->there = stat(path, &st) == 0 || errno != ENOENT;
+    if (!ret->there)
         return VF_OK;
     VF_TRY(vf_file_read(path, SUMMARY_MAX, &text, why));
     json_t *doc = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, &error);
     const char *hex = json_string_value(json_object_get(doc, "exposed_csv_sha256"));
-    bool good = hex && vf_unhex(hex, strlen(hex), ret->b, VF_HASH_LEN);
+    const char *vault = json_string_value(json_object_get(json_object_get(doc, "inputs"), "vault_id"));
+    bool good = hex && vf_unhex(hex, strlen(hex), ret->hash.b, VF_HASH_LEN) && vault &&
+                vf_unhex(vault, strlen(vault), ret->vault.b, VF_VAULT_ID_LEN);
     json_decref(doc);
     return good ? VF_OK : vf_fail(why, VF_E_FORMAT, "%s: not a summary that `audit exposure` wrote", path);
 }
 
-static enum vf_err exposed_read(const struct kt_args *a, struct vf_exposed *ret, struct vf_why *why)
+static enum vf_err exposed_read(const struct kt_args *a, struct vf_exposed *ret, struct summary *s, struct vf_why *why)
 {
     const char *path = kt_get(a, KT_FROM_EXPOSED);
-    struct vf_hash want, have;
-    bool there = false;
+    struct vf_hash have;
     VF_BUF data = {0};
 
     VF_TRY(vf_file_read(path, VF_EXPOSED_MAX, &data, why));
     if (!kt_has(a, KT_FORCE)) {
-        VF_TRY(summary_hash(path, &there, &want, why));
+        VF_TRY(summary_read(path, s, why));
         vf_sha256(data.data, data.len, &have);
-        if (there && memcmp(want.b, have.b, VF_HASH_LEN) != 0)
+        if (s->there && memcmp(s->hash.b, have.b, VF_HASH_LEN) != 0)
             return vf_fail(why, VF_E_FORGED,
                            "%s: not as `audit exposure` wrote it (the summary beside it says so): people may be missing "
                            "from it. Make it "
                            "anew, or use --force if you know what was changed",
                            path);
-        if (!there)
-            kt_say("warning: there is no summary.json beside %s: nothing shows that nobody is missing from it", path);
+        if (!s->there) /* with --quiet too */
+            (void)fprintf(
+                stderr, "warning: there is no summary.json beside %s: nothing shows that nobody is missing from it\n", path);
     }
     return vf_exposed_parse(data.data, data.len, path, ret, why);
+}
+
+static enum vf_err check_force(const struct kt_args *a, const struct summary *s, const struct vf_vault *v,
+                               struct vf_why *why)
+{
+    if (!s->there || memcmp(&s->vault, vf_vault_id_get(v), sizeof(s->vault)) == 0)
+        return VF_OK;
+    return vf_fail(why, VF_E_REFUSED, "%s: made of another vault than %s: its refs are of other people",
+                   kt_get(a, KT_FROM_EXPOSED), a->argv[0]);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- the list */
@@ -266,13 +283,16 @@ static void exposed_done(struct vf_exposed *e)
 enum vf_err kt_record_notify_list(const struct kt_args *a, struct vf_why *why)
 {
     VF_CLEANUP(exposed_done) struct vf_exposed e = {0};
+    struct summary s = {0};
     VF_IDENTITY id = NULL;
     VF_VAULT v = NULL;
 
     VF_TRY(kt_output_check(a, kt_get(a, KT_OUTPUT), why));
-    VF_TRY(exposed_read(a, &e, why));
+    VF_TRY(exposed_read(a, &e, &s, why));
     VF_TRY(kt_vault_open(a, a->argv[0], VF_VAULT_READ, &id, &v, why));
-    enum vf_err err = notify_with(a, v, &e, why);
+    enum vf_err err = check_force(a, &s, v, why);
+    if (!err)
+        err = notify_with(a, v, &e, why);
     err = kt_vault_close(v, err, why);
     v = NULL;
     return err;
@@ -292,18 +312,58 @@ static json_t *part_json(const struct vf_exposed_part *p, const char *sentence)
     return o;
 }
 
-static enum vf_err answer_no(const struct kt_args *a, const struct vf_ref *ref, struct vf_why *why)
+/* Nothing that was in question ever named this record. */
+static enum vf_err answer_no(const struct kt_args *a, struct vf_why *why)
 {
-    const char *words =
-        ref ? "Not affected: nothing that was in question ever named this record."
-            : "No record in this vault has this number: there is nothing of it that could have been read. Was it "
-              "written as on the card? Of records that were erased the number is not known any more: the notify-list has "
-              "them by ref.";
+    const char *words = "Not affected: nothing that was in question ever named this record.";
     if (kt_has(a, KT_JSON))
-        return kt_print_json(
-            json_pack("{s:b,s:b,s:i,s:s}", "known", (int)(ref != NULL), "affected", 0, "tier", 0, "words", words), why);
+        return kt_print_json(json_pack("{s:b,s:b,s:i,s:s}", "known", 1, "affected", 0, "tier", 0, "words", words), why);
     (void)printf("%s\n", words);
     return VF_OK;
+}
+
+/* Affected records that the vault has no more: whoever asks may have been one of them. */
+static enum vf_err count_gone(const struct vf_exposed *e, struct vf_view *view, uint64_t *ret, struct vf_why *why)
+{
+    VF_SECRET struct vf_head *head = vf_secret_new(sizeof(*head));
+    if (!head)
+        return vf_fail(why, VF_E_LOCKED_MEMORY, "no locked memory left for the head of a record");
+    for (size_t i = 0; i < e->n; i++) {
+        const struct vf_exposed_part *part = e->rows[i].part;
+        if (part[0].tier == 0 && part[1].tier == 0)
+            continue;
+        enum vf_err err = vf_view_head(view, &e->rows[i].ref, head, why);
+        if (err && err != VF_E_NOT_FOUND)
+            return err;
+        *ret += err == VF_E_NOT_FOUND;
+    }
+    return VF_OK;
+}
+
+/* No record has the number. That is no "not affected": of an erased record the number is not known any more. */
+static enum vf_err answer_unknown(const struct kt_args *a, const struct vf_exposed *e, struct vf_view *view,
+                                  struct vf_why *why)
+{
+    char words[400];
+    uint64_t gone = 0;
+    VF_TRY(count_gone(e, view, &gone, why));
+    int n =
+        snprintf(words, sizeof(words),
+                 "This cannot be answered here: no record in this vault has this number. Was it written as on the card? ");
+    if (gone)
+        (void)snprintf(words + n, sizeof(words) - (size_t)n,
+                       "%llu affected record%s in the vault no more, and of %s the number is not known: this may be one of "
+                       "them. See the notify-list, by ref.",
+                       (unsigned long long)gone, gone == 1 ? " is" : "s are", gone == 1 ? "it" : "them");
+    else
+        (void)snprintf(words + n, sizeof(words) - (size_t)n, "Every affected record is still in the vault.");
+    if (kt_has(a, KT_JSON))
+        VF_TRY(kt_print_json(json_pack("{s:b,s:n,s:n,s:I,s:s}", "known", 0, "affected", "tier", "erased_affected",
+                                       (json_int_t)gone, "words", words),
+                             why));
+    else
+        (void)printf("%s\n", words);
+    return vf_fail(why, VF_E_NOT_FOUND, "%s: no such number in this vault", a->argv[0]);
 }
 
 static enum vf_err answer(const struct kt_args *a, const struct vf_exposed_row *row, struct vf_why *why)
@@ -350,18 +410,23 @@ static enum vf_err affected_with(const struct kt_args *a, struct vf_vault *v, co
     bool known = err == VF_OK;
     VF_TRY(kt_record_log_view(v, &ref, known ? 1 : 0, VF_FIELD_BIT(VF_FIELD_WARRANT_NO), why));
     const struct vf_exposed_row *row = known ? vf_exposed_find(e, &ref) : NULL;
-    return row ? answer(a, row, why) : answer_no(a, known ? &ref : NULL, why);
+    if (!known)
+        return answer_unknown(a, e, view, why);
+    return row ? answer(a, row, why) : answer_no(a, why);
 }
 
 enum vf_err kt_record_affected(const struct kt_args *a, struct vf_why *why)
 {
     VF_CLEANUP(exposed_done) struct vf_exposed e = {0};
+    struct summary s = {0};
     VF_IDENTITY id = NULL;
     VF_VAULT v = NULL;
 
-    VF_TRY(exposed_read(a, &e, why));
+    VF_TRY(exposed_read(a, &e, &s, why));
     VF_TRY(kt_vault_open(a, a->argv[0], VF_VAULT_READ, &id, &v, why));
-    enum vf_err err = affected_with(a, v, &e, why);
+    enum vf_err err = check_force(a, &s, v, why);
+    if (!err)
+        err = affected_with(a, v, &e, why);
     err = kt_vault_close(v, err, why);
     v = NULL;
     return err;

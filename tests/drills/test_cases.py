@@ -185,9 +185,14 @@ def one_person(f, out, erased):
     words = {0: 'Not affected', 1: 'Affected (tier 1)', 2: 'Affected (tier 2)'}
     for t in f.truth:
         number = t['text']['warrant_no']
-        p = f.keytool_now('record', 'affected', '--warrant-no', number, '--from', out / 'exposed.csv', '--key', f.key, f.vault)
-        if t['ref'] in erased:
-            check('No record in this vault has this number' in p.stdout and 'erased' in p.stdout, p.stdout)
+        gone = t['ref'] in erased
+        p = f.keytool_now('record', 'affected', '--warrant-no', number, '--from', out / 'exposed.csv', '--key', f.key, f.vault, expect=1 if gone else 0)
+        if gone:
+            check('cannot be answered here' in p.stdout and 'Not affected' not in p.stdout, p.stdout)
+            d = json.loads(f.keytool_now('record', 'affected', '--json', '--warrant-no', number, '--from', out / 'exposed.csv', '--key', f.key, f.vault, expect=1).stdout)
+            check(d['affected'] is None and d['tier'] is None and d['known'] is False, f'{d}')
+            affected = [r for r in erased if max(int(x['tier']) for x in rows[r].values()) > 0]
+            check(d['erased_affected'] == len(affected) and (not affected or 'this may be one of them' in p.stdout), f'{d} {affected}')
             continue
         mine = rows[t['ref']]
         tier = max(int(r['tier']) for r in mine.values())
@@ -196,8 +201,8 @@ def one_person(f, out, erased):
         check(d['tier'] == tier and d['affected'] == (tier > 0) and d['ref'] == t['ref'], f'{d}')
         for part in ('text', 'image'):
             check(d[part]['tier'] == int(mine[part]['tier']) and d[part]['fields'] == mine[part]['fields'].split() and (d[part]['first_read'] or '') == mine[part]['first_read'], f'{d} {mine}')
-    p = f.keytool_now('record', 'affected', '--warrant-no', 'NOBODY1', '--from', out / 'exposed.csv', '--key', f.key, f.vault)
-    check('No record in this vault' in p.stdout and 'NOBODY1' not in (f.vault / 'log').joinpath(next((f.vault / 'log').glob('entries-*')).name).read_text(), 'a number that does not exist is not kept')
+    p = f.keytool_now('record', 'affected', '--warrant-no', 'NOBODY1', '--from', out / 'exposed.csv', '--key', f.key, f.vault, expect=1)
+    check('no record in this vault' in p.stdout and 'NOBODY1' not in (f.vault / 'log').joinpath(next((f.vault / 'log').glob('entries-*')).name).read_text(), 'a number that does not exist is not kept')
 
 
 def hostile_tables(f, out):
@@ -235,6 +240,11 @@ def hostile_tables(f, out):
             offer(bad, 1, why)
     shutil.copy(out / 'summary.json', folder)
     offer(text, 0)
+    doc = json.loads((out / 'summary.json').read_text())
+    doc['inputs']['vault_id'] = doc['inputs']['vault_id'][::-1]
+    (folder / 'summary.json').write_text(json.dumps(doc))
+    offer(text, 4, 'made of another vault')
+    shutil.copy(out / 'summary.json', folder)
     short = '\n'.join(lines[:-2]) + '\n'
     offer(short, 3, 'people may be missing')
     offer(short, 0, force=('--force',))
