@@ -151,7 +151,7 @@ static void test_edited(void **state)
 static void test_every_byte(void **state)
 {
     static const char *const names[] = {"entries-00000000000000000000.jsonl", "checkpoints", "origin"};
-    const size_t step = getenv("VAULTFS_VALGRIND") == NULL ? 1 : 9; /* three minutes there */
+    const size_t step = test_step(9);
     struct audit_place p;
     size_t done = 0;
 

@@ -52,7 +52,7 @@ static void every_byte_of_an_enrolment(void **state)
     struct vf_enrol e;
 
     (void)state;
-    for (size_t i = 0; i < w.enrol_bytes.len; i++) {
+    for (size_t i = 0; i < w.enrol_bytes.len; i += test_step(9)) {
         static const uint8_t flips[] = {0x01, 0x02, 0x20, 0x80};
         for (size_t k = 0; k < sizeof(flips); k++) {
             memcpy(copy, w.enrol_bytes.data, w.enrol_bytes.len);
@@ -61,7 +61,7 @@ static void every_byte_of_an_enrolment(void **state)
                 fail_msg("byte %zu ^ %02x was taken", i, flips[k]);
         }
     }
-    for (size_t len = 0; len < w.enrol_bytes.len; len++) {
+    for (size_t len = 0; len < w.enrol_bytes.len; len += test_step(9)) {
         VF_FREE uint8_t *cut = malloc(len + 1);
         memcpy(cut, w.enrol_bytes.data, len);
         assert_int_not_equal(vf_enrol_parse(cut, len, "x", &e, NULL), VF_OK);
@@ -180,7 +180,7 @@ static void every_byte_of_a_revocation(void **state)
     vf_buf_init(&out, 8192);
     OK(vf_revocation_make(&r, w.bob, &out, NULL));
     VF_FREE uint8_t *copy = malloc(out.len);
-    for (size_t i = 0; i < out.len; i++) {
+    for (size_t i = 0; i < out.len; i += test_step(9)) {
         for (unsigned bit = 0; bit < 8; bit++) {
             memcpy(copy, out.data, out.len);
             copy[i] ^= (uint8_t)(1u << bit);
