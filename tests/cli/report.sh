@@ -97,7 +97,10 @@ has bad.html "class=\"verdict bad\"" "The log of the station s1 was damaged or c
 k 3 audit report --json --log bad
 json 'd["good"]' "False"
 k 3 audit report --json --log bad --log s1.log
-json '"Another copy of that log is here, whole until" in d["more"], "made without the damaged one" in d["more"]' "(True, True)"
+json '"Another copy of that log is here, whole until" in d["more"], "that is the one that this page shows" in d["more"]' "(True, True)"
+json '[(l["counted"], l["good"]) for l in d["logs"]], d["logs"][0]["entries_only_here"]' "([(False, False), (True, True)], 8)" # longer than what was handed in
+json '[n["level"] for n in d["notices"] if n["code"] == "other-copy"], sum(r["log_not_good"] for r in d["records"])' "(['serious'], 4)"
+json '[p["reads"] for p in d["programs"] if p["program"] == "/usr/bin/cardpress"]' "[8]" # one computer, however many copies of its log
 k 3 audit report --json --log s2/log --log bad
 json 'd["headline"].startswith("The log of the station s1 was damaged")' "True"
 # An origin that cannot be read; a file that is no log.

@@ -45,6 +45,14 @@ void vf_facts_done(struct vf_facts *f)
     *f = (struct vf_facts){0};
 }
 
+void vf_facts_unread(struct vf_log_facts *l, enum vf_err err, const char *reason)
+{
+    free(l->verdict);
+    l->verdict = NULL;
+    l->err = err;
+    (void)snprintf(l->why, sizeof(l->why), "%s", reason);
+}
+
 /* ------------------------------------------------------------------------------------------------------------ hours and days */
 
 unsigned vf_week_hour(int64_t us)
@@ -267,6 +275,7 @@ static enum vf_err take_refs(struct vf_facts *f, const struct vf_entry_view *e, 
             continue;
         }
         more32(&row->opens[o->part], 1);
+        row->only_copy = row->only_copy || f->log[f->now].same_as != SIZE_MAX;
         row->fields |= o->fields;
         row->programs |= program;
         row->grants[o->part] |= grant;
@@ -317,6 +326,8 @@ static enum vf_err take_opening(struct vf_facts *f, const struct vf_entry_view *
                         .unproven = !sealed,
                         .part = vf_text_is(&e->part, "image") ? 1 : 0,
                         .fields = fields_cached(f, &e->fields)};
+    size_t same = f->log[f->now].same_as;
+    size_t computer = same != SIZE_MAX ? same : f->now;
     uint64_t program = 0;
     uint64_t grant = 0;
 
@@ -332,7 +343,7 @@ static enum vf_err take_opening(struct vf_facts *f, const struct vf_entry_view *
     count(&f->all, &o);
     count(&f->log[f->now].c, &o);
     if (e->exe.p != NULL) {
-        struct vf_row *row = vf_rows_at(&f->programs, f->now, e->exe.p, e->exe.len);
+        struct vf_row *row = vf_rows_at(&f->programs, computer, e->exe.p, e->exe.len);
         count(&row->c, &o);
         program = vf_rows_bit(&f->programs, row);
         if (o.repeats == 0 && !e->all)
@@ -340,7 +351,7 @@ static enum vf_err take_opening(struct vf_facts *f, const struct vf_entry_view *
         f->unknown_opens += o.repeats == 0 && vf_text_is(&e->exe, "unknown") ? 1 : 0;
     }
     if (e->has_caller) {
-        struct vf_row *row = vf_rows_at(&f->users, f->now, (const char *)&e->uid, sizeof(e->uid));
+        struct vf_row *row = vf_rows_at(&f->users, computer, (const char *)&e->uid, sizeof(e->uid));
         row->uid = e->uid;
         row->programs |= program;
         count(&row->c, &o);

@@ -51,10 +51,12 @@ struct vf_log_facts {
     char label[128];            /* "the station printer" */
     struct vf_verdict *verdict; /* NULL: it could not be read */
     char why[480];              /* then */
+    enum vf_err err;            /* then */
+    uint64_t only;              /* of a copy: entries that those before it have not, or have otherwise */
     struct vf_hash id;
     struct vf_origin origin;
     bool has_origin;
-    size_t same_as; /* SIZE_MAX, or the log of which this one is a copy: checked, not counted */
+    size_t same_as; /* SIZE_MAX, or the log of which this one is a copy: checked, and counted is what only it tells */
     bool device;    /* the vault knows whose it is */
     uint64_t bytes;
     struct vf_counts c;
@@ -105,6 +107,10 @@ void vf_facts_done(struct vf_facts *f);
 void vf_facts_start(struct vf_facts *f, size_t i);
 VF_MUST_USE enum vf_err vf_facts_take(struct vf_facts *f, const struct vf_entry_view *e, bool sealed, struct vf_why *why);
 void vf_facts_stop(struct vf_facts *f);
+/* It could not be read: its verdict goes, the reason stays. What was taken until then stays too. */
+void vf_facts_unread(struct vf_log_facts *l, enum vf_err err, const char *reason);
+/* html_fork.c: what log `i` says was read and none of the logs `known`, which are copies of it, says in that place. */
+VF_MUST_USE enum vf_err vf_report_fork(struct vf_facts *f, size_t i, const size_t *known, size_t nknown, struct vf_why *why);
 /* html_events.c: what is no opening. */
 void vf_facts_event(struct vf_facts *f, const struct vf_entry_view *e);
 

@@ -295,8 +295,29 @@ static enum vf_err of_logs(struct vf_report *r, struct vf_why *why)
                     "A power cut, a crash or a killed program. What had been given out before stands in the log.", why);
 }
 
+/* Copies of one log that went apart: what only the worse one tells. */
+static enum vf_err only_copies(struct vf_report *r, struct vf_why *why)
+{
+    for (size_t i = 0; i < r->f.nlogs; i++) {
+        const struct vf_log_facts *l = &r->f.log[i];
+        uint64_t reads = vf_counts_reads(&l->c);
+        char n[32];
+        if (l->same_as == SIZE_MAX || reads == 0)
+            continue;
+        VF_TRY(vf_report_notice(
+            r, VF_NOTICE_BAD, "other-copy",
+            "Of two copies of one log that do not agree, the better one is shown whole, and of the other what only it "
+            "tells. Reads are counted from both: it is safer to count one too many.",
+            why, "%s read%s only in another copy of the log of %s%s: %s.", vf_number(reads, n),
+            reads == 1 ? " stands" : "s stand", l->label,
+            l->verdict != NULL && l->verdict->good ? "" : ", one that is not good", l->path));
+    }
+    return VF_OK;
+}
+
 enum vf_err vf_report_find(struct vf_report *r, struct vf_why *why)
 {
+    VF_TRY(only_copies(r, why));
     VF_TRY(vf_report_find_case(r, why));
     VF_TRY(bulk(r, why));
     VF_TRY(out_of_hours(r, why));

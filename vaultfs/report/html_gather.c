@@ -5,10 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The same log may be given twice: the station's folder and the copy that it handed in. One counts; all are checked, against each other. */
+/*
+ * The same log may be given several times: the station's folder, the copy that it handed in, and a folder that somebody made of it.
+ *   1  of those that say that they are the same log, each is verified by itself
+ *   2  the best one counts: good before bad, then what is proven of it, a folder before a copy
+ *   3  it is read, and must contain what the other good ones end with
+ *   4  of the others, those that are not proven to be its beginning are read for what only they tell (html_fork.c)
+ */
 struct copies {
     struct vf_log_peek peek;
     bool peeked;
+    bool judged;       /* step 1 was done: it has a verdict, or a reason why not */
+    size_t nfindings;  /* then */
+    bool is_beginning; /* of the one that counts: proven */
 };
 struct gather {
     struct vf_report *r;
@@ -83,34 +92,6 @@ static void label(struct vf_report *r, struct vf_log_facts *l)
         (void)snprintf(l->label, sizeof(l->label), "%s", base);
 }
 
-/* The one that says most counts: the longest, and a log in place rather than its copy. */
-static bool says_more(const struct vf_log_peek *a, const struct vf_log_peek *b)
-{
-    return a->last_size != b->last_size ? a->last_size > b->last_size : !a->copy && b->copy;
-}
-
-static void tell_copies(struct gather *g)
-{
-    struct vf_facts *f = &g->r->f;
-
-    for (size_t i = 0; i < g->n; i++) {
-        size_t best = i;
-        for (size_t j = 0; g->copy[i].peeked && j < g->n; j++)
-            if (g->copy[j].peeked && memcmp(&f->log[j].id, &f->log[i].id, sizeof(f->log[i].id)) == 0 &&
-                (says_more(&g->copy[j].peek, &g->copy[best].peek) ||
-                 (j < best && !says_more(&g->copy[best].peek, &g->copy[j].peek))))
-                best = j;
-        if (best != i)
-            f->log[i].same_as = best;
-    }
-    for (size_t i = 0; i < g->n; i++)
-        if (f->log[i].same_as == SIZE_MAX)
-            label(g->r, &f->log[i]);
-    for (size_t i = 0; i < g->n; i++)
-        if (f->log[i].same_as != SIZE_MAX)
-            label(g->r, &f->log[i]);
-}
-
 /* --------------------------------------------------------------------------------------------------------------- verification */
 
 struct reading {
@@ -133,7 +114,7 @@ static void progress(void *user, uint64_t done, uint64_t total)
         d->opt->progress(d->opt->user, done, total);
 }
 
-/* What the copies of the same log end with: this one must contain it. */
+/* What the good copies of the same log end with: this one must contain it. What a bad one ends with says nothing. */
 static size_t held_notes(const struct gather *g, size_t i, struct vf_note *notes)
 {
     const struct vf_facts *f = &g->r->f;
@@ -141,12 +122,31 @@ static size_t held_notes(const struct gather *g, size_t i, struct vf_note *notes
 
     for (size_t j = 0; j < g->n; j++) {
         const struct copies *c = &g->copy[j];
-        if (j == i || !c->peeked || f->log[i].same_as != SIZE_MAX || f->log[j].same_as != i || c->peek.last.len == 0)
+        if (j == i || f->log[j].same_as != i || f->log[j].verdict == NULL || !f->log[j].verdict->good ||
+            c->peek.last.len == 0)
             continue;
         if (vf_note_parse(c->peek.last.data, c->peek.last.len, &notes[n], NULL) == VF_OK)
             n++;
     }
     return n;
+}
+
+/* The one that counts turned out to contain all that it must: then good ones without an end of their own are its beginning. */
+static void note_beginnings(struct gather *g, size_t i)
+{
+    const struct vf_facts *f = &g->r->f;
+    const struct vf_verdict *best = f->log[i].verdict;
+
+    if (!g->copy[i].judged || !best->good || best->nfindings != g->copy[i].nfindings)
+        return;
+    for (size_t j = 0; j < g->n; j++) {
+        const struct vf_verdict *v = f->log[j].verdict;
+        struct vf_note note;
+        if (f->log[j].same_as == i && v != NULL && v->good && v->entries == v->sealed &&
+            g->copy[j].peek.last_size == v->sealed &&
+            (v->sealed == 0 || vf_note_parse(g->copy[j].peek.last.data, g->copy[j].peek.last.len, &note, NULL) == VF_OK))
+            g->copy[j].is_beginning = true;
+    }
 }
 
 /* The vault remembers how much it was handed in, and has the copy: a log that is shorter was cut. */
@@ -164,20 +164,23 @@ static void compare_handin(const struct gather *g, struct vf_log_facts *l, uint3
     v->good = false;
 }
 
-static enum vf_err verify(struct gather *g, size_t i, struct vf_why *why)
+/* `facts`: tell what it says to the report, else only the verdict. */
+static enum vf_err verify(struct gather *g, size_t i, bool facts, struct vf_why *why)
 {
     struct vf_log_facts *l = &g->r->f.log[i];
     const struct vf_case *vault = g->r->vault;
     struct reading d = {.f = &g->r->f, .opt = g->opt};
-    struct vf_verify_options o = {.user = &d, .progress = progress, .each = l->same_as == SIZE_MAX ? take : NULL};
+    struct vf_verify_options o = {.user = &d, .progress = progress, .each = facts ? take : NULL};
     struct vf_note_key device;
     VF_FREE struct vf_note_key *keys = NULL;
     VF_FREE struct vf_note *notes = calloc(g->n, sizeof(*notes));
     uint32_t owner = vault != NULL ? vf_case_device_by_log(vault, &l->id) : VF_CASE_NONE;
 
-    l->verdict = calloc(1, sizeof(*l->verdict));
+    if (l->verdict == NULL)
+        l->verdict = malloc(sizeof(*l->verdict));
     if (l->verdict == NULL || notes == NULL)
         return vf_fail(why, VF_E_NOMEM, "no memory for %s", l->path);
+    memset(l->verdict, 0, sizeof(*l->verdict));
     if (owner != VF_CASE_NONE) {
         vf_note_key_of(&vault->devices[owner].enrol.device, &device);
         o.signers = &device;
@@ -188,30 +191,115 @@ static enum vf_err verify(struct gather *g, size_t i, struct vf_why *why)
         VF_TRY(vf_policy_chain_signers(&vault->chain, &keys, &o.nsigners, why));
         o.signers = keys;
     }
-    o.ncheckpoints = held_notes(g, i, notes);
+    o.ncheckpoints = facts ? held_notes(g, i, notes) : 0;
     o.checkpoints = notes;
-    vf_facts_start(&g->r->f, i);
+    if (facts)
+        vf_facts_start(&g->r->f, i);
     enum vf_err err = vf_log_verify(l->path, &o, l->verdict, why);
-    vf_facts_stop(&g->r->f);
-    if (err == VF_OK)
+    if (facts)
+        vf_facts_stop(&g->r->f);
+    if (err == VF_OK && facts) {
+        note_beginnings(g, i);
         compare_handin(g, l, owner);
+    }
     return err;
 }
 
-/* One that was asked for must be readable; of the vault's own copies it is told. */
-static enum vf_err verify_or_tell(struct gather *g, size_t i, struct vf_why *why)
+/* One that cannot be read is told: of the others there is much to say. But a place where nothing is was mistyped. */
+static enum vf_err verify_or_tell(struct gather *g, size_t i, bool facts, struct vf_why *why)
 {
     struct vf_log_facts *l = &g->r->f.log[i];
     struct vf_why own = {0};
-    enum vf_err err = verify(g, i, &own);
+    enum vf_err err = verify(g, i, facts, &own);
 
     if (err == VF_OK)
         return VF_OK;
-    if (i < g->opt->nlogs || err == VF_E_NOMEM || err == VF_E_FORGED)
+    if (err == VF_E_NOMEM || (err == VF_E_NOT_FOUND && i < g->opt->nlogs))
         return vf_fail(why, err, "%s", own.text);
-    free(l->verdict);
-    l->verdict = NULL;
-    (void)snprintf(l->why, sizeof(l->why), "%s", own.text);
+    vf_facts_unread(l, err, own.text);
+    return VF_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- choosing */
+
+static bool same_log(const struct gather *g, size_t i, size_t j)
+{
+    return g->copy[i].peeked && g->copy[j].peeked &&
+           memcmp(&g->r->f.log[i].id, &g->r->f.log[j].id, sizeof(struct vf_hash)) == 0;
+}
+
+static enum vf_err judge(struct gather *g, struct vf_why *why)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        struct vf_log_facts *l = &g->r->f.log[i];
+        bool alone = true;
+        for (size_t j = 0; j < g->n && alone; j++)
+            alone = j == i || !same_log(g, i, j);
+        if (alone)
+            continue;
+        VF_TRY(verify_or_tell(g, i, false, why));
+        g->copy[i].judged = true;
+        g->copy[i].nfindings = l->verdict != NULL ? l->verdict->nfindings : 0;
+    }
+    return VF_OK;
+}
+
+/* What a log says of itself comes last: before that, what of it is proven. */
+static bool better(const struct gather *g, size_t a, size_t b)
+{
+    const struct vf_verdict *x = g->r->f.log[a].verdict;
+    const struct vf_verdict *y = g->r->f.log[b].verdict;
+
+    if (x == NULL || y == NULL)
+        return x != NULL;
+    if (x->good != y->good)
+        return x->good;
+    if (x->sealed != y->sealed)
+        return x->sealed > y->sealed;
+    if (g->copy[a].peek.copy != g->copy[b].peek.copy)
+        return g->copy[b].peek.copy;
+    if (x->entries != y->entries)
+        return x->entries > y->entries;
+    return false;
+}
+
+static void choose(struct gather *g)
+{
+    struct vf_facts *f = &g->r->f;
+
+    for (size_t i = 0; i < g->n; i++) {
+        size_t best = SIZE_MAX;
+        for (size_t j = 0; j < g->n; j++)
+            if ((j == i || same_log(g, i, j)) && (best == SIZE_MAX || better(g, j, best)))
+                best = j;
+        if (best != i)
+            f->log[i].same_as = best;
+    }
+    for (size_t i = 0; i < g->n; i++)
+        if (f->log[i].same_as == SIZE_MAX)
+            label(g->r, &f->log[i]);
+    for (size_t i = 0; i < g->n; i++)
+        if (f->log[i].same_as != SIZE_MAX)
+            label(g->r, &f->log[i]);
+}
+
+/* Step 4, of the log that counts and its copies. */
+static enum vf_err read_others(struct gather *g, size_t best, struct vf_why *why)
+{
+    struct vf_facts *f = &g->r->f;
+    VF_FREE size_t *known = calloc(g->n, sizeof(*known));
+    size_t n = 0;
+
+    if (known == NULL)
+        return vf_fail(why, VF_E_NOMEM, "no memory for the report");
+    if (f->log[best].verdict != NULL)
+        known[n++] = best;
+    for (size_t i = 0; i < g->n; i++) {
+        if (f->log[i].same_as != best || f->log[i].verdict == NULL || g->copy[i].is_beginning)
+            continue;
+        VF_TRY(vf_report_fork(f, i, known, n, why));
+        known[n++] = i;
+    }
     return VF_OK;
 }
 
@@ -234,8 +322,12 @@ static enum vf_err look(struct gather *g, const struct paths *p, struct vf_why *
         l->origin = c->peek.origin;
         l->has_origin = true;
     }
-    tell_copies(g);
     return VF_OK;
+}
+
+static bool is_vault(const struct vf_log_facts *l)
+{
+    return l->has_origin && l->origin.kind == VF_LOG_VAULT;
 }
 
 enum vf_err vf_report_gather(struct vf_report *r, const struct vf_report_options *opt, struct vf_why *why)
@@ -253,12 +345,15 @@ enum vf_err vf_report_gather(struct vf_report *r, const struct vf_report_options
         return vf_fail(why, VF_E_NOMEM, "no memory for %zu logs", p.n);
     g.n = p.n;
     VF_TRY(look(&g, &p, why));
+    VF_TRY(judge(&g, why));
+    choose(&g);
     /* The vault's logs first: they say what was granted and when it was revoked. */
-    for (size_t i = 0; i < g.n; i++)
-        if (r->f.log[i].has_origin && r->f.log[i].origin.kind == VF_LOG_VAULT)
-            VF_TRY(verify_or_tell(&g, i, why));
-    for (size_t i = 0; i < g.n; i++)
-        if (!r->f.log[i].has_origin || r->f.log[i].origin.kind != VF_LOG_VAULT)
-            VF_TRY(verify_or_tell(&g, i, why));
+    for (int others = 0; others <= 1; others++)
+        for (size_t i = 0; i < g.n; i++) {
+            if (r->f.log[i].same_as != SIZE_MAX || is_vault(&r->f.log[i]) != (others == 0))
+                continue;
+            VF_TRY(verify_or_tell(&g, i, true, why));
+            VF_TRY(read_others(&g, i, why));
+        }
     return VF_OK;
 }

@@ -156,6 +156,8 @@ static void put_log(struct json *j, const struct vf_report *r, size_t i)
     number(j, "gaps", v->gaps);
     number(j, "lost", v->lost);
     number(j, "clock_steps", v->clock_steps);
+    if (l->same_as != SIZE_MAX)
+        number(j, "entries_only_here", l->only);
     lines(j, "findings", v->findings, v->nfindings);
     lines(j, "notes", v->notes, v->nnotes);
     open_key(j, "counts", "{");
@@ -346,6 +348,7 @@ static void put_records(struct json *j, const struct vf_report *r)
         number(j, "text", x->opens[0]);
         number(j, "image", x->opens[1]);
         number(j, "repeats", x->repeats);
+        boolean(j, "log_not_good", x->only_copy);
         when(j, "first", x->first_us, any);
         when(j, "last", x->last_us, any);
         mask_names(j, r, "grants", x->grants[0] | x->grants[1], &r->f.grants, true);

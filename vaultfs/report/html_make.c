@@ -67,6 +67,6 @@ enum vf_err vf_report_verdict(const struct vf_report *r, struct vf_why *why)
     }
     for (size_t i = 0; i < r->f.nlogs; i++)
         if (r->f.log[i].verdict == NULL)
-            return vf_fail(why, VF_E_DAMAGED, "%s", r->f.log[i].why);
+            return vf_fail(why, vf_err_exit(r->f.log[i].err) == 3 ? VF_E_DAMAGED : VF_E_PARTIAL, "%s", r->f.log[i].why);
     return VF_OK;
 }

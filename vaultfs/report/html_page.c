@@ -221,10 +221,25 @@ static void put_place(const struct vf_report *r, const struct vf_log_facts *l, s
     vf_page_put(p, "</small>");
 }
 
+/* Of a copy: what only it tells. */
+static void put_reads(const struct vf_log_facts *l, struct vf_page *p)
+{
+    uint64_t reads = vf_counts_reads(&l->c);
+    char n[32], only[32];
+
+    if (l->same_as == SIZE_MAX)
+        vf_page_fmt(p, "; %s read%s.\n", vf_number(reads, n), reads == 1 ? "" : "s");
+    else if (l->only > 0)
+        vf_page_fmt(p, "; %s of them stand%s only here, with %s read%s.\n", vf_number(l->only, only),
+                    l->only == 1 ? "s" : "", vf_number(reads, n), reads == 1 ? "" : "s");
+    else
+        vf_page_put(p, ".\n");
+}
+
 static void put_log_facts(const struct vf_report *r, const struct vf_log_facts *l, struct vf_page *p)
 {
     const struct vf_verdict *v = l->verdict;
-    char n[32], reads[32];
+    char n[32];
 
     put_place(r, l, p);
     vf_page_put(p, "<ul>\n");
@@ -233,7 +248,7 @@ static void put_log_facts(const struct vf_report *r, const struct vf_log_facts *
         put_when(p, v->first_us);
         vf_page_put(p, " to ");
         put_when(p, v->last_us);
-        vf_page_fmt(p, "; %s read%s.\n", vf_number(vf_counts_reads(&l->c), reads), vf_counts_reads(&l->c) == 1 ? "" : "s");
+        put_reads(l, p);
     } else {
         vf_page_put(p, "<li>It has no entries.\n");
     }
@@ -258,7 +273,9 @@ static void put_log(const struct vf_report *r, size_t i, struct vf_page *p)
     vf_report_log_words(r, i, &words);
     put_buf(p, &words);
     if (l->same_as != SIZE_MAX)
-        vf_page_put(p, " A copy of the same log as above or below: checked, and not counted twice.");
+        vf_page_put(p, l->only > 0
+                           ? " A copy of the same log as above or below: checked, and counted is what stands only here."
+                           : " A copy of the same log as above or below: checked, and not counted twice.");
     if (l->verdict != NULL) {
         put_log_facts(r, l, p);
     } else {

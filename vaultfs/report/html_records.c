@@ -172,6 +172,8 @@ static void put_rows(const struct vf_report *r, struct vf_page *p)
         put_fields(p, x->fields, any ? "not told" : "–");
         if (x->repeats > 0 && !any)
             vf_page_put(p, "repeats alone");
+        if (x->only_copy)
+            vf_page_put(p, " (a log that is not good)");
         vf_page_fmt(p, "<td>%s<td>%s", vf_number(x->opens[0], a), vf_number(x->opens[1], b));
         put_when(p, x->first_us, any);
         put_when(p, x->last_us, any);

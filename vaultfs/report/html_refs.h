@@ -14,6 +14,7 @@ struct vf_ref_row {
     uint32_t repeats;
     uint32_t window; /* stamp of the span in which it was last counted (html_facts.c) */
     uint32_t released;
+    bool only_copy; /* some of it stands only in a copy of a log that does not agree with the one that counts */
     vf_field_set fields;
     int64_t first_us, last_us;
     uint64_t programs;  /* bits of vf_rows_bit */

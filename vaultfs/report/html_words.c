@@ -249,6 +249,16 @@ static void other_copy(const struct vf_report *r, size_t bad, struct vf_buf *out
     }
 }
 
+static uint64_t reads_of_bad(const struct vf_report *r)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < r->f.nlogs; i++)
+        if (r->f.log[i].verdict == NULL || !r->f.log[i].verdict->good)
+            n = vf_count_add(n, vf_counts_reads(&r->f.log[i].c));
+    return n;
+}
+
 /* What the big sentence must not hide. */
 void vf_report_headline_more(const struct vf_report *r, struct vf_buf *out)
 {
@@ -268,6 +278,10 @@ void vf_report_headline_more(const struct vf_report *r, struct vf_buf *out)
     }
     if (t.bad > 0)
         other_copy(r, t.first_bad, out);
+    uint64_t doubtful = reads_of_bad(r);
+    if (doubtful > 0)
+        vf_buf_fmt(out, "%s of the reads told below %s from a log that is not good. ", vf_number(doubtful, number),
+                   doubtful == 1 ? "comes" : "come");
     if (t.unchecked > 0)
         vf_buf_fmt(out, "%s: without the vault that knows the %s, anybody could have made %s. ",
                    t.unchecked == t.logs
