@@ -652,6 +652,47 @@ static void test_fork(void **state)
     }
 }
 
+/* A repeat whose opening is not in the log: exposure calls that read, and so does the page. */
+static void test_lone_repeat(void **state)
+{
+    struct audit_place p;
+    struct vf_log *log = begin(&p, MONDAY + 9 * HOUR);
+    const char *path = p.log;
+    struct vf_ref ref = ref_of(7);
+    struct vf_entry e = opening(&(struct open_one){0, "/usr/bin/cat", 1000, 7, VF_FIELD_RANK}, &ref);
+
+    (void)state;
+    put_repeats(log, 3); /* photo of record 1 */
+    put_repeats(log, 2);
+    put_open(log, &(struct open_one){MONDAY + 10 * HOUR, "/usr/bin/cat", 1000, 2, VF_FIELD_PHOTO});
+    e.event = VF_EVENT_REPEAT; /* no count: one */
+    append(log, &e);
+    e.uid = 1001; /* the record was opened, but by another user */
+    e.has_count = true;
+    e.count = 1;
+    append(log, &e);
+    put_list(log);
+    audit_close(log);
+    struct vf_report *r = report_of(&path, 1);
+    json_t *d = document(&p, r);
+    json_t *t = json_object_get(d, "total");
+    assert_int_equal(number(t, "image"), 2);
+    assert_int_equal(number(t, "text"), 2);
+    assert_int_equal(number(t, "lists"), 1);
+    assert_int_equal(number(t, "reads"), 5);
+    assert_int_equal(number(t, "repeats"), 4);
+    assert_int_equal(number(record(d, 1), "image"), 1);
+    assert_int_equal(number(record(d, 1), "repeats"), 4);
+    assert_true(json_is_string(json_object_get(record(d, 1), "first")));
+    assert_int_equal(size(record(d, 1), "fields"), 1);
+    assert_int_equal(number(record(d, 7), "text"), 2);
+    assert_int_equal(number(item(d, "users", 1), "reads"), 1);
+    assert_non_null(strstr(notice(d, "repeat-alone"), "3 times a log tells"));
+    json_decref(d);
+    vf_report_free(r);
+    audit_place_done(&p);
+}
+
 /* More programs, users and days than are told apart: counted in the sums, and the page says so. */
 static void test_bounds(void **state)
 {
@@ -687,9 +728,10 @@ static void test_bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counts), cmocka_unit_test(test_bulk),          cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_output), cmocka_unit_test(test_copies),        cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_bounds), cmocka_unit_test(test_forged_beside), cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_counts),      cmocka_unit_test(test_bulk),          cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_output),      cmocka_unit_test(test_copies),        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_bounds),      cmocka_unit_test(test_forged_beside), cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_lone_repeat),
     };
     return cmocka_run_group_tests(tests, audit_set_up, audit_tear_down);
 }

@@ -319,6 +319,80 @@ static void take_list(struct vf_facts *f, const struct vf_entry_view *e, const s
         vf_name_copy(e->manifest.p, e->manifest.len, row->other, sizeof(row->other));
 }
 
+/* The computer whose log this is, or a copy of it. */
+static size_t computer_of(const struct vf_facts *f)
+{
+    size_t same = f->log[f->now].same_as;
+
+    return same != SIZE_MAX ? same : f->now;
+}
+
+static enum vf_err tally(struct vf_facts *f, const struct vf_entry_view *e, struct opening *o, struct vf_why *why)
+{
+    size_t computer = computer_of(f);
+    uint64_t program = 0;
+    uint64_t grant = 0;
+
+    if (o->repeats == 0) {
+        take_hour(f, e->time_us);
+        take_span(f, e->time_us);
+        o->out = f->last_out;
+    }
+    count(&f->all, o);
+    count(&f->log[f->now].c, o);
+    if (e->exe.p != NULL) {
+        struct vf_row *row = vf_rows_at(&f->programs, computer, e->exe.p, e->exe.len);
+        count(&row->c, o);
+        program = vf_rows_bit(&f->programs, row);
+        if (o->repeats == 0 && !e->all)
+            f->span_programs[__builtin_ctzll(program)]++;
+        f->unknown_opens += o->repeats == 0 && vf_text_is(&e->exe, "unknown") ? 1 : 0;
+    }
+    if (e->has_caller) {
+        struct vf_row *row = vf_rows_at(&f->users, computer, (const char *)&e->uid, sizeof(e->uid));
+        row->uid = e->uid;
+        row->programs |= program;
+        count(&row->c, o);
+    }
+    if (e->grant.p != NULL) {
+        struct vf_row *row = vf_rows_at(&f->grants, 0, e->grant.p, e->grant.len);
+        count(&row->c, o);
+        row->programs |= program;
+        grant = vf_rows_bit(&f->grants, row);
+        if (!row->opened)
+            name_grant(f, row, e);
+        if (row->until_us != 0 && e->time_us >= row->until_us && o->repeats == 0)
+            row->after_end++;
+        if (e->all)
+            take_list(f, e, o, program);
+    }
+    return take_refs(f, e, o, program, grant, why);
+}
+
+/*
+ * Repeats follow an opening of the same file by the same user under the same grant. Where there was none, its entry is missing from what is
+ * here: what was repeated was read.
+ */
+static enum vf_err lacks_opening(struct vf_facts *f, const struct vf_entry_view *e, const struct opening *o, bool *ret,
+                                 struct vf_why *why)
+{
+    *ret = false;
+    if (e->has_caller)
+        *ret = vf_counts_reads(&vf_rows_at(&f->users, computer_of(f), (const char *)&e->uid, sizeof(e->uid))->c) == 0;
+    if (e->grant.p != NULL && o->list)
+        *ret = *ret || vf_rows_at(&f->lists, 0, e->grant.p, e->grant.len)->c.lists == 0;
+    else if (e->grant.p != NULL)
+        *ret = *ret || vf_rows_at(&f->grants, 0, e->grant.p, e->grant.len)->c.opens[o->part] == 0;
+    for (size_t at = 1; !*ret && !e->all && e->refs.p != NULL && at + VF_REF_LEN < e->refs.len; at += VF_REF_LEN + 3) {
+        struct vf_ref_row *row;
+        struct vf_ref ref;
+        memcpy(ref.c, e->refs.p + at, VF_REF_LEN);
+        VF_TRY(vf_refs_at(&f->refs, &ref, &row, why));
+        *ret = row != NULL && row->opens[o->part] == 0;
+    }
+    return VF_OK;
+}
+
 static enum vf_err take_opening(struct vf_facts *f, const struct vf_entry_view *e, bool sealed, struct vf_why *why)
 {
     struct opening o = {.time_us = e->time_us,
@@ -326,49 +400,18 @@ static enum vf_err take_opening(struct vf_facts *f, const struct vf_entry_view *
                         .unproven = !sealed,
                         .part = vf_text_is(&e->part, "image") ? 1 : 0,
                         .fields = fields_cached(f, &e->fields)};
-    size_t same = f->log[f->now].same_as;
-    size_t computer = same != SIZE_MAX ? same : f->now;
-    uint64_t program = 0;
-    uint64_t grant = 0;
+    uint64_t repeats = e->event != VF_EVENT_REPEAT ? 0 : e->has_count ? e->count : 1;
+    bool lacks = false;
 
-    if (e->event == VF_EVENT_REPEAT) {
-        o.repeats = e->has_count ? e->count : 1;
-        if (o.repeats == 0)
-            return VF_OK;
-    } else {
-        take_hour(f, e->time_us);
-        take_span(f, e->time_us);
-        o.out = f->last_out;
+    if (e->event == VF_EVENT_REPEAT)
+        VF_TRY(lacks_opening(f, e, &o, &lacks, why));
+    if (e->event == VF_EVENT_OPEN || lacks) {
+        VF_TRY(tally(f, e, &o, why));
+        f->lone_repeats += lacks ? 1 : 0;
+        repeats -= lacks && repeats > 0 ? 1 : 0;
     }
-    count(&f->all, &o);
-    count(&f->log[f->now].c, &o);
-    if (e->exe.p != NULL) {
-        struct vf_row *row = vf_rows_at(&f->programs, computer, e->exe.p, e->exe.len);
-        count(&row->c, &o);
-        program = vf_rows_bit(&f->programs, row);
-        if (o.repeats == 0 && !e->all)
-            f->span_programs[__builtin_ctzll(program)]++;
-        f->unknown_opens += o.repeats == 0 && vf_text_is(&e->exe, "unknown") ? 1 : 0;
-    }
-    if (e->has_caller) {
-        struct vf_row *row = vf_rows_at(&f->users, computer, (const char *)&e->uid, sizeof(e->uid));
-        row->uid = e->uid;
-        row->programs |= program;
-        count(&row->c, &o);
-    }
-    if (e->grant.p != NULL) {
-        struct vf_row *row = vf_rows_at(&f->grants, 0, e->grant.p, e->grant.len);
-        count(&row->c, &o);
-        row->programs |= program;
-        grant = vf_rows_bit(&f->grants, row);
-        if (!row->opened)
-            name_grant(f, row, e);
-        if (row->until_us != 0 && e->time_us >= row->until_us && o.repeats == 0)
-            row->after_end++;
-        if (e->all)
-            take_list(f, e, &o, program);
-    }
-    return take_refs(f, e, &o, program, grant, why);
+    o.repeats = repeats;
+    return repeats > 0 ? tally(f, e, &o, why) : VF_OK;
 }
 
 enum vf_err vf_facts_take(struct vf_facts *f, const struct vf_entry_view *e, bool sealed, struct vf_why *why)

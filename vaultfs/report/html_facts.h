@@ -86,6 +86,7 @@ struct vf_facts {
     size_t nhappenings;
     uint64_t beyond_happenings;
     uint64_t unknown_opens;
+    uint64_t lone_repeats; /* entries of repeats without an opening before them: counted as one each */
 
     /* The span that is being counted. */
     int64_t span;

@@ -295,6 +295,20 @@ static enum vf_err of_logs(struct vf_report *r, struct vf_why *why)
                     "A power cut, a crash or a killed program. What had been given out before stands in the log.", why);
 }
 
+static enum vf_err lone_repeats(struct vf_report *r, struct vf_why *why)
+{
+    uint64_t n = r->f.lone_repeats;
+    char a[32];
+
+    if (n == 0)
+        return VF_OK;
+    return vf_report_notice(
+        r, VF_NOTICE_WARN, "repeat-alone",
+        "A repeat follows the entry of a first opening. Where that is missing, the repeat is counted as one read.", why,
+        "%s time%s a log tells of repeated openings and not of the first one. The record was read all the same.",
+        vf_number(n, a), plural(n));
+}
+
 /* Copies of one log that went apart: what only the worse one tells. */
 static enum vf_err only_copies(struct vf_report *r, struct vf_why *why)
 {
@@ -325,6 +339,7 @@ enum vf_err vf_report_find(struct vf_report *r, struct vf_why *why)
     VF_TRY(new_program(r, why));
     VF_TRY(often(r, why));
     VF_TRY(refusals(r, why));
+    VF_TRY(lone_repeats(r, why));
     VF_TRY(of_logs(r, why));
     return lists(r, why);
 }
