@@ -75,6 +75,7 @@ VF_PUBLIC void vf_exposure_put_words(const struct vf_exposure *x, struct vf_buf 
     X(CUT, "presumed-cut-log", 2, "readable on a device whose log lacks an end that was handed in before")       \
     X(AFTER_HANDIN, "presumed-after-handin", 2, "readable after the last entry of what was handed in")           \
     X(GAP, "presumed-gap", 2, "readable on a device whose log has a gap")                                        \
+    X(KILLED, "presumed-killed", 2, "readable on a device whose log lacks the orderly end of a mount")               \
     X(UNKNOWN_LIST, "presumed-unknown-list", 2, "all records of a list that the vault does not know were read")  \
     X(OUTSIDE, "log-outside-window", 1, "read, but not in the time that was asked about")                        \
     X(GRANTED, "granted", 1, "a grant names it: readable from issue and for ever")                               \
@@ -142,7 +143,8 @@ struct vf_report_options { /* borrowed for the call */
     void *user;
 };
 struct vf_report;
-/* A damaged log is no error: see vf_report_verdict. One of `logs` that cannot be read at all is, and so is a vault that cannot. */
+/* A damaged log is no error: see vf_report_verdict. One that cannot be read is told likewise; it is an error
+ * (VF_E_NOT_FOUND) where one of `logs` is not there, and where the vault cannot be read. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_report_make(const struct vf_report_options *opt, struct vf_report **ret,
                                                  struct vf_why *why);
 VF_PUBLIC void vf_report_free(struct vf_report *r); /* NULL is fine */
@@ -154,7 +156,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_report_write_html(const struct vf_report *r
 /* The document, and a newline. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_report_write_json(const struct vf_report *r, int fd, const char *what,
                                                        struct vf_why *why);
-/* VF_OK: every log is good. VF_E_FORGED: the first finding of the first that is not. VF_E_DAMAGED: a log of the vault could not be read. */
+/* VF_OK: every log is good. VF_E_FORGED: the first finding of the first that is not. VF_E_DAMAGED, VF_E_PARTIAL: one could not
+ * be read, for what stands in it or for another reason. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_report_verdict(const struct vf_report *r, struct vf_why *why);
 
 #endif

@@ -107,6 +107,31 @@ json 'd["headline"].startswith("The log of the station s1 was damaged")' "True"
 cp -a s1/log odd && echo garbage >odd/origin
 k 3 audit report --json --log odd
 k 3 audit report --json --log alice.key # no log at all
+# One that cannot be read is told; what the others say stands there all the same.
+mkfifo pipe
+cp -a s1/log holed && rm holed/entries-*.jsonl && mkfifo holed/entries-00000000000000000000.jsonl
+cp s1.log locked && chmod 000 locked
+cp -a s1/log linked && mv linked/origin . && ln -s ../origin linked/origin
+for odd in pipe holed locked linked alice.key; do
+    case $odd in
+    locked) [ "$(id -u)" -ne 0 ] || continue ;;&
+    alice.key) want=3 ;;
+    *) want=5 ;;
+    esac
+    k $want audit report --json --log $odd --log s1.log
+    json 'd["good"], d["total"]["reads"], d["logs"][0]["read"], "could not be read" in d["headline"]' "(False, 5, False, True)"
+    k $want audit report --log s1.log --log $odd -o odd.html --force
+    has odd.html "could not be read: " "/usr/bin/cardpress" "class=\"verdict bad\""
+done
+k 1 audit report --log s1.log --log nowhere -o odd.html --force
+cp -a V V2
+mv V/log/entries-00000000000000000000.jsonl own && ln -s "$PWD/own" V/log/entries-00000000000000000000.jsonl
+k 5 audit report --json --vault V
+json 'd["total"]["reads"], [l["read"] for l in d["logs"]]' "(5, [False, True])"
+rm V/log/entries-00000000000000000000.jsonl && mv own V/log/entries-00000000000000000000.jsonl
+for odd in V2/devices/*/log/entries-*; do rm "$odd" && mkfifo "$odd"; done
+k 5 audit report --json --vault V2
+json 'd["total"]["reads"], [l["read"] for l in d["logs"]]' "(0, [True, False])"
 rm -rf V/devices/*/log/checkpoints
 k 3 audit report --json --vault V
 exit 0

@@ -213,8 +213,11 @@ void vf_report_headline(const struct vf_report *r, struct vf_buf *out, bool *ret
         return;
     }
     if (t.unread > 0) {
-        vf_buf_fmt(out, "The log of %s could not be read: what it would tell is missing here.",
-                   r->f.log[t.first_unread].label);
+        const struct vf_log_facts *l = &r->f.log[t.first_unread];
+        if (l->has_origin)
+            vf_buf_fmt(out, "The log of %s could not be read: what it would tell is missing here.", l->label);
+        else
+            vf_buf_fmt(out, "A log could not be read: %s. What it would tell is missing here.", l->why);
         return;
     }
     if (t.unproven > 0) {
