@@ -196,7 +196,7 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_log_checkpoint_get(struct vf_log *log, stru
  * A writer's look at its own log, from where it stopped looking before: entries of the events in `events` (bit VF_EVENT_X) behind *place,
  * in order, up to the last durable one. What lies between *place and the last checkpoint must be what that sealed: VF_E_FORGED
  * otherwise, also when the log is shorter than *place, and then what was told is void. On success *place is moved to that checkpoint.
- * Whoever remembers a place authenticates it himself; all zero is the beginning. A core reads some million entries a second.
+ * Whoever remembers a place authenticates it himself; all zero is the beginning. A core reads a million entries a second.
  */
 struct vf_log_place {
     struct vf_tree tree;        /* of the entries before it */

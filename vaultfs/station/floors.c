@@ -223,7 +223,11 @@ enum vf_err vf_station_floors_load(struct vf_station *st, struct vf_why *why)
     if (err && err != VF_E_FORGED)
         return err;
     publish(st, &f);
-    return st->mode == VF_STATION_MOUNT ? vf_station_floors_follow(st, why) : VF_OK;
+    if (st->mode == VF_STATION_MOUNT) {
+        enum vf_err ignored = vf_station_floors_follow(st, NULL);
+        (void)ignored; /* without `known` the next start reads more, nothing else */
+    }
+    return VF_OK;
 }
 
 /* By one thread at a time: at opening, then the keeper. */
