@@ -75,7 +75,7 @@ VF_PUBLIC void vf_exposure_put_words(const struct vf_exposure *x, struct vf_buf 
     X(CUT, "presumed-cut-log", 2, "readable on a device whose log lacks an end that was handed in before")       \
     X(AFTER_HANDIN, "presumed-after-handin", 2, "readable after the last entry of what was handed in")           \
     X(GAP, "presumed-gap", 2, "readable on a device whose log has a gap")                                        \
-    X(KILLED, "presumed-killed", 2, "readable on a device whose log lacks the orderly end of a mount")               \
+    X(KILLED, "presumed-killed", 2, "readable on a device whose log lacks the orderly end of a mount")           \
     X(UNKNOWN_LIST, "presumed-unknown-list", 2, "all records of a list that the vault does not know were read")  \
     X(OUTSIDE, "log-outside-window", 1, "read, but not in the time that was asked about")                        \
     X(GRANTED, "granted", 1, "a grant names it: readable from issue and for ever")                               \

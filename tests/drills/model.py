@@ -10,7 +10,7 @@ SCHEMA = ['name_on_card', 'rank', 'warrant_no', 'photo', 'signature', 'card_type
           'chip_type', 'chip_uid', 'person_type', 'surname', 'forenames', 'title', 'shoulder_no', 'unit_code', 'station', 'grade']  # what may be granted: classes A and B
 TEXTS = [f for f in SCHEMA if f not in IMAGES]
 READ_WORDS = ['log', 'log-unsealed', 'log-damaged', 'log-unknown-device']
-PRESUMED_WORDS = ['presumed-compromised', 'presumed-no-log', 'presumed-damaged-log', 'presumed-cut-log', 'presumed-after-handin', 'presumed-gap',
+PRESUMED_WORDS = ['presumed-compromised', 'presumed-no-log', 'presumed-damaged-log', 'presumed-cut-log', 'presumed-after-handin', 'presumed-gap', 'presumed-killed',
                   'presumed-unknown-list']
 
 
@@ -33,10 +33,11 @@ class Read:
 class Log:
     """A log as the program is given it: reads, each with whether it is sealed; and what it is worth."""
 
-    def __init__(self, device, kind, state, reads, sealed, sealed_until, last, gap=False, steps=False, strays=None):
+    def __init__(self, device, kind, state, reads, sealed, sealed_until, last, gap=False, steps=False, strays=None, killed=False):
         self.device, self.kind, self.state = device, kind, state  # kind: folder, copy; state: good, damaged, unknown
         self.reads, self.sealed, self.sealed_until, self.last = reads, sealed, sealed_until, last
         self.gap, self.steps, self.strays = gap, steps, strays or {}  # strays: grant -> is its list named
+        self.killed = killed  # a mount of it has no unmount: within it, or, of a folder, at its end
 
 
 class Model:
@@ -105,7 +106,9 @@ class Model:
             ends = [t for t in (until, compromised if stated else None) if t is not None]
             if not ends or best.sealed_until < min(ends) or best.steps:
                 return 'presumed-after-handin'
-        return 'presumed-gap' if best.gap else None
+        if best.gap:
+            return 'presumed-gap'
+        return 'presumed-killed' if best.killed else None
 
     # ------------------------------------------------------------------------------------------------------------ the answer
 

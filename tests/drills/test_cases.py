@@ -328,6 +328,62 @@ def renewals_and_windows(f):
         check(tiers(f, out)[refs[0], 'image'] == want, f'{until}: {tiers(f, out)[refs[0], "image"]}')
 
 
+def ask(f, name, *args):
+    """Tiers, codes of the doubts, the summary."""
+    out = f.dir / f'ask-{name}'
+    f.exposure(out, '--all', *args)
+    return tiers(f, out), codes(out), json.loads((out / 'summary.json').read_text())
+
+
+def killed_mounts(template):
+    """Of a mount that was never unmounted the last second may be missing: whatever was granted to it is presumed read (threat model, P7)."""
+    f, home, gid, pics = template.fork('killed')
+    log = home / 'station/log'
+    f.write_log(home, [f'at {f.time(10) * 1000000}', 'mount - - - - ok', f'open {gid} {pics[0]} image photo ok', 'seal', 'unmount - - - - ok', 'seal'])
+    got, doubts, _ = ask(f, 'unmounted', '--log', log)
+    check(got[pics[1], 'image'] == (1, 'granted') and not doubts & {'mount-killed', 'mount-not-ended'}, f'an orderly end: {got[pics[1], "image"]} {doubts}')
+    f.write_log(home, [f'at {f.time(11) * 1000000}', 'mount - - - - ok', f'open {gid} {pics[0]} image photo ok', 'seal', f'open {gid} {pics[1]} image photo ok', 'die'])
+    segment = sorted(log.glob('entries-*'))[-1]
+    lines = segment.read_bytes().splitlines(keepends=True)
+    shutil.copytree(log, f.dir / 'nuls')
+    segment.write_bytes(b''.join(lines[:f.sealed(log)]))  # the end that nobody sealed is gone
+    got, doubts, summary = ask(f, 'cut', '--log', log)
+    check(got[pics[1], 'image'] == (2, 'presumed-killed') and 'mount-not-ended' in doubts, f'killed, and its end taken away: {got[pics[1], "image"]} {doubts}')
+    check(got[pics[0], 'image'] == (2, 'log+presumed-killed') and summary['devices'][0]['judged_by'] == 'presumed-killed', f'{got[pics[0], "image"]}')
+    f.write_log(home, [f'at {f.time(12) * 1000000}', 'mount - - - - ok', 'unmount - - - - ok', 'seal'])
+    got, doubts, summary = ask(f, 'again', '--log', log)
+    check(got[pics[1], 'image'] == (2, 'presumed-killed') and 'mount-killed' in doubts, f'and mounted again: {got[pics[1], "image"]} {doubts}')
+    check(any('never unmounted' in d['words'] and 'UTC' in d['words'] for d in summary['doubts']), f'{summary["doubts"]}')
+    check('disclosed' not in json.dumps(summary), 'nobody is told that nothing was lost')
+    f.set_day(13)
+    f.keytool('station', 'handin', '-q', home / 'station', '-o', f.dir / 'killed.log')
+    got, doubts, _ = ask(f, 'handin', '--log', f.dir / 'killed.log', '--until', f.text(f.time(12.2) - 7200))
+    check(got[pics[1], 'image'][0] == 2, f'handed in: {got[pics[1], "image"]}')
+    segment = sorted((f.dir / 'nuls').glob('entries-*'))[-1]
+    sealed = sum(len(line) for line in lines[:f.sealed(f.dir / 'nuls')])
+    segment.write_bytes(segment.read_bytes()[:sealed] + bytes(sum(map(len, lines)) - sealed))
+    got, doubts, _ = ask(f, 'nuls', '--log', f.dir / 'nuls')
+    check(got[pics[1], 'image'][0] == 2 and 'torn' in doubts, f'zeroes instead of entries: {got[pics[1], "image"]} {doubts}')
+
+
+class Template:
+    """One supplier with one grant, before any log entry."""
+
+    def __init__(self, folder):
+        self.f = Force(folder, records=12, seed=5)
+        self.f.set_day(2)
+        home = self.f.station('printer', 'home')
+        self.f.set_day(3)
+        self.granted = self.f.refs[:10]
+        self.gid, self.manifest = self.f.grant(home, 'cards', self.granted, ['name_on_card', 'rank', 'warrant_no', 'photo'])
+        self.pics = [r for r in self.granted if 'photo' in self.f.images[r]]
+        check(len(self.pics) >= 5, 'pictures')
+
+    def fork(self, name):
+        f = Force(self.f.dir.parent / name, template=self.f)
+        return f, f.dir / 'home', self.gid, self.pics
+
+
 def usage(f):
     v = ('--vault', f.vault, '-o', f.dir / 'never')
     for args, word in (
@@ -387,6 +443,8 @@ def main():
         usage(f)
         lost_vault(f, home)
         renewals_and_windows(f)
+        template = Template(pathlib.Path(tmp) / 'template')
+        killed_mounts(template)
     print('ok')
 
 

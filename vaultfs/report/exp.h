@@ -71,6 +71,9 @@ struct vf_exp_log {
     char words[320];            /* why it is not good, or not used */
     uint64_t reads;             /* entries of it that say that something was read, within the scope */
     uint64_t unsealed_reads;
+    uint64_t killed;   /* mounts that never unmounted, and that another session followed */
+    int64_t killed_us; /* the last entry of the last of them */
+    bool open;         /* the last mount has no end in it: it was killed, or is still there */
 };
 
 /* What is decided of one device. */
@@ -78,7 +81,7 @@ struct vf_exp_device {
     bool in_scope;
     uint32_t ngrants; /* in scope */
     uint32_t log;     /* VF_EXP_NONE: none that is good */
-    bool no_log, damaged, cut, after_handin, gap, compromised;
+    bool no_log, damaged, cut, after_handin, gap, killed, compromised;
     bool contradicted; /* it was said to be off, and its log goes on */
     int64_t speaks_until_us;
 };

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STRAYS_MAX 256u
+#define STRAYS_MAX         256u
+#define VF_EXP_SESSION_LEN 32u
 
 struct pass {
     struct vf_exposure *x;
@@ -21,6 +22,9 @@ struct pass {
     char fields_text[256];
     size_t fields_len;
     vf_field_set fields;
+    /* The mount that has not ended yet. */
+    char session[VF_EXP_SESSION_LEN];
+    int64_t last_us;
 };
 
 static bool device_counts(const struct vf_exposure *x, uint32_t device)
@@ -194,9 +198,32 @@ static bool names_grant(enum vf_event event)
     return event == VF_EVENT_RECEIVE || event == VF_EVENT_GRANT || event == VF_EVENT_SIGN || event == VF_EVENT_EXPORT;
 }
 
+/* A session that follows a mount without its unmount: that mount was killed. */
+static void follow_mount(struct pass *p, const struct vf_entry_view *e)
+{
+    struct vf_exp_log *l = p->log;
+    bool has = e->session.p != NULL && e->session.len == sizeof(p->session);
+    bool same = has && memcmp(e->session.p, p->session, sizeof(p->session)) == 0;
+
+    if (l->open && !same) {
+        l->killed++;
+        l->killed_us = p->last_us;
+        l->open = false;
+    }
+    if (e->event == VF_EVENT_UNMOUNT)
+        l->open = false;
+    if (e->event == VF_EVENT_MOUNT && has) {
+        memcpy(p->session, e->session.p, sizeof(p->session));
+        l->open = true;
+    }
+    p->last_us = e->time_us;
+}
+
 static enum vf_err each_entry(void *user, const struct vf_entry_view *e, bool sealed, struct vf_why *why)
 {
     struct pass *p = user;
+
+    follow_mount(p, e);
     bool read = e->event == VF_EVENT_OPEN || e->event == VF_EVENT_REPEAT || e->event == VF_EVENT_RELEASE;
 
     if (!read && !names_grant(e->event))

@@ -157,6 +157,8 @@ static json_t *log_json(const struct vf_exposure *x, const struct vf_exp_log *l)
     set(o, "lost", number(v->lost));
     set(o, "clock_steps", number(v->clock_steps));
     set(o, "recoveries", number(v->recoveries));
+    set(o, "mounts_killed", number(l->killed));
+    set(o, "mount_not_ended", json_boolean(l->open));
     return o;
 }
 
@@ -173,7 +175,9 @@ static const char *device_verdict(const struct vf_exp_device *d)
         return "presumed-cut-log";
     if (d->after_handin)
         return "presumed-after-handin";
-    return d->gap ? "presumed-gap" : "log";
+    if (d->gap)
+        return "presumed-gap";
+    return d->killed ? "presumed-killed" : "log";
 }
 
 static json_t *devices(const struct vf_exposure *x)

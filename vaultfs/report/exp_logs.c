@@ -164,6 +164,17 @@ static bool folder_is_cut(const struct vf_exposure *x, uint32_t d, uint64_t most
     return any && longest < most;
 }
 
+/*
+ * Did a writer of this log end without an orderly end? What nobody had sealed yet can then be gone without a trace. A mount without its end
+ * at the end of a copy was still there when it was handed in: what came later is judged by what a copy speaks for.
+ */
+static bool killed(const struct vf_exp_log *l)
+{
+    const struct vf_verdict *v = l->verdict;
+
+    return l->killed > 0 || v->unclosed > 0 || v->recoveries > 0 || v->torn_bytes > 0 || (l->open && !l->copy);
+}
+
 static void judge(struct vf_exposure *x, uint32_t d)
 {
     const struct vf_exposure_options *o = &x->opt;
@@ -185,6 +196,7 @@ static void judge(struct vf_exposure *x, uint32_t d)
         dev->cut = v->sealed < most || folder_is_cut(x, d, most);
         dev->damaged = dev->cut && bad_one(x, d);
         dev->gap = v->gaps > 0 || v->lost > 0;
+        dev->killed = killed(l);
     }
     for (uint32_t i = 0; i < x->nlogs; i++)
         if (statement && x->logs[i].device == d && x->logs[i].verdict != NULL && x->logs[i].verdict->entries > 0 &&

@@ -229,6 +229,45 @@ static enum vf_err say_strays(struct vf_exposure *x, struct vf_why *why)
 
 /* ------------------------------------------------------------------------------------------------------------------- devices */
 
+/* Endings that were no orderly ones. */
+static enum vf_err say_killed(struct vf_exposure *x, const struct vf_exp_log *l, const char *name, struct vf_why *why)
+{
+    const struct vf_verdict *v = l->verdict;
+    char when[64];
+
+    if (l->killed > 0) {
+        vf_exp_time_words(l->killed_us, when);
+        DOUBT("mount-killed",
+              "The log of %s has mounts that were never unmounted (killed, or a power cut): %llu, the last one after %s. Of "
+              "each, "
+              "up to %u openings of its last second may be missing: what was granted to it is presumed read.",
+              name, (unsigned long long)l->killed, when, VF_LOG_SEAL_ENTRIES);
+    }
+    if (l->open && !l->copy) {
+        vf_exp_time_words(v->last_us, when);
+        DOUBT("mount-not-ended",
+              "The log of %s ends, at %s, with a mount that was not unmounted. If it was killed, up to %u openings of its "
+              "last "
+              "second may be missing; if it is still there, it goes on reading. What was granted to it is presumed read. If "
+              "it is "
+              "still there, unmount it, and ask again with the folder as it is then.",
+              name, when, VF_LOG_SEAL_ENTRIES);
+    }
+    if (v->recoveries > 0)
+        DOUBT("recovered",
+              "The log of %s was taken up again after a crash (times: %llu): its last entries before that may be missing, "
+              "and what "
+              "was granted to it is presumed read.",
+              name, (unsigned long long)v->recoveries);
+    if (v->torn_bytes > 0)
+        DOUBT("torn",
+              "The log of %s ends with %llu bytes that are no whole line: it was in use, its computer was switched off, or "
+              "somebody "
+              "was at it. What was granted to it is presumed read.",
+              name, (unsigned long long)v->torn_bytes);
+    return VF_OK;
+}
+
 /* What stands against the log of a device. */
 static enum vf_err say_device_log(struct vf_exposure *x, uint32_t d, struct vf_why *why)
 {
@@ -264,16 +303,7 @@ static enum vf_err say_device_log(struct vf_exposure *x, uint32_t d, struct vf_w
               (unsigned long long)v->clock_steps,
               x->opt.has_since || x->opt.has_until ? ", so all its reads count as within the time that was asked about"
                                                    : "");
-    if (v->recoveries > 0)
-        REMARK("recovered",
-               "The log of %s was taken up again after a crash (times: %llu). No entry that disclosed anything was lost.",
-               name, (unsigned long long)v->recoveries);
-    if (v->torn_bytes > 0)
-        REMARK("torn",
-               "The log of %s ends within a line: it was in use, or its computer was switched off. Nothing was disclosed by "
-               "an entry that is not whole.",
-               name);
-    return VF_OK;
+    return dev->killed ? say_killed(x, l, name, why) : VF_OK;
 }
 
 static enum vf_err say_device(struct vf_exposure *x, uint32_t d, struct vf_why *why)

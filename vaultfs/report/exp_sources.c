@@ -220,7 +220,9 @@ static uint8_t presumption(const struct vf_exposure *x, const struct vf_exp_sour
         return VF_EXPOSED_CUT;
     if (d->after_handin)
         return VF_EXPOSED_AFTER_HANDIN;
-    return d->gap ? VF_EXPOSED_GAP : 0;
+    if (d->gap)
+        return VF_EXPOSED_GAP;
+    return d->killed ? VF_EXPOSED_KILLED : 0;
 }
 
 static void apply_source(struct vf_exposure *x, uint32_t i)
