@@ -68,6 +68,7 @@ k 0 audit report --json --vault V
 json 'd["total"]["reads"], [l["label"] for l in d["logs"]]' "(5, ['vault', 'station s1'])"
 k 0 audit report --json --log s1/log --log s1.log --vault V # three times the same one
 json 'd["total"]["reads"], [l["counted"] for l in d["logs"]]' "(5, [True, False, True, False])"
+json 'd["headline"].startswith("Both logs are whole until "), d["headline"].endswith("UTC; of them 4 copies were given, and all agree.")' "(True, True)"
 k 0 audit report --vault V --log s2/log -o all.html
 has all.html "Testshire Police" "At the force" "issued grants" "fields never read" "All 3 logs are whole until"
 hasnt all.html "was not checked" "every record of the grant"
@@ -88,6 +89,9 @@ later $((8 * 86400))
 k 0 audit report --json --vault V
 json 'any(n["code"] == "late-handin" for n in d["notices"])' "False" # no grant is in force
 K=$KEYTOOL
+k 0 record erase --key alice.key --reason-code leaver --yes --ref "${refs[11]}" V
+k 0 audit report --json --vault V
+json '[(f["times"], f["count"]) for f in d["at_the_force"] if f["event"] == "erase"]' "[(1, 1)]"
 
 # --------------------------------------------------------------------------------------------------------------- damage, forged copies
 cp -a s1/log bad

@@ -611,6 +611,8 @@ static void check_fork(const struct audit_place *p, const char *const *paths, si
     json_decref(d);
     char *html = written(p, r, true, &len);
     assert_int_equal(occurrences(html, " (a log that is not good)"), 2);
+    assert_null(strstr(html, "None of this is a wrong by itself"));
+    assert_non_null(strstr(html, "What is called serious does not happen on a computer that is in order"));
     free(html);
     vf_report_free(r);
 }
@@ -693,6 +695,29 @@ static void test_lone_repeat(void **state)
     audit_place_done(&p);
 }
 
+/* One of a thing is one, and one minute is one time. */
+static void test_words(void **state)
+{
+    struct audit_place p;
+    struct vf_log *log = begin(&p, MONDAY + 9 * HOUR);
+    const char *path = p.log;
+    size_t len;
+
+    (void)state;
+    put_open(log, &(struct open_one){MONDAY + 9 * HOUR, "/usr/bin/cat", 1000, 1, VF_FIELD_PHOTO});
+    audit_close(log);
+    struct vf_report *r = report_of(&path, 1);
+    char *html = written(&p, r, true, &len);
+    assert_non_null(strstr(html, "<dt>read</dt><dd>1</dd>"));
+    assert_non_null(strstr(html, "<dt>different record</dt><dd>1</dd>"));
+    assert_non_null(strstr(html, "<dt>program</dt><dd>1</dd>"));
+    assert_non_null(strstr(html, "entries on 9 Nov 2026 at 09:00 UTC; 1 read.\n"));
+    assert_null(strstr(html, "from 9 Nov 2026 at 09:00 UTC to 9 Nov 2026 at 09:00 UTC"));
+    free(html);
+    vf_report_free(r);
+    audit_place_done(&p);
+}
+
 /* More programs, users and days than are told apart: counted in the sums, and the page says so. */
 static void test_bounds(void **state)
 {
@@ -731,7 +756,7 @@ int main(void)
         cmocka_unit_test(test_counts),      cmocka_unit_test(test_bulk),          cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_output),      cmocka_unit_test(test_copies),        cmocka_unit_test(test_damage),
         cmocka_unit_test(test_bounds),      cmocka_unit_test(test_forged_beside), cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_lone_repeat),
+        cmocka_unit_test(test_lone_repeat), cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, audit_set_up, audit_tear_down);
 }

@@ -29,12 +29,19 @@ static void take_refusal(struct vf_facts *f, const struct vf_entry_view *e)
     }
 }
 
-static void take_release(struct vf_facts *f, const struct vf_entry_view *e)
+static uint64_t refs_in(const struct vf_entry_view *e)
 {
     uint64_t n = 0;
 
     for (size_t at = 1; !e->all && e->refs.p != NULL && at + VF_REF_LEN < e->refs.len; at += VF_REF_LEN + 3)
         n++;
+    return n;
+}
+
+static void take_release(struct vf_facts *f, const struct vf_entry_view *e)
+{
+    uint64_t n = refs_in(e);
+
     f->all.released = vf_count_add(f->all.released, n);
     f->log[f->now].c.released = vf_count_add(f->log[f->now].c.released, n);
     if (e->grant.p != NULL) {
@@ -71,7 +78,7 @@ static void take_doing(struct vf_facts *f, const struct vf_entry_view *e)
     }
     struct vf_row *row = vf_rows_at(&f->doings, (size_t)e->event, who.p != NULL ? who.p : "", who.len);
     row->events = vf_count_add(row->events, 1);
-    row->records = vf_count_add(row->records, e->has_count ? e->count : 0);
+    row->records = vf_count_add(row->records, e->has_count ? e->count : refs_in(e));
     vf_counts_time(&row->c, e->time_us);
     row->c.fields |= e->event == VF_EVENT_VIEW ? vf_fields_of(&e->fields) : 0;
 }

@@ -138,9 +138,10 @@ static enum vf_err lists(struct vf_report *r, struct vf_why *why)
     }
     return vf_report_notice(
         r, VF_NOTICE_INFO, "whole-list", NULL, why,
-        "A whole list (cards.csv) was opened %s time%s, in the job%s %s. Each such opening gives out the text of "
+        "A whole list (cards.csv) was opened %s%s, in the job%s %s. Each such opening gives out the text of "
         "every record of the job, and no picture.",
-        vf_number(r->f.all.lists, n), plural(r->f.all.lists), jobs.n == 1 ? "" : "s", names_end(&jobs));
+        r->f.all.lists == 1 ? "once" : vf_number(r->f.all.lists, n), r->f.all.lists == 1 ? "" : " times",
+        jobs.n == 1 ? "" : "s", names_end(&jobs));
 }
 
 static enum vf_err often(struct vf_report *r, struct vf_why *why)

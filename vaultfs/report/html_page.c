@@ -99,9 +99,13 @@ static void put_figures(const struct vf_report *r, struct vf_page *p)
     for (size_t i = 0; i < r->f.programs.n; i++)
         programs += vf_counts_reads(&r->f.programs.row[i].c) > 0 ? 1 : 0;
     vf_page_put(p, "<dl class=figures>\n");
-    figure(p, "reads", vf_counts_reads(c));
-    figure(p, r->lists_unknown > 0 ? "records read one by one" : "different records", r->f.refs.n);
-    figure(p, "programs", programs);
+    figure(p, vf_counts_reads(c) == 1 ? "read" : "reads", vf_counts_reads(c));
+    figure(p,
+           r->lists_unknown > 0 ? (r->f.refs.n == 1 ? "record read by itself" : "records read one by one")
+           : r->f.refs.n == 1   ? "different record"
+                                : "different records",
+           r->f.refs.n);
+    figure(p, programs == 1 ? "program" : "programs", programs);
     figure(p, "refused", c->denials);
     if (c->released > 0)
         figure(p, "released by a key desk", c->released);
@@ -163,6 +167,7 @@ void vf_report_put_notices(const struct vf_report *r, struct vf_page *p)
         const char *class, *word;
     } level[] = {{"bad", "Serious."}, {"warn", "Look."}, {"note", "Note."}};
     bool any = false;
+    bool serious = false;
 
     vf_page_put(p, "<section id=noticed><h2>To be noticed</h2>\n");
     for (int l = VF_NOTICE_BAD; l <= VF_NOTICE_INFO; l++) {
@@ -173,6 +178,7 @@ void vf_report_put_notices(const struct vf_report *r, struct vf_page *p)
             if (!any)
                 vf_page_put(p, "<ul class=plain>\n");
             any = true;
+            serious = serious || n->level == VF_NOTICE_BAD;
             vf_page_fmt(p, "<li class=%s><span class=tag>%s</span>", level[l].class, level[l].word);
             vf_page_str(p, n->text);
             if (n->rule != NULL) {
@@ -184,10 +190,14 @@ void vf_report_put_notices(const struct vf_report *r, struct vf_page *p)
         }
     }
     if (any)
-        vf_page_put(
+        vf_page_fmt(
             p,
-            "</ul>\n<p class=soft>None of this is a wrong by itself: night shifts, a new printer driver, a backup that was "
-            "let in by mistake look the same. Ask whoever runs that computer.</p>\n");
+            "</ul>\n<p class=soft>%s: night shifts, a new printer driver, a backup that was let in by mistake look the "
+            "same. Ask whoever runs that computer.</p>\n",
+            serious
+                ? "What is called serious does not happen on a computer that is in order: look into it first. The rest is "
+                  "not a wrong by itself"
+                : "None of this is a wrong by itself");
     else
         vf_page_put(
             p, "<p>Nothing that the rules of this page look for: no reads outside working hours or in bulk, no refusals, no "
@@ -236,6 +246,19 @@ static void put_reads(const struct vf_log_facts *l, struct vf_page *p)
         vf_page_put(p, ".\n");
 }
 
+/* What looks the same to the minute is said once. */
+static void put_span(struct vf_page *p, int64_t from_us, int64_t to_us)
+{
+    char from[64], to[64];
+
+    vf_when(from_us, from);
+    vf_when(to_us, to);
+    if (strcmp(from, to) == 0)
+        vf_page_fmt(p, "on %s", from);
+    else
+        vf_page_fmt(p, "from %s to %s", from, to);
+}
+
 static void put_log_facts(const struct vf_report *r, const struct vf_log_facts *l, struct vf_page *p)
 {
     const struct vf_verdict *v = l->verdict;
@@ -244,17 +267,16 @@ static void put_log_facts(const struct vf_report *r, const struct vf_log_facts *
     put_place(r, l, p);
     vf_page_put(p, "<ul>\n");
     if (v->entries > 0) {
-        vf_page_fmt(p, "<li>%s entries from ", vf_number(v->entries, n));
-        put_when(p, v->first_us);
-        vf_page_put(p, " to ");
-        put_when(p, v->last_us);
+        vf_page_fmt(p, "<li>%s entr%s ", vf_number(v->entries, n), v->entries == 1 ? "y" : "ies");
+        put_span(p, v->first_us, v->last_us);
         put_reads(l, p);
     } else {
         vf_page_put(p, "<li>It has no entries.\n");
     }
     if (v->sealed < v->entries)
-        vf_page_fmt(p, "<li>%s of them are not proven: no checkpoint that holds covers them.\n",
-                    vf_number(v->entries - v->sealed, n));
+        vf_page_fmt(p, "<li>%s of them %s.\n", vf_number(v->entries - v->sealed, n),
+                    v->entries - v->sealed == 1 ? "is not proven: no checkpoint that holds covers it"
+                                                : "are not proven: no checkpoint that holds covers them");
     put_lines(p, "Found: ", v->findings, v->nfindings);
     put_lines(p, "To know: ", v->notes, v->nnotes);
     vf_page_put(p, "</ul>\n");

@@ -89,9 +89,9 @@ static void put_others(struct vf_page *p, const struct vf_rows *rows, const char
     char n[32];
 
     if (rows->nothers > 0)
-        vf_page_fmt(
-            p, "<p>Only the first %zu %s are told apart; %s entries of others are in the sums and not in the table.</p>\n",
-            rows->n, what, vf_number(rows->nothers, n));
+        vf_page_fmt(p, "<p>Only the first %zu %s are told apart; %s %s of others %s in the sums and not in the table.</p>\n",
+                    rows->n, what, vf_number(rows->nothers, n), rows->nothers == 1 ? "entry" : "entries",
+                    rows->nothers == 1 ? "is" : "are");
 }
 
 static uint64_t most_of(const struct vf_rows *rows)

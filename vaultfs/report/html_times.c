@@ -180,9 +180,10 @@ void vf_report_put_times(const struct vf_report *r, struct vf_page *p)
         put_week(r, p);
     vf_page_put(p, "<h3>Day by day</h3>\n");
     if (first > 0) {
-        vf_page_fmt(p, "<details><summary>%zu earlier days with reads, from ", first);
+        vf_page_fmt(p, "<details><summary>%zu earlier day%s with reads, %s ", first, first == 1 ? "" : "s",
+                    first == 1 ? "on" : "from");
         put_day_name(p, r->f.day[0].day);
-        vf_page_put(p, " on</summary>\n");
+        vf_page_put(p, first == 1 ? "</summary>\n" : " on</summary>\n");
         put_days(r, 0, first, &g, "Reads by day and hour (UTC), earlier days", p);
         vf_page_put(p, "</details>\n");
     }

@@ -201,7 +201,7 @@ static void bad_headline(const struct vf_report *r, const struct tally *t, struc
 void vf_report_headline(const struct vf_report *r, struct vf_buf *out, bool *ret_good)
 {
     struct tally t = tally_of(r);
-    char when[64];
+    char when[64], copies[96] = "";
 
     *ret_good = t.logs > 0 && t.bad == 0 && t.unread == 0 && t.unproven == 0;
     if (t.logs == 0) {
@@ -226,12 +226,14 @@ void vf_report_headline(const struct vf_report *r, struct vf_buf *out, bool *ret
         return;
     }
     vf_when(t.until_us, when);
+    if (r->f.nlogs > t.logs)
+        (void)snprintf(copies, sizeof(copies), "; of them %zu copies were given, and all agree", r->f.nlogs);
     if (t.logs == 1)
         vf_buf_fmt(out, "The log of %s is whole until %s.", r->f.log[t.until_log].label, when);
     else if (t.logs == 2)
-        vf_buf_fmt(out, "Both logs are whole until %s.", when);
+        vf_buf_fmt(out, "Both logs are whole until %s%s.", when, copies);
     else
-        vf_buf_fmt(out, "All %zu logs are whole until %s.", t.logs, when);
+        vf_buf_fmt(out, "All %zu logs are whole until %s%s.", t.logs, when, copies);
 }
 
 /* Of the damaged log there may be another copy that is whole: a device's folder and what it handed in before. */
@@ -292,10 +294,9 @@ void vf_report_headline_more(const struct vf_report *r, struct vf_buf *out)
                        : "Whose log it is was not checked for some of them",
                    t.unchecked == 1 ? "device" : "devices", t.unchecked == 1 ? "it" : "them");
     if (r->f.all.unproven > 0)
-        vf_buf_fmt(
-            out,
-            "%s of the reads told below are not proven: they stand behind the last checkpoint, or in a damaged stretch. ",
-            vf_number(r->f.all.unproven, number));
+        vf_buf_fmt(out, "%s of the reads told below %s behind the last checkpoint, or in a damaged stretch. ",
+                   vf_number(r->f.all.unproven, number),
+                   r->f.all.unproven == 1 ? "is not proven: it stands" : "are not proven: they stand");
     if (r->devices_silent > 0)
         vf_buf_fmt(out, "Of %s %s no log is here: what was read there is not on this page. ",
                    vf_number(r->devices_silent, number), r->devices_silent == 1 ? "device" : "devices");
