@@ -298,6 +298,7 @@ struct vf_verdict {
     uint64_t recoveries, gaps, clock_steps;      /* told by the log itself: not damage, worth a look */
     uint64_t unclosed;                           /* mounts that another session followed, and that never unmounted */
     uint64_t lost;                               /* sum of the gaps' counts */
+    bool forked;                                 /* it does not contain, or cannot be shown to contain, a held checkpoint */
     uint64_t torn_bytes;                         /* an incomplete last line: the log is in use, or its writer was killed */
     struct vf_tree tree;                         /* at `sealed` */
     size_t nfindings;                            /* damage or forgery; `good` is false when there is any */
