@@ -33,10 +33,11 @@ class Read:
 class Log:
     """A log as the program is given it: reads, each with whether it is sealed; and what it is worth."""
 
-    def __init__(self, device, kind, state, reads, sealed, sealed_until, last, gap=False, steps=False, strays=None, killed=False):
+    def __init__(self, device, kind, state, reads, sealed, sealed_until, last, gap=False, steps=False, strays=None, killed=False, forked=False):
         self.device, self.kind, self.state = device, kind, state  # kind: folder, copy; state: good, damaged, unknown
         self.reads, self.sealed, self.sealed_until, self.last = reads, sealed, sealed_until, last
         self.gap, self.steps, self.strays = gap, steps, strays or {}  # strays: grant -> is its list named
+        self.forked = forked  # bad because another log of the device has other entries in the same places
         self.killed = killed  # a mount of it has no unmount: within it, or, of a folder, at its end
 
 
@@ -98,6 +99,8 @@ class Model:
             return 'presumed-cut-log' if self.handed_in.get(device) else 'presumed-no-log'
         most = max([log.sealed for log in mine] + [self.handed_in.get(device, 0)])
         folders = [log.sealed for log in mine if log.kind == 'folder' and log.state == 'good']
+        if any(log.state != 'good' and (log.forked or log.sealed >= best.sealed) for log in mine):
+            return 'presumed-damaged-log'
         if best.sealed < most:
             return 'presumed-damaged-log' if any(log.state != 'good' for log in mine) else 'presumed-cut-log'
         if folders and max(folders) < most:

@@ -366,6 +366,84 @@ def killed_mounts(template):
     check(got[pics[1], 'image'][0] == 2 and 'torn' in doubts, f'zeroes instead of entries: {got[pics[1], "image"]} {doubts}')
 
 
+def forks(template):
+    """One station that ran twice: whichever of the two logs is held to be the good one, the other shows that it does not speak for all."""
+    f, home, gid, pics = template.fork('forks')
+    log, other = home / 'station/log', home / 'clone/log'
+    f.write_log(home, [f'at {f.time(10) * 1000000}', f'open {gid} {pics[0]} image photo ok', 'seal'])
+    shutil.copytree(home / 'station', home / 'clone')
+    f.write_log(home, [f'at {f.time(11) * 1000000}', f'open {gid} {pics[1]} image photo ok', 'seal'])
+    f.write_log(home, [f'at {f.time(11.5) * 1000000}', f'open {gid} {pics[2]} image photo ok', 'seal'], station='clone')
+    check(f.sealed(log) == f.sealed(other), 'of one length')
+    got, doubts, _ = ask(f, 'equal', '--log', log, '--log', other)
+    check(got[pics[4], 'image'] == (2, 'presumed-damaged-log') and 'log-damaged' in doubts, f'of one length: {got[pics[4], "image"]} {doubts}')
+    f.write_log(home, [f'at {f.time(12) * 1000000}', f'open {gid} {pics[3]} image photo ok', 'seal'], station='clone')
+    got, doubts, _ = ask(f, 'longer', '--log', log, '--log', other)
+    check(got[pics[4], 'image'] == (2, 'presumed-damaged-log'), f'one is longer: {got[pics[4], "image"]}')
+    # Three: the one in the middle is not what the longest, which is good, goes on from.
+    shutil.copytree(home / 'clone', home / 'third')
+    shutil.copytree(log, f.dir / 'first')
+    f.write_log(home, [f'at {f.time(13) * 1000000}', f'open {gid} {pics[0]} image photo ok', 'seal', f'open {gid} {pics[0]} image photo ok', 'seal'])
+    f.write_log(home, [f'at {f.time(13) * 1000000}', f'open {gid} {pics[0]} image photo ok', 'seal'], station='third')
+    check(f.sealed(f.dir / 'first') < f.sealed(other) < f.sealed(log), 'in this order')
+    got, doubts, _ = ask(f, 'middle', '--log', log, '--log', other, '--log', f.dir / 'first')
+    check(got[pics[4], 'image'] == (2, 'presumed-damaged-log'), f'the one in the middle: {got[pics[4], "image"]}')
+    # The end of one that nobody sealed is not in the other.
+    f, home, gid, pics = template.fork('tails')
+    log, other = home / 'station/log', home / 'clone/log'
+    f.write_log(home, [f'at {f.time(10) * 1000000}', f'open {gid} {pics[0]} image photo ok', 'seal'])
+    shutil.copytree(home / 'station', home / 'clone')
+    f.write_log(home, [f'at {f.time(11) * 1000000}', f'open {gid} {pics[1]} image photo ok', 'die'])
+    f.write_log(home, [f'at {f.time(12) * 1000000}', f'open {gid} {pics[3]} image photo ok', 'seal'], station='clone')
+    got, doubts, summary = ask(f, 'tails', '--log', log, '--log', other)
+    check(got[pics[1], 'image'] == (2, 'log-unsealed') and any(d['code'] == 'not-sealed' and str(log) in d['words'] for d in summary['doubts']), f'{got[pics[1], "image"]} {doubts}')
+
+
+def unknown_grants(template):
+    """However many there are, and whatever names them."""
+    f, home, gid, pics = template.fork('strays')
+    left = [r for r in f.refs if r not in template.granted][0]
+    names = [''.join('ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'[(i * 7 + j * (i // 32 + 1)) % 32] for j in range(12)) + 'AB' + 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'[i // 32] + 'A' for i in range(256)]
+    many = [f'receive {g} all:{template.manifest} - - ok' for g in names]
+    f.write_log(home, [f'at {f.time(10) * 1000000}', *many, 'seal'])
+    got, doubts, _ = ask(f, 'many', '--log', home / 'station/log')
+    check(got[left, 'text'] == (0, 'none') and 'unknown-grants-many' not in doubts, f'of a list that is known: {got[left, "text"]} {doubts}')
+    f.write_log(home, [f'at {f.time(11) * 1000000}', f'receive {"Z" * 15}A - - - ok', 'seal'])
+    got, doubts, _ = ask(f, 'too-many', '--log', home / 'station/log')
+    check(got[left, 'text'] == (1, 'granted-unknown') and 'unknown-grants-many' in doubts, f'one more, of no list: {got[left, "text"]} {doubts}')
+    for event, result in (('deny', 'EACCES'), ('expire', 'ok'), ('revoke', 'ok'), ('receive', 'EKEYREJECTED')):
+        f, home, gid, pics = template.fork(f'stray-{event}')
+        f.write_log(home, [f'at {f.time(10) * 1000000}', f'{event} {"Z" * 15}A - - - {result}', 'seal'])
+        got, doubts, _ = ask(f, event, '--log', home / 'station/log')
+        check(got[left, 'text'] == (1, 'granted-unknown') and 'unknown-grant' in doubts, f'{event}: {got[left, "text"]} {doubts}')
+
+
+def odd_entries(template):
+    """What no station writes: the worse of what it can mean."""
+    f, home, gid, pics = template.fork('odd')
+    f.write_log(home, [f'at {f.time(10) * 1000000}', f'open {gid} {pics[0]} text photo ok', f'open {gid} {pics[1]} image photo EIO', f'open {gid} {pics[2]} image rank ok', 'seal'])
+    got, doubts, _ = ask(f, 'odd', '--log', home / 'station/log')
+    check(got[pics[0], 'image'] == got[pics[0], 'text'] == (2, 'log'), f'a field that is not of the part: {got[pics[0], "image"]}')
+    check(got[pics[2], 'image'] == got[pics[2], 'text'] == (2, 'log'), f'and the other way: {got[pics[2], "text"]}')
+    check(got[pics[1], 'image'] == (2, 'log') and 'odd-result' in doubts, f'an opening that did not succeed: {got[pics[1], "image"]} {doubts}')
+    f.set_day(11)
+    second = f.station('second', 'home2')
+    f.set_day(12)
+    f.grant(second, 'other', [pics[0]], ['rank'])
+    f.write_log(second, [f'at {f.time(13) * 1000000}', f'open {gid} {pics[3]} image photo ok', 'seal'])
+    got, doubts, summary = ask(f, 'foreign', '--log', home / 'station/log', '--log', second / 'station/log')
+    check(got[pics[3], 'image'] == (2, 'log') and 'grant-of-another' in doubts, f'{got[pics[3], "image"]} {doubts}')
+    # The log of another force, by mistake.
+    other = Force(f.dir / 'other', records=4, seed=9)
+    other.set_day(2)
+    there = other.station('printer', 'home')
+    other.set_day(3)
+    theirs, manifest = other.grant(there, 'cards', other.refs, ['name_on_card'])
+    other.write_log(there, [f'at {f.time(10) * 1000000}', f'receive {theirs} all:{manifest} - - ok', f'open {theirs} {other.refs[0]} text name_on_card ok', 'seal'])
+    _, doubts, summary = ask(f, 'other-force', '--log', home / 'station/log', '--log', there / 'station/log')
+    check('log-of-another-force' in doubts and summary['doubts'][0]['code'] == 'log-of-another-force', f'{[d["code"] for d in summary["doubts"]]}')
+
+
 class Template:
     """One supplier with one grant, before any log entry."""
 
@@ -445,6 +523,9 @@ def main():
         renewals_and_windows(f)
         template = Template(pathlib.Path(tmp) / 'template')
         killed_mounts(template)
+        forks(template)
+        unknown_grants(template)
+        odd_entries(template)
     print('ok')
 
 

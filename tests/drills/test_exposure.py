@@ -178,9 +178,9 @@ class Drill:
         if d.key not in self.m.devices:
             state = 'unknown'
         strays = {}  # whether the first entry under it names its list
-        for r, _ in told:
-            if not self.m.grants[r.grant].known:
-                strays.setdefault(r.grant, r.refs == 'all')
+        for e in entries if kind == 'folder' else entries[:sealed]:
+            if e.get('grant') in self.m.grants and not self.m.grants[e['grant']].known:
+                strays.setdefault(e['grant'], 'manifest' in e)
         last = [parse_time(e['time'][:19] + 'Z') for e in entries]
         covered = last[:sealed] or [0]
         usable = last if kind == 'folder' else covered
@@ -261,7 +261,8 @@ class Drill:
             if a.state == 'unknown':
                 return [folder, d.home / 'stolen/log']
             # The longer one does not contain the shorter.
-            (a if a.sealed > b.sealed else b).state = 'damaged'
+            bad = a if a.sealed > b.sealed else b
+            bad.state, bad.forked = 'damaged', True
             if a.sealed == b.sealed:
                 # Of two as long, that whose path comes later is held against the other.
                 a.state, b.state = ('damaged', 'good') if str(d.home / 'stolen/log') > str(folder) else ('good', 'damaged')

@@ -71,9 +71,12 @@ struct vf_exp_log {
     char words[320];            /* why it is not good, or not used */
     uint64_t reads;             /* entries of it that say that something was read, within the scope */
     uint64_t unsealed_reads;
-    uint64_t killed;   /* mounts that never unmounted, and that another session followed */
-    int64_t killed_us; /* the last entry of the last of them */
-    bool open;         /* the last mount has no end in it: it was killed, or is still there */
+    uint64_t odd_reads;     /* of which it says that they did not succeed, which no station writes: they count */
+    uint64_t foreign_reads; /* under a grant to another device */
+    uint64_t known;         /* entries that name a grant or record that the vault knows */
+    uint64_t killed;        /* mounts that never unmounted, and that another session followed */
+    int64_t killed_us;      /* the last entry of the last of them */
+    bool open;              /* the last mount has no end in it: it was killed, or is still there */
 };
 
 /* What is decided of one device. */

@@ -15,9 +15,9 @@ struct pass {
     struct vf_exposure *x;
     struct vf_exp_log *log;
     /* The grant of the entry before: mostly the same. */
-    bool has_grant;
+    bool has_grant, has_many;
     struct vf_grant_id id;
-    uint32_t source;
+    uint32_t source, many; /* `many`: stands for those for which there is no room */
     /* Likewise the fields. */
     char fields_text[256];
     size_t fields_len;
@@ -52,7 +52,12 @@ static enum vf_err add_stray(struct pass *p, const struct vf_entry_view *e, stru
     if (p->source != VF_EXP_NONE)
         return VF_OK;
     if (x->nsources - x->c->ngrants >= STRAYS_MAX + x->c->nstrays) {
+        /* One stands for all the others: it may name everybody. */
         x->many_strays = true;
+        if (!p->has_many)
+            VF_TRY(vf_exp_sources_stray(x, &s, p->log->device, &p->many, why));
+        p->has_many = true;
+        p->source = p->many;
         return VF_OK;
     }
     s.has_manifest = e->manifest.p != NULL && vf_unhex(e->manifest.p, e->manifest.len, s.manifest.b, VF_HASH_LEN);
@@ -71,6 +76,7 @@ static enum vf_err take_grant(struct pass *p, const struct vf_entry_view *e, str
     memcpy(p->id.c, e->grant.p, VF_GRANT_ID_LEN);
     p->has_grant = true;
     p->source = vf_case_grant_find(p->x->c, &p->id);
+    p->log->known += p->source != VF_EXP_NONE ? 1 : 0;
     return p->source == VF_EXP_NONE ? add_stray(p, e, why) : VF_OK;
 }
 
@@ -145,6 +151,7 @@ static enum vf_err read_refs(struct pass *p, const struct vf_entry_view *e, unsi
         VF_TRY(find_ref(x, &ref, &at, why));
         if (at == VF_CASE_NONE)
             continue;
+        p->log->known += at < x->c->nrefs - x->nstrangers ? 1 : 0;
         note_read(x, e, &x->now_in[(size_t)at * 2 + part], &x->now_out[(size_t)at * 2 + part], what);
         x->touched[at] = 1;
     }
@@ -171,10 +178,14 @@ static void read_all(const struct pass *p, const struct vf_entry_view *e, unsign
 static enum vf_err take_read(struct pass *p, const struct vf_entry_view *e, bool sealed, struct vf_why *why)
 {
     vf_field_set fields = fields_of(p, &e->fields);
-    bool text = e->part.p == NULL || vf_case_text_is(&e->part, "text");
-    bool image = e->part.p == NULL || vf_case_text_is(&e->part, "image");
+    /* What the fields say counts as well as what the part says, and a part that is neither is both. */
+    bool text = !vf_case_text_is(&e->part, "image") || (fields & vf_exp_part_mask(VF_PART_TEXT)) != 0;
+    bool image = !vf_case_text_is(&e->part, "text") || (fields & VF_EXP_IMAGES) != 0;
+    uint32_t theirs = p->source != VF_EXP_NONE ? p->x->sources[p->source].device : VF_EXP_NONE;
 
     p->log->reads++;
+    p->log->odd_reads += vf_case_text_is(&e->result, "ok") ? 0 : 1;
+    p->log->foreign_reads += theirs != VF_EXP_NONE && theirs != p->log->device ? 1 : 0;
     p->log->unsealed_reads += sealed ? 0 : 1;
     for (unsigned part = 0; part < VF_PART_COUNT; part++) {
         if (part == VF_PART_IMAGE ? !image : !text)
@@ -190,12 +201,6 @@ static enum vf_err take_read(struct pass *p, const struct vf_entry_view *e, bool
             VF_TRY(read_refs(p, e, part, &what, why));
     }
     return VF_OK;
-}
-
-/* Received by a device; issued, signed or exported by a force (the log of a vault that was lost may be given). */
-static bool names_grant(enum vf_event event)
-{
-    return event == VF_EVENT_RECEIVE || event == VF_EVENT_GRANT || event == VF_EVENT_SIGN || event == VF_EVENT_EXPORT;
 }
 
 /* A session that follows a mount without its unmount: that mount was killed. */
@@ -226,10 +231,7 @@ static enum vf_err each_entry(void *user, const struct vf_entry_view *e, bool se
     follow_mount(p, e);
     bool read = e->event == VF_EVENT_OPEN || e->event == VF_EVENT_REPEAT || e->event == VF_EVENT_RELEASE;
 
-    if (!read && !names_grant(e->event))
-        return VF_OK;
-    if (!vf_case_text_is(&e->result, "ok"))
-        return VF_OK;
+    /* Whatever names a grant shows that there is one: also what was refused (and the log of a vault that was lost may be given). */
     VF_TRY(take_grant(p, e, why));
     return read && in_scope(p) ? take_read(p, e, sealed, why) : VF_OK;
 }

@@ -147,6 +147,20 @@ static bool bad_one(const struct vf_exposure *x, uint32_t d)
     return false;
 }
 
+/*
+ * Is there a bad one that may hold what the chosen one does not: another end of the same log (its computer ran twice), or as many entries?
+ */
+static bool bad_fork(const struct vf_exposure *x, uint32_t d)
+{
+    for (uint32_t i = 0; i < x->nlogs; i++) {
+        const struct vf_exp_log *l = &x->logs[i];
+        if (l->device == d && l->state != VF_EXP_LOG_GOOD &&
+            ((l->verdict != NULL && l->verdict->forked) || claimed(l) >= x->logs[x->devices[d].log].verdict->sealed))
+            return true;
+    }
+    return false;
+}
+
 /* A folder that was given and is shorter than what was handed in: its end was cut. */
 static bool folder_is_cut(const struct vf_exposure *x, uint32_t d, uint64_t most)
 {
@@ -194,7 +208,7 @@ static void judge(struct vf_exposure *x, uint32_t d)
         l->used = true;
         dev->speaks_until_us = l->copy ? v->sealed_until_us : v->last_us;
         dev->cut = v->sealed < most || folder_is_cut(x, d, most);
-        dev->damaged = dev->cut && bad_one(x, d);
+        dev->damaged = (dev->cut && bad_one(x, d)) || bad_fork(x, d);
         dev->gap = v->gaps > 0 || v->lost > 0;
         dev->killed = killed(l);
     }

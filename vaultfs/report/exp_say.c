@@ -210,7 +210,9 @@ static enum vf_err say_strays(struct vf_exposure *x, struct vf_why *why)
     if (n > NAMED_MAX)
         DOUBT("unknown-grant", "%u more grants that the vault does not know are named by logs.", n - NAMED_MAX);
     if (x->many_strays)
-        DOUBT("unknown-grants-many", "A log names more unknown grants than can be followed. Do not trust it.");
+        DOUBT("unknown-grants-many",
+              "A log names more unknown grants than can be followed: every record counts as readable by what is left "
+              "out. Do not trust that log.");
     if (x->nstrangers > 0)
         DOUBT("unknown-refs",
               "Records that logs name as read and that neither the vault nor any grant knows: %u. They are listed, as read.",
@@ -293,11 +295,6 @@ static enum vf_err say_device_log(struct vf_exposure *x, uint32_t d, struct vf_w
         DOUBT("gap",
               "The log of %s says itself that %llu entries could not be written: what was granted to it is presumed read.",
               name, (unsigned long long)v->lost);
-    if (l->unsealed_reads > 0)
-        DOUBT("not-sealed",
-              "Reads in the log of %s that no checkpoint covers yet: %llu. They count as reads, and nothing proves "
-              "that they stand as they were written.",
-              name, (unsigned long long)l->unsealed_reads);
     if (v->clock_steps > 0)
         DOUBT("clock-moved", "The clock of %s was moved (times: %llu): times in its log may be wrong%s.", name,
               (unsigned long long)v->clock_steps,
@@ -333,10 +330,51 @@ static enum vf_err say_device(struct vf_exposure *x, uint32_t d, struct vf_why *
     return dev->log != VF_EXP_NONE ? say_device_log(x, d, why) : VF_OK;
 }
 
+/* A log that has nothing to do with this force raises tiers all the same; whoever gave it by mistake has to be told first. */
+static enum vf_err say_other_force(struct vf_exposure *x, struct vf_why *why)
+{
+    for (uint32_t i = 0; i < x->nlogs; i++) {
+        const struct vf_exp_log *l = &x->logs[i];
+        if (l->state == VF_EXP_LOG_STRANGE && l->verdict != NULL && l->verdict->origin.kind == VF_LOG_STATION &&
+            l->known == 0)
+            DOUBT("log-of-another-force",
+                  "%s names no grant and no record that this vault knows, and belongs to no device of it: it is probably "
+                  "the log of "
+                  "another force's station. If it is, the figures are too high and people of that force may be listed: run "
+                  "this "
+                  "again without it.",
+                  vf_exp_log_name(l));
+    }
+    return VF_OK;
+}
+
+/* Entries that no station writes. */
+static enum vf_err say_odd(struct vf_exposure *x, const struct vf_exp_log *l, struct vf_why *why)
+{
+    if (l->odd_reads > 0)
+        DOUBT("odd-result",
+              "%s has entries of openings that did not succeed: %llu. No station writes such; they count as reads.",
+              vf_exp_log_name(l), (unsigned long long)l->odd_reads);
+    if (l->foreign_reads > 0)
+        DOUBT("grant-of-another",
+              "%s (%s) has reads under grants to another device: %llu. They count as reads. That device's key may have been "
+              "copied: "
+              "ask how, and take the time of it as one at which it was compromised (--host-compromised-at).",
+              vf_exp_log_name(l), vf_exp_device_name(x, l->device), (unsigned long long)l->foreign_reads);
+    return VF_OK;
+}
+
 static enum vf_err say_logs(struct vf_exposure *x, struct vf_why *why)
 {
     for (uint32_t i = 0; i < x->nlogs; i++) {
         const struct vf_exp_log *l = &x->logs[i];
+        VF_TRY(say_odd(x, l, why));
+        if (l->state == VF_EXP_LOG_GOOD && l->unsealed_reads > 0)
+            DOUBT("not-sealed",
+                  "Reads in the log of %s (%s) that no checkpoint of it covers yet: %llu. They count as reads, and nothing "
+                  "proves "
+                  "that they stand as they were written.",
+                  vf_exp_device_name(x, l->device), vf_exp_log_name(l), (unsigned long long)l->unsealed_reads);
         if (l->state == VF_EXP_LOG_STRANGE && l->verdict != NULL && l->verdict->origin.kind == VF_LOG_VAULT)
             REMARK(
                 "force-log-given",
@@ -361,6 +399,7 @@ enum vf_err vf_exp_say_all(struct vf_exposure *x, struct vf_why *why)
            "What was granted offline counts as readable from the moment the grant was issued, and for ever: "
            "also if it was never signed, sent or used, and if it has ended, was renewed or revoked. The end of "
            "an offline grant is kept by software, not by cryptography.");
+    VF_TRY(say_other_force(x, why));
     VF_TRY(say_scope(x, why));
     VF_TRY(say_window(x, why));
     VF_TRY(say_incident(x, why));
