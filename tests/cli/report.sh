@@ -105,6 +105,12 @@ json '"Another copy of that log is here, whole until" in d["more"], "that is the
 json '[(l["counted"], l["good"]) for l in d["logs"]], d["logs"][0]["entries_only_here"]' "([(False, False), (True, True)], 8)" # longer than what was handed in
 json '[n["level"] for n in d["notices"] if n["code"] == "other-copy"], sum(r["log_not_good"] for r in d["records"])' "(['serious'], 4)"
 json '[p["reads"] for p in d["programs"] if p["program"] == "/usr/bin/cardpress"]' "[8]" # one computer, however many copies of its log
+# What the page counts as read, and which records exposure says a log shows as read, with the same logs: one list.
+k 3 audit report --json --vault V --log bad --log s1/log
+/usr/bin/python3 -c 'import json; print("\n".join(sorted(r["ref"] for r in json.load(open("out"))["records"])))' >page.refs
+k 0 audit exposure --all --vault V --log bad --log s1/log -o exposed
+/usr/bin/python3 -c 'import csv; print("\n".join(sorted({r["ref"] for r in csv.DictReader(open("exposed/exposed.csv")) if "log" in r["evidence"].split("+")[0].split("-")})))' >exposed.refs
+[ -s page.refs ] && cmp page.refs exposed.refs || fail "page and exposure do not agree: $(diff page.refs exposed.refs | tr '\n' ' ')"
 k 3 audit report --json --log s2/log --log bad
 json 'd["headline"].startswith("The log of the station s1 was damaged")' "True"
 # An origin that cannot be read; a file that is no log.

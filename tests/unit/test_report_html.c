@@ -654,6 +654,48 @@ static void test_fork(void **state)
     }
 }
 
+/* A log longer than the window is read window by window: nothing is taken twice, and nothing is missed at an edge. */
+static void test_fork_windows(void **state)
+{
+    struct audit_place p;
+    struct vf_log *log = begin(&p, MONDAY + 9 * HOUR);
+    int64_t at = MONDAY + 9 * HOUR;
+
+    (void)state;
+    for (uint32_t i = 0; i < 5; i++)
+        put_open(log, &(struct open_one){at + i, "/usr/bin/cat", 1000, i, VF_FIELD_PHOTO});
+    audit_close(log);
+    struct audit_place q = clone_of(&p, "clone");
+    log = audit_open(&q, &batch);
+    for (uint32_t i = 5; i < 20; i++)
+        put_open(log, &(struct open_one){at + i, "/usr/bin/cat", 1000, i, VF_FIELD_PHOTO});
+    audit_close(log);
+    log = audit_open(&p, &batch);
+    put_open(log, &(struct open_one){at + 30, "/usr/bin/cat", 1000, 30, VF_FIELD_PHOTO});
+    audit_close(log);
+    for (uint32_t size = 1; size <= 32; size++) {
+        struct vf_facts f;
+        const size_t known = 0;
+        OK(vf_facts_init(&f, 2, 4711, WHY));
+        f.fork_window = size;
+        for (size_t i = 0; i < 2; i++) {
+            f.log[i].path = strdup(i == 0 ? p.log : q.log);
+            f.log[i].verdict = calloc(1, sizeof(*f.log[i].verdict));
+            assert_true(f.log[i].path != NULL && f.log[i].verdict != NULL);
+            OK(vf_log_verify(f.log[i].path, &(struct vf_verify_options){0}, f.log[i].verdict, WHY));
+        }
+        f.log[1].same_as = 0;
+        OK(vf_report_fork(&f, 1, &known, 1, WHY));
+        assert_int_equal(f.all.opens[1], 15);
+        assert_int_equal(f.refs.n, 15);
+        assert_int_equal(f.log[1].only, 16); /* and the seal at its end */
+        assert_false(f.log[1].verdict->good);
+        assert_non_null(strstr(f.log[1].verdict->findings[0], "the two went apart"));
+        vf_facts_done(&f);
+    }
+    audit_place_done(&p);
+}
+
 /* A repeat whose opening is not in the log: exposure calls that read, and so does the page. */
 static void test_lone_repeat(void **state)
 {
@@ -753,10 +795,10 @@ static void test_bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counts),      cmocka_unit_test(test_bulk),          cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_output),      cmocka_unit_test(test_copies),        cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_bounds),      cmocka_unit_test(test_forged_beside), cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_lone_repeat), cmocka_unit_test(test_words),
+        cmocka_unit_test(test_counts),       cmocka_unit_test(test_bulk),          cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_output),       cmocka_unit_test(test_copies),        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_bounds),       cmocka_unit_test(test_forged_beside), cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_fork_windows), cmocka_unit_test(test_lone_repeat),   cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, audit_set_up, audit_tear_down);
 }

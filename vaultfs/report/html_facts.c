@@ -8,7 +8,7 @@
 
 enum vf_err vf_facts_init(struct vf_facts *f, size_t nlogs, uint64_t seed, struct vf_why *why)
 {
-    *f = (struct vf_facts){.nlogs = nlogs, .span = INT64_MIN, .last_hour = INT64_MIN};
+    *f = (struct vf_facts){.nlogs = nlogs, .span = INT64_MIN, .last_hour = INT64_MIN, .fork_window = VF_FORK_WINDOW};
     vf_counts_init(&f->all);
     vf_refs_init(&f->refs, seed, VF_REFS_MAX);
     f->log = calloc(nlogs > 0 ? nlogs : 1, sizeof(*f->log));

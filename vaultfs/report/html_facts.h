@@ -25,6 +25,7 @@
 #define VF_BULKS_MAX       64
 #define VF_HAPPENINGS_MAX  64
 #define VF_REPORT_LOGS_MAX 256
+#define VF_FORK_WINDOW     (UINT32_C(1) << 20) /* entries that are held against those of another copy at once */
 
 struct vf_day {
     int64_t day; /* since 1970-01-01 */
@@ -67,7 +68,8 @@ struct vf_case;
 struct vf_facts {
     const struct vf_case *vault; /* or NULL: when grants end */
     struct vf_log_facts *log;
-    size_t nlogs, now; /* now: the log being read */
+    size_t nlogs, now;    /* now: the log being read */
+    uint32_t fork_window; /* VF_FORK_WINDOW, or less in tests */
     struct vf_counts all;
     struct vf_rows programs; /* log, exe */
     struct vf_rows users;    /* log, uid */

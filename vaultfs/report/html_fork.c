@@ -16,7 +16,6 @@
 
 #include <vaultfs/crypto.h>
 
-#define WINDOW  (UINT64_C(1) << 20)
 #define UNKNOWN UINT64_C(1) /* lowest bit of a slot */
 
 struct hunt {
@@ -60,7 +59,7 @@ static enum vf_err each(void *user, const struct vf_entry_view *e, bool sealed, 
 
     if (e->seq < h->from)
         return VF_OK;
-    if (e->seq - h->from >= WINDOW) {
+    if (e->seq - h->from >= h->f->fork_window) {
         h->more = h->more || h->step == NOTE;
         return VF_OK;
     }
@@ -89,7 +88,7 @@ static enum vf_err pass(struct hunt *h, size_t log, struct vf_why *why)
 
 static enum vf_err window(struct hunt *h, size_t i, const size_t *known, size_t nknown, struct vf_why *why)
 {
-    memset(h->slot, 0, WINDOW * sizeof(*h->slot));
+    memset(h->slot, 0, h->f->fork_window * sizeof(*h->slot));
     h->more = false;
     h->step = NOTE;
     VF_TRY(pass(h, i, why));
@@ -123,7 +122,7 @@ enum vf_err vf_report_fork(struct vf_facts *f, size_t i, const size_t *known, si
 {
     struct vf_why own = {0};
     struct hunt h = {.f = f};
-    VF_FREE uint64_t *slot = malloc(WINDOW * sizeof(*slot));
+    VF_FREE uint64_t *slot = calloc(f->fork_window, sizeof(*slot));
     enum vf_err err;
 
     if (slot == NULL)
@@ -134,7 +133,7 @@ enum vf_err vf_report_fork(struct vf_facts *f, size_t i, const size_t *known, si
     vf_facts_start(f, i);
     do {
         err = window(&h, i, known, nknown, &own);
-        h.from += WINDOW;
+        h.from += f->fork_window;
     } while (err == VF_OK && h.more);
     vf_facts_stop(f);
     if (err == VF_E_NOMEM)
