@@ -47,7 +47,6 @@ static enum vf_err take_options(const struct kt_args *a, struct vf_exposure_opti
     *o = (struct vf_exposure_options){.vault = kt_get(a, KT_VAULT_OR_BACKUP),
                                       .logs = a->opt[KT_LOG].v,
                                       .nlogs = a->opt[KT_LOG].n,
-                                      .now_us = vf_clock_wall_us(),
                                       .device_off = kt_has(a, KT_DEVICE_OFF),
                                       .passphrase_safe = kt_has(a, KT_PASSPHRASE_SAFE),
                                       .progress = kt_progress_show};
@@ -56,6 +55,9 @@ static enum vf_err take_options(const struct kt_args *a, struct vf_exposure_opti
     VF_TRY(take_time(a, KT_UNTIL_TIME, &o->has_until, &o->until_us, why));
     VF_TRY(take_time(a, KT_HOST_COMPROMISED_AT, &o->has_compromised, &o->compromised_us, why));
     VF_TRY(take_time(a, KT_AWARE_AT, &o->has_aware, &o->aware_us, why));
+    o->now_us = vf_clock_wall_us(); /* after the times: `now` is not in the future */
+    if (o->has_until)
+        o->until_us += VF_SECOND_US - 1 - o->until_us % VF_SECOND_US; /* times are shown cut to seconds */
     if (o->has_since && o->has_until && o->since_us > o->until_us)
         return kt_usage(why, "--until is before --since");
     if (o->has_aware && o->aware_us > o->now_us)

@@ -71,8 +71,10 @@ static enum vf_err take_filters(const struct kt_args *a, struct filter *f, struc
     f->has_until = kt_has(a, KT_UNTIL_TIME);
     if (f->has_since)
         VF_TRY(kt_time_arg("since", kt_get(a, KT_SINCE), &f->since_us, why));
-    if (f->has_until)
+    if (f->has_until) {
         VF_TRY(kt_time_arg("until", kt_get(a, KT_UNTIL_TIME), &f->until_us, why));
+        f->until_us += VF_SECOND_US - 1 - f->until_us % VF_SECOND_US; /* times are shown cut to seconds */
+    }
     return VF_OK;
 }
 

@@ -231,7 +231,9 @@ enum vf_err kt_output_check(const struct kt_args *a, const char *path, struct vf
 enum vf_err kt_time_arg(const char *option, const char *text, int64_t *ret, struct vf_why *why)
 {
     if (!vf_time_parse_arg(text, vf_clock_wall_us(), ret))
-        return kt_usage(why, "--%s: \"%s\" is no time; write 2026-11-21T17:00:00Z, now, or +7d (s m h d w)", option, text);
+        return kt_usage(
+            why, "--%s: \"%s\" is no time; write it in UTC, with Z, as 2026-11-21T17:00:00Z, or now, or +7d (s m h d w)",
+            option, text);
     return VF_OK;
 }
 

@@ -107,7 +107,7 @@ class Model:
             return 'presumed-damaged-log' if any(log.state != 'good' for log in mine) else 'presumed-cut-log'
         if best.kind == 'copy':
             ends = [t for t in (until, compromised if stated else None) if t is not None]
-            if not ends or best.sealed_until < min(ends) or best.steps:
+            if not ends or best.sealed_until < min(ends) + 3600 or best.steps:
                 return 'presumed-after-handin'
         if best.gap:
             return 'presumed-gap'
@@ -145,7 +145,7 @@ class Model:
         for gid in in_scope:
             g = self.grants[gid]
             word = self.presumption(g.device, q)
-            if until is not None and g.issued > until:
+            if until is not None and g.issued > until and g.issued <= q.get('now', g.issued):
                 word = None
             grant_to(g.refs, g.fields, True, word)
 
@@ -180,8 +180,9 @@ class Model:
                     if not known and log.device is not None and log.device not in devices:
                         continue
                 word = {'good': 'log' if sealed else 'log-unsealed', 'damaged': 'log-damaged', 'unknown': 'log-unknown-device'}[log.state]
-                start = read.at - 120 if read.event == 'repeat' else read.at
-                inside = (since is None or read.at >= since) and (until is None or start <= until)
+                # A clock may be an hour wrong without an entry that says so.
+                start = read.at - 3600 - (120 if read.event == 'repeat' else 0)
+                inside = (since is None or read.at + 3600 >= since) and (until is None or start <= until)
                 if log.steps:
                     inside = True
                 if read.refs == 'all' and not known:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from force import DAYS, Force, check, parse_time  # noqa: E402
+from force import DAY, DAYS, Force, check, parse_time  # noqa: E402
 
 HEADER = ['ref', 'part', 'tier', 'evidence', 'grant', 'fields', 'first_read', 'last_read']
 
@@ -311,13 +311,13 @@ def renewals_and_windows(f):
         f.exposure(out, '--grant', gid, '--log', home / 'station/log')
         got = tiers(f, out)
         check(all(got[r, 'text'] == (2, 'log') for r in refs) and set(r for r, _ in got) == set(refs), f'asked about number {n}: {got}')
-    for late, want in ((0, (2, 'log')), (59, (2, 'log')), (-61, (1, 'log-outside-window'))):
+    for late, want in ((0, (2, 'log')), (59, (2, 'log')), (-3660, (2, 'log')), (-3661, (1, 'log-outside-window'))):  # a clock may be an hour wrong without a trace
         out = f.dir / f'window{late}'
-        f.exposure(out, '--grant', first, '--log', home / 'station/log', '--until', f.text(at + late), '--since', f.text(at - 3600))
+        f.exposure(out, '--grant', first, '--log', home / 'station/log', '--until', f.text(at + late), '--since', f.text(at - 9000))
         check(tiers(f, out)[refs[3], 'text'] == want, f'{late}: {tiers(f, out)[refs[3], "text"]}')
         check('question-restricted' in codes(out, 'assumptions'), 'the summary says so')
     out = f.dir / 'window-since'
-    f.exposure(out, '--grant', first, '--log', home / 'station/log', '--since', f.text(at + 30))
+    f.exposure(out, '--grant', first, '--log', home / 'station/log', '--since', f.text(at + 3630))
     check(tiers(f, out)[refs[0], 'text'] == (1, 'log-outside-window') and tiers(f, out)[refs[3], 'text'] == (2, 'log'), 'reads before')
     # What is handed in speaks for the time before its end.
     f.set_day(31)
@@ -444,6 +444,46 @@ def odd_entries(template):
     check('log-of-another-force' in doubts and summary['doubts'][0]['code'] == 'log-of-another-force', f'{[d["code"] for d in summary["doubts"]]}')
 
 
+def clocks(template):
+    """Times are the device's."""
+    f, home, gid, pics = template.fork('ahead')
+    log = home / 'station/log'
+    f.write_log(home, [f'at {f.time(10) * 1000000 + 700000}', f'open {gid} {pics[0]} image photo ok', 'seal'])
+    f.exposure(f.dir / 'first', '--all', '--log', log)
+    shown = [r['last_read'] for r in f.rows(f.dir / 'first') if r['last_read']]
+    check(len(shown) == 1, f'{shown}')
+    got, _, _ = ask(f, 'shown', '--log', log, '--until', shown[0])
+    check(got[pics[0], 'image'] == (2, 'log'), f'a time as it is shown: {got[pics[0], "image"]}')
+    p = f.keytool_now('audit', 'show', '--until', shown[0], log)
+    check(pics[0] in p.stdout, f'audit show --until a time as it is shown: {p.stdout}')
+    f.write_log(home, [f'at {f.time(42) * 1000000}', f'open {gid} {pics[1]} image photo ok', 'seal'])
+    got, doubts, _ = ask(f, 'ahead', '--log', log, '--since', f.text(f.time(9)), '--until', 'now')
+    check(got[pics[1], 'image'] == (2, 'log') and 'clock-ahead' in doubts, f'an entry of a time to come: {got[pics[1], "image"]} {doubts}')
+    f, home, gid, pics = template.fork('hour')
+    f.write_log(home, [f'at {f.time(10) * 1000000}', f'open {gid} {pics[0]} image photo ok', 'step 3500', f'deny {gid} {pics[0]} image photo EIO', 'seal'])
+    check(not any(e['event'] == 'clock' for e in f.entries(home / 'station/log')), 'a step of less than an hour is no entry')
+    f.set_day(10 + 3600 / DAY)
+    f.keytool('station', 'handin', '-q', home / 'station', '-o', f.dir / 'hour.log')
+    got, doubts, _ = ask(f, 'hour', '--log', f.dir / 'hour.log', '--until', f.text(f.time(10) + 1800))
+    check(got[pics[1], 'image'] == (2, 'presumed-after-handin') and 'after-handin' in doubts, f'what is handed in ends by a clock that is an hour wrong: {got[pics[1], "image"]}')
+    # An admin's clock that was ahead: the grant is of a time to come, and was there all the same.
+    f.set_day(41)
+    later, _ = f.grant(home, 'ahead', [pics[0]], ['surname'], expect=None)
+    row_out = f.dir / 'issued'
+    f.exposure(row_out, '--grant', later, '--until', f.text(f.time(39)))
+    check(tiers(f, row_out)[pics[0], 'text'] == (2, 'presumed-no-log'), f'{tiers(f, row_out)}')
+    # A folder that ends long before the theft may be a backup of it.
+    f, home, gid, pics = template.fork('early')
+    f.write_log(home, [f'at {f.time(10) * 1000000}', f'open {gid} {pics[0]} image photo ok', 'seal'])
+    stated = ('--log', home / 'station/log', '--host-compromised-at', f.text(f.time(12)), '--device-off', '--passphrase-safe')
+    got, doubts, summary = ask(f, 'early', *stated)
+    check(any(d['code'] == 'folder-ends-early' and ' 48 hours' in d['words'] for d in summary['doubts']), f'{summary["doubts"]}')
+    (home / 'station/log/handed-in').touch()
+    got, doubts, _ = ask(f, 'touched', *stated)
+    check(got[pics[1], 'image'] == (2, 'presumed-after-handin') and 'folder-ends-early' not in doubts, f'{got[pics[1], "image"]} {doubts}')
+    f.exposure(f.dir / 'now', '--all', '--host-compromised-at', 'now', '--aware-at', 'now')
+
+
 class Template:
     """One supplier with one grant, before any log entry."""
 
@@ -466,7 +506,7 @@ def usage(f):
     v = ('--vault', f.vault, '-o', f.dir / 'never')
     for args, word in (
             ((), 'say what is asked about'), (('--all', '--device', 'printer'), 'one of'), (('--grant', 'X'), '16 characters'), (('--device', 'NO!'), 'no name'),
-            (('--all', '--since', 'yesterday'), 'no time'), (('--all', '--since', 'now', '--until', '2020-01-01T00:00:00Z'), 'before'),
+            (('--all', '--since', 'yesterday'), 'no time'), (('--all', '--since', '2026-11-21T17:00:00+01:00'), 'in UTC, with Z'), (('--all', '--since', 'now', '--until', '2020-01-01T00:00:00Z'), 'before'),
             (('--all', '--host-compromised-at', '+1d'), 'future'), (('--all', '--aware-at', '+1d'), 'future')):
         p = f.keytool_now('audit', 'exposure', *v, *args, expect=2)
         check(word in p.stderr, p.stderr)
@@ -526,6 +566,7 @@ def main():
         forks(template)
         unknown_grants(template)
         odd_entries(template)
+        clocks(template)
     print('ok')
 
 

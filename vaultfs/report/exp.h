@@ -20,7 +20,8 @@
 #include <vaultfs/report.h>
 
 #define VF_EXP_IMAGES    (VF_FIELD_BIT(VF_FIELD_PHOTO) | VF_FIELD_BIT(VF_FIELD_SIGNATURE))
-#define VF_EXP_REPEAT_US (120 * VF_SECOND_US) /* a repeat may stand for opens so long before it */
+#define VF_EXP_REPEAT_US (120 * VF_SECOND_US)  /* a repeat may stand for opens so long before it */
+#define VF_EXP_CLOCK_US  (3600 * VF_SECOND_US) /* so far a station's clock can be moved without an entry in its log */
 #define VF_EXP_NONE      VF_CASE_NONE
 
 /* What any grant can name: fields of class C, from pay_no on, none does, known or not; stations refuse it. */
@@ -78,6 +79,12 @@ struct vf_exp_log {
     int64_t killed_us;      /* the last entry of the last of them */
     bool open;              /* the last mount has no end in it: it was killed, or is still there */
 };
+
+/* An entry says that its clock was moved, or is later than now. */
+static inline bool vf_exp_clock_wrong(const struct vf_exp_log *l, int64_t now_us)
+{
+    return l->verdict->clock_steps > 0 || (l->verdict->entries > 0 && l->verdict->last_us > now_us);
+}
 
 /* What is decided of one device. */
 struct vf_exp_device {

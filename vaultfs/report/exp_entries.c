@@ -110,13 +110,14 @@ static vf_field_set fields_of(struct pass *p, const struct vf_entry_text *t)
     return set;
 }
 
-/* Was it within the time that was asked about? */
+/* Was it within the time that was asked about? By the device's clock, so in doubt it was. */
 static bool in_window(const struct vf_exposure *x, const struct vf_entry_view *e)
 {
     const struct vf_exposure_options *o = &x->opt;
-    int64_t from = e->event == VF_EVENT_REPEAT ? e->time_us - VF_EXP_REPEAT_US : e->time_us;
+    int64_t from = (e->event == VF_EVENT_REPEAT ? e->time_us - VF_EXP_REPEAT_US : e->time_us) - VF_EXP_CLOCK_US;
+    int64_t to = e->time_us + VF_EXP_CLOCK_US;
 
-    return (!o->has_since || e->time_us >= o->since_us) && (!o->has_until || from <= o->until_us);
+    return (!o->has_since || to >= o->since_us) && (!o->has_until || from <= o->until_us);
 }
 
 static void note_read(const struct vf_exposure *x, const struct vf_entry_view *e, struct vf_exp_read *in,
@@ -271,7 +272,7 @@ static void settle_all(struct vf_exposure *x, const struct vf_exp_log *l)
     bool good = l->state == VF_EXP_LOG_GOOD;
     const struct worth w = {.sealed = good ? VF_EXPOSED_LOG : bad,
                             .unsealed = good ? VF_EXPOSED_LOG_UNSEALED : bad,
-                            .steps = l->verdict->clock_steps > 0};
+                            .steps = vf_exp_clock_wrong(l, x->opt.now_us)};
 
     for (size_t i = 0; i < (size_t)x->c->nrefs * 2; i++) {
         struct vf_exp_cell *c = &x->cells[i];

@@ -223,7 +223,8 @@ static void judge(struct vf_exposure *x, uint32_t d)
         int64_t to = o->has_until ? o->until_us : INT64_MAX;
         if (adds_nothing && o->compromised_us < to)
             to = o->compromised_us;
-        dev->after_handin = !bounded || dev->speaks_until_us < to || x->logs[dev->log].verdict->clock_steps > 0;
+        dev->after_handin =
+            !bounded || dev->speaks_until_us - VF_EXP_CLOCK_US < to || vf_exp_clock_wrong(&x->logs[dev->log], o->now_us);
     }
     dev->compromised = o->has_compromised && !adds_nothing && (!o->has_until || o->until_us >= o->compromised_us);
 }

@@ -43,10 +43,16 @@ static enum vf_err say_window(struct vf_exposure *x, struct vf_why *why)
         vf_exp_time_words(o->since_us, since);
     if (o->has_until)
         vf_exp_time_words(o->until_us, until);
-    ASSUME("question-restricted",
-           "Only reads from %s to %s were asked about. What was read at another time stands as readable (tier 1, evidence "
-           "log-outside-window). What is presumed read counts wherever it may have happened in that time.",
-           since, until);
+    ASSUME(
+        "question-restricted",
+        "Only reads from %s to %s were asked about. What was read at another time stands as readable (tier 1, evidence "
+        "log-outside-window). What is presumed read counts wherever it may have happened in that time. Times in a log are "
+        "those "
+        "of its device, whose clock can be an hour wrong without a trace: an hour before and after that time was counted as "
+        "well. A file counts as read when it was opened: one that was opened before that time, and was still open in it, "
+        "does "
+        "not.",
+        since, until);
     return VF_OK;
 }
 
@@ -286,6 +292,15 @@ static enum vf_err say_device_log(struct vf_exposure *x, uint32_t d, struct vf_w
                "is not "
                "complete: what was read after it was made is missing.)",
                name, x->opt.has_compromised ? "the time at which the device was compromised" : "now", until);
+    if (!l->copy && x->opt.has_compromised && x->opt.device_off && x->opt.passphrase_safe && !dev->contradicted &&
+        v->last_us < x->opt.compromised_us - VF_EXP_CLOCK_US)
+        DOUBT("folder-ends-early",
+              "The log folder of %s ends %lld hours before the time at which the device was lost. If the folder is a copy "
+              "that was "
+              "made before (a backup), what was read after it was made is missing: put an empty file called handed-in into "
+              "the "
+              "folder, and ask again.",
+              name, (long long)((x->opt.compromised_us - v->last_us) / VF_EXP_CLOCK_US));
     if (dev->after_handin)
         DOUBT("after-handin",
               "All there is of the log of %s is what was handed in. It speaks up to %s; what could be read after "
@@ -300,6 +315,16 @@ static enum vf_err say_device_log(struct vf_exposure *x, uint32_t d, struct vf_w
               (unsigned long long)v->clock_steps,
               x->opt.has_since || x->opt.has_until ? ", so all its reads count as within the time that was asked about"
                                                    : "");
+    if (v->entries > 0 && v->last_us > x->opt.now_us) {
+        vf_exp_time_words(v->last_us, until);
+        DOUBT("clock-ahead",
+              "The log of %s has entries of a time that has not come yet, up to %s: its clock was wrong, and so may all "
+              "times in its "
+              "log be%s.",
+              name, until,
+              x->opt.has_since || x->opt.has_until ? ", so all its reads count as within the time that was asked about"
+                                                   : "");
+    }
     return dev->killed ? say_killed(x, l, name, why) : VF_OK;
 }
 

@@ -207,8 +207,8 @@ static uint8_t presumption(const struct vf_exposure *x, const struct vf_exp_sour
     const struct vf_exp_device *d = s->device != VF_EXP_NONE ? &x->devices[s->device] : &unknown;
     const struct vf_exposure_options *o = &x->opt;
 
-    /* What was not there yet at the end of the window cannot have been read in it. */
-    if (o->has_until && s->issued_us > o->until_us)
+    /* What was not there yet at the end of the window cannot have been read in it; one of a time to come has a wrong time. */
+    if (o->has_until && s->issued_us > o->until_us && s->issued_us <= o->now_us)
         return 0;
     if (d->compromised)
         return VF_EXPOSED_COMPROMISED;
