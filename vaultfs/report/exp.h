@@ -177,6 +177,9 @@ struct vf_exp_line vf_exp_line_of(const struct vf_exposure *x, uint32_t ref, uns
 const char *vf_exp_log_name(const struct vf_exp_log *l); /* its path; of the vault's own copies, below the vault */
 const char *vf_exp_device_name(const struct vf_exposure *x, uint32_t device);
 void vf_exp_time_words(int64_t us, char out[64]);
+/* "from A to B", or "at A" where both are of one minute. */
+void vf_exp_times_words(int64_t first_us, int64_t last_us, const char *from, const char *to, const char *at,
+                        struct vf_buf *out);
 void vf_exp_fields_words(vf_field_set fields, struct vf_buf *out); /* "name on card, rank and photo" */
 
 #endif

@@ -108,10 +108,29 @@ void vf_exp_time_words(int64_t us, char out[64])
     vf_time_format_person(us, out, 64);
 }
 
+void vf_exp_times_words(int64_t first_us, int64_t last_us, const char *from, const char *to, const char *at,
+                        struct vf_buf *out)
+{
+    char first[64];
+    char last[64];
+
+    vf_exp_time_words(first_us, first);
+    vf_exp_time_words(last_us, last);
+    if (strcmp(first, last) == 0)
+        vf_buf_fmt(out, "%s %s", at, first);
+    else
+        vf_buf_fmt(out, "%s %s %s %s", from, first, to, last);
+}
+
 static void put_field_words(unsigned field, struct vf_buf *out)
 {
-    for (const char *p = vf_field_info(field)->name; *p != '\0'; p++)
-        vf_buf_u8(out, *p == '_' ? ' ' : (uint8_t)*p);
+    const char *name = vf_field_info(field)->name;
+    size_t len = strlen(name);
+    bool number = len > 3 && strcmp(name + len - 3, "_no") == 0;
+
+    for (size_t i = 0; i < (number ? len - 3 : len); i++)
+        vf_buf_u8(out, name[i] == '_' ? ' ' : (uint8_t)name[i]);
+    vf_buf_text(out, number ? " number" : "");
 }
 
 void vf_exp_fields_words(vf_field_set fields, struct vf_buf *out)

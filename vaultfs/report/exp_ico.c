@@ -5,6 +5,8 @@
  */
 #include "exp.h"
 
+#include <string.h>
+
 static const struct vf_policy *policy_of(const struct vf_exposure *x)
 {
     return x->c->chain.ruling > 0 ? &x->c->chain.policy : &x->c->chain.pending;
@@ -93,11 +95,16 @@ static void put_number_rows(const struct vf_exposure *x, struct vf_buf *out)
                (unsigned long long)n->cells[VF_PART_TEXT][0], (unsigned long long)n->cells[VF_PART_IMAGE][0]);
 }
 
+/* Was everything looked at that there is to know? */
+static bool is_whole(const struct vf_exposure *x)
+{
+    return x->opt.scope == VF_EXPOSURE_ALL && !x->opt.has_since && !x->opt.has_until && !x->c->backup &&
+           x->c->restored_us == 0 && !(x->opt.device_off && x->opt.passphrase_safe);
+}
+
 static void put_numbers(const struct vf_exposure *x, struct vf_buf *out)
 {
     const struct vf_exp_counts *n = &x->counts;
-    char first[64];
-    char last[64];
 
     vf_buf_text(out, "### Numbers of people and records\n\nOne record is held for each person. ");
     vf_buf_fmt(
@@ -105,22 +112,47 @@ static void put_numbers(const struct vf_exposure *x, struct vf_buf *out)
         "Approximate number of data subjects concerned: **%llu**. Approximate number of records concerned: **%llu**.\n\n",
         (unsigned long long)(n->people[1] + n->people[2]), (unsigned long long)(n->people[1] + n->people[2]));
     put_number_rows(x, out);
-    vf_buf_text(out, "A person is counted once, by the worst that holds for the text or the pictures. Where a log is "
-                     "missing, damaged, or "
-                     "ends too early, everything that was readable is presumed read; so these are upper limits.\n");
+    vf_buf_text(out,
+                "A person is counted once, by the worst that holds for the text or the pictures. Where a log is missing, "
+                "damaged, or ends too early, everything that was readable is presumed read");
+    vf_buf_text(out, is_whole(x)
+                         ? "; so these are upper limits.\n"
+                         : ". They answer the question as it stands under \"What the figures rest on\"; those of all "
+                           "grants, at any time, can be higher.\n");
     if (n->first_us != 0) {
-        vf_exp_time_words(n->first_us, first);
-        vf_exp_time_words(n->last_us, last);
-        vf_buf_fmt(out, "Reads that logs show, the supplier's ordinary work included, lie between %s and %s.\n", first,
-                   last);
+        vf_buf_text(out, "Reads that logs show, the supplier's ordinary work included: ");
+        vf_exp_times_words(n->first_us, n->last_us, "between", "and", "on", out);
+        vf_buf_text(out, ".\n");
     }
     if (n->erased + n->gone > 0)
-        vf_buf_fmt(
-            out,
-            "%llu of the people concerned have been removed from our records meanwhile (%llu erased on purpose); they are "
-            "counted.\n",
-            (unsigned long long)(n->erased + n->gone), (unsigned long long)n->erased);
+        vf_buf_fmt(out,
+                   "Of the people concerned, removed from our records meanwhile: %llu (erased on purpose: %llu); they are "
+                   "counted.\n",
+                   (unsigned long long)(n->erased + n->gone), (unsigned long long)n->erased);
     vf_buf_text(out, "\n");
+}
+
+/* What no grant in question names; of that, what other grants do. */
+static void put_not_granted(const struct vf_exposure *x, struct vf_buf *out)
+{
+    vf_field_set left = 0;
+    vf_field_set others = 0;
+
+    for (unsigned f = 1; f < VF_FIELD_PAY_NO; f++)
+        left |= VF_FIELD_BIT(f) & ~x->counts.readable;
+    for (uint32_t i = 0; i < x->nsources; i++)
+        others |= x->sources[i].in_scope ? 0 : x->sources[i].fields & left;
+    if (left == 0)
+        return;
+    vf_buf_text(out, x->opt.scope == VF_EXPOSURE_ALL ? "- Not granted to any computer of a supplier: "
+                                                     : "- Not granted to the computers in question: ");
+    vf_exp_fields_words(left, out);
+    if (others != 0) {
+        vf_buf_text(out, " (but by grants that were not looked at here: ");
+        vf_exp_fields_words(others, out);
+        vf_buf_text(out, ")");
+    }
+    vf_buf_text(out, ".\n");
 }
 
 static void put_categories(const struct vf_exposure *x, struct vf_buf *out)
@@ -133,10 +165,12 @@ static void put_categories(const struct vf_exposure *x, struct vf_buf *out)
     vf_exp_fields_words(x->counts.readable, out);
     vf_buf_text(out, ".\n- Of these read or presumed read: ");
     vf_exp_fields_words(x->counts.exposed, out);
-    vf_buf_text(out, ".\n- **Never delivered to any supplier**, and so not concerned: vetting level and its expiry, pay "
-                     "number, protection "
-                     "status, how to reach the person, and everything else that is not named above.\n"
-                     "- No home address, telephone number, bank detail or password was delivered.\n");
+    vf_buf_text(out, ".\n");
+    put_not_granted(x, out);
+    vf_buf_text(out,
+                "- **Never delivered to any supplier**, and so not concerned: vetting level and its expiry, pay number, "
+                "protection status, and how to reach the person.\n"
+                "- No home address, telephone number, bank detail or password was delivered.\n");
     if ((x->counts.readable & VF_FIELD_BIT(VF_FIELD_PHOTO)) != 0)
         vf_buf_text(out, "- Photographs are portraits for a card. Positions and other data that cameras write into photos "
                          "were removed before "
@@ -164,13 +198,14 @@ static void put_rest(const struct vf_exposure *x, struct vf_buf *out)
                "- Distress, and loss of trust in how the force keeps such data.\n"
                "- [TO BE COMPLETED: the assessment of severity for the groups above.]\n\n",
                photos ? " and face" : "", photos ? " and pictures" : "");
-    vf_buf_text(out,
-                "## 4. Measures (Art. 33(3)(d))\n\nTaken before:\n\n"
-                "- per-field encryption; a supplier gets keys for named fields of named records only, for a limited time, "
-                "under the signatures "
-                "of the force's admins;\n"
-                "- protected (restricted, covert) records never leave in a batch; each has to be named one by one;\n"
-                "- every opening of a record at the supplier is logged before the data is given out.\n\nTaken since:\n\n");
+    vf_buf_text(
+        out,
+        "## 4. Measures (Art. 33(3)(d))\n\nTaken before:\n\n"
+        "- per-field encryption; a supplier gets keys for named fields of named records only, for a limited time, "
+        "under the signatures "
+        "of the force's admins;\n"
+        "- protected (restricted, covert) records are left out of what is granted, unless they are asked for expressly;\n"
+        "- every opening of a record at the supplier is logged before the data is given out.\n\nTaken since:\n\n");
     unsigned revoked = 0;
     for (uint32_t d = 0; d < x->c->ndevices; d++)
         revoked += x->devices[d].in_scope && x->c->devices[d].revoked ? 1 : 0;
@@ -186,13 +221,28 @@ static void put_rest(const struct vf_exposure *x, struct vf_buf *out)
         "police investigation; National Crime Agency and NCSC informed; the supplier's own measures].\n\n");
 }
 
+/* Which option said so is nothing for the regulator: what stands in parentheses and begins with one is left out. */
+static void put_without_options(const char *words, struct vf_buf *out)
+{
+    for (const char *p = words; *p != '\0'; p++) {
+        const char *end = strncmp(p, " (--", 4) == 0 ? strchr(p, ')') : NULL;
+        if (end != NULL)
+            p = end;
+        else
+            vf_buf_u8(out, (uint8_t)*p);
+    }
+}
+
 static void put_basis(const struct vf_exposure *x, struct vf_buf *out)
 {
     vf_buf_text(out, "## What the figures rest on\n\n");
-    for (uint32_t i = 0; i < x->nitems; i++)
-        if (x->items[i].level != VF_EXP_REMARK)
-            vf_buf_fmt(out, "- %s%s\n", x->items[i].level == VF_EXP_DOUBT ? "**In doubt, and counted as the worse:** " : "",
-                       x->items[i].words);
+    for (uint32_t i = 0; i < x->nitems; i++) {
+        if (x->items[i].level == VF_EXP_REMARK)
+            continue;
+        vf_buf_fmt(out, "- %s", x->items[i].level == VF_EXP_DOUBT ? "**Not certain:** " : "");
+        put_without_options(x->items[i].words, out);
+        vf_buf_text(out, "\n");
+    }
     vf_buf_text(out, "\n");
 }
 

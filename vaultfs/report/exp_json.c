@@ -231,7 +231,11 @@ static json_t *grants(const struct vf_exposure *x)
         set(o, "signatures", number(k->signatures));
         set(o, "bundle_written", json_boolean(k->exported));
         set(o, "revoked", json_boolean(k->revoked));
-        set(o, "revoked_at", time_or_null(k->revoked_us != 0, k->revoked_us));
+        /* By itself, or with its device. */
+        int64_t revoked_us = k->revoked_us == 0 && k->revoked && k->device != VF_CASE_NONE
+                                 ? x->c->devices[k->device].revoked_us
+                                 : k->revoked_us;
+        set(o, "revoked_at", time_or_null(revoked_us != 0, revoked_us));
     }
     return list;
 }

@@ -84,8 +84,8 @@ static enum vf_err say_statement(struct vf_exposure *x, struct vf_why *why)
     if (o->passphrase_safe)
         DOUBT("passphrase-not-visible",
               "Whether the station's key has a passphrase at all cannot be seen from the vault, the "
-              "enrolment or a log: ask who set the station up. Without one, the statement is void; run "
-              "this again without --passphrase-safe.");
+              "enrolment or a log: ask who set the station up. Without one, the statement is void, and "
+              "this has to be computed again without it (--passphrase-safe).");
     return VF_OK;
 }
 

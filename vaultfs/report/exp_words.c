@@ -2,10 +2,21 @@
 /* A few lines for a terminal, and one sentence for one person. */
 #include "exp.h"
 
+#include <string.h>
+
 static void put_row(struct vf_buf *out, const char *name, const uint64_t n[3])
 {
     vf_buf_fmt(out, "%-10s %12llu %12llu %24llu\n", name, (unsigned long long)n[0], (unsigned long long)n[1],
                (unsigned long long)n[2]);
+}
+
+/* A station that was made anew has the name of the old one. */
+static bool has_namesake(const struct vf_exposure *x, uint32_t device)
+{
+    for (uint32_t i = 0; i < x->c->ndevices; i++)
+        if (i != device && strcmp(x->c->devices[i].enrol.name, x->c->devices[device].enrol.name) == 0)
+            return true;
+    return false;
 }
 
 static void put_devices(const struct vf_exposure *x, struct vf_buf *out)
@@ -15,7 +26,12 @@ static void put_devices(const struct vf_exposure *x, struct vf_buf *out)
         char until[64];
         if (!d->in_scope || d->ngrants == 0)
             continue;
-        vf_buf_fmt(out, "%-10s %s: ", "log of", vf_exp_device_name(x, i));
+        vf_buf_fmt(out, "%-10s %s", "log of", vf_exp_device_name(x, i));
+        if (has_namesake(x, i)) {
+            vf_exp_time_words(x->c->devices[i].enrol.created_us, until);
+            vf_buf_fmt(out, " (enrolled %s)", until);
+        }
+        vf_buf_text(out, ": ");
         if (d->log == VF_EXP_NONE) {
             vf_buf_text(out, d->no_log ? "none\n" : "none that is good\n");
             continue;
@@ -29,22 +45,18 @@ static void put_devices(const struct vf_exposure *x, struct vf_buf *out)
 void vf_exposure_put_words(const struct vf_exposure *x, struct vf_buf *out)
 {
     const struct vf_exp_counts *n = &x->counts;
-    char first[64];
-    char last[64];
 
     vf_buf_fmt(out, "%-10s %12s %12s %24s\n", "", "unreadable", "readable", "read or presumed read");
     put_row(out, "text", n->cells[VF_PART_TEXT]);
     put_row(out, "image", n->cells[VF_PART_IMAGE]);
     put_row(out, "people", n->people);
-    vf_buf_fmt(out, "%-10s a log shows that %llu people's records were read", "reads", (unsigned long long)n->people_read);
-    if (n->people_read > 0) {
-        vf_exp_time_words(n->first_us, first);
-        vf_exp_time_words(n->last_us, last);
-        vf_buf_fmt(out, ", from %s to %s", first, last);
-    }
-    vf_buf_fmt(out, "; %llu more are presumed read\n", (unsigned long long)n->people_presumed);
+    vf_buf_fmt(out, "%-10s a log shows that the records of %llu %s were read", "reads", (unsigned long long)n->people_read,
+               n->people_read == 1 ? "person" : "people");
+    if (n->people_read > 0)
+        vf_exp_times_words(n->first_us, n->last_us, ", from", "to", ", on", out);
+    vf_buf_fmt(out, "; those of %llu more are presumed read\n", (unsigned long long)n->people_presumed);
     if (n->erased + n->gone > 0)
-        vf_buf_fmt(out, "%-10s %llu of them are not in the vault any more (%llu erased)\n", "gone",
+        vf_buf_fmt(out, "%-10s not in the vault any more, of those above: %llu (erased: %llu)\n", "gone",
                    (unsigned long long)(n->erased + n->gone), (unsigned long long)n->erased);
     put_devices(x, out);
     for (uint32_t i = 0; i < x->nitems; i++)
@@ -66,15 +78,7 @@ static void put_fields(const struct vf_exposed_part *p, enum vf_part part, struc
 
 static void put_times(const struct vf_exposed_part *p, struct vf_buf *out)
 {
-    char first[64];
-    char last[64];
-
-    vf_exp_time_words(p->first_us, first);
-    vf_exp_time_words(p->last_us, last);
-    if (p->first_us == p->last_us)
-        vf_buf_fmt(out, " on %s", first);
-    else
-        vf_buf_fmt(out, " between %s and %s", first, last);
+    vf_exp_times_words(p->first_us, p->last_us, " between", "and", " on", out);
 }
 
 static void put_presumed(const struct vf_exposed_part *p, struct vf_buf *out)
