@@ -48,6 +48,7 @@ def normal(line):
         (r'^([d-][r-][w-][x-]\S+ \d+) \w+ +\w+ +', r'\1 <owner> <group> '),
         (r'"(nonce|host|exe|session)":"[^"]*"', r'"\1":<any>'),
         (r'"(pid|uid|seq)":\d+', r'"\1":<n>'),
+        (r'\bfrom <time> to <time>', 'on <time>'),  # of one minute, or not
         (r'[ \t]+', ' '),
     ):
         line = re.sub(pattern, word, line)
