@@ -85,6 +85,7 @@ class Court:
             time.sleep(1.05)
         self.world.unmount(mnt)
         self.log = Log(self.station / 'log')
+        self.seed = seal_secret(self.station)  # of this moment: each hand-in makes a new one
         check(len(self.log.checkpoints) >= 9 and self.log.sizes()[-1] == len(self.log.lines), f'many checkpoints: {self.log.sizes()}')
         self.work = self.world.dir / 'work'
         self.verdict(self.log, 'the log as it is', good=True)
@@ -280,7 +281,7 @@ def seal_secret(station):
 def rewritten(court):
     """By somebody with the device's identity and the current seal secret: he can go on, and nothing else."""
     log, sizes = court.log, court.log.sizes()
-    seed = seal_secret(court.station)
+    seed = court.seed
     public = nb.crypto_sign_seed_keypair(seed)[0]
     origin = log.origin_line()
     last_seal = json.loads(log.lines[sizes[-1] - 1])
