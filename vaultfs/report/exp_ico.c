@@ -175,8 +175,12 @@ static void put_categories(const struct vf_exposure *x, struct vf_buf *out)
         vf_buf_text(out, "- Photographs are portraits for a card. Positions and other data that cameras write into photos "
                          "were removed before "
                          "delivery. They were not processed as biometric data. [TO BE COMPLETED: confirm.]\n");
-    vf_buf_text(out, "- All else that the supplier holds of us is ciphertext to which there is no key outside the force "
-                     "(Art. 34(3)(a)).\n\n");
+    vf_buf_text(out,
+                x->opt.scope == VF_EXPOSURE_ALL
+                    ? "- All else that the supplier holds of us is ciphertext to which there is no key outside the force "
+                      "(Art. 34(3)(a)).\n\n"
+                    : "- All else of ours on the computers in question is ciphertext to which these have no key "
+                      "(Art. 34(3)(a)).\n\n");
 }
 
 static void put_rest(const struct vf_exposure *x, struct vf_buf *out)

@@ -254,7 +254,7 @@ static enum vf_err say_killed(struct vf_exposure *x, const struct vf_exp_log *l,
     if (l->open && !l->copy) {
         vf_exp_time_words(v->last_us, when);
         DOUBT("mount-not-ended",
-              "The log of %s ends, at %s, with a mount that was not unmounted. If it was killed, up to %u openings of its "
+              "The log of %s ends, on %s, with a mount that was not unmounted. If it was killed, up to %u openings of its "
               "last "
               "second may be missing; if it is still there, it goes on reading. What was granted to it is presumed read. If "
               "it is "
