@@ -68,7 +68,7 @@ struct vf_verifier {
     struct vf_tree tree;
     bool broken; /* the tree is not the writer's any more */
     int64_t last_us;
-    bool mounted;    /* a session mounted and did not unmount, so far: this one */
+    bool mounted; /* a session mounted and did not unmount, so far: this one */
     char session[VF_ENTRY_SESSION_LEN];
     bool after_seal; /* the last entry was a seal entry, and no checkpoint was met for it */
 

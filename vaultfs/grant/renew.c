@@ -21,10 +21,11 @@ static enum vf_err check_device(const struct vf_device *d, const struct vf_renew
                        "%s has never handed in its log: take it in first (device handin), or give --no-handin",
                        d->enrol.name);
     vf_time_format_person(d->handin_us, when, sizeof(when));
-    return vf_fail(why, VF_E_REFUSED,
-                   "the log that %s handed in ends on %s, over 7 days ago: take in a newer one first (station handin, device "
-                   "handin), or give --no-handin",
-                   d->enrol.name, when);
+    return vf_fail(
+        why, VF_E_REFUSED,
+        "the log that %s handed in ends on %s, over 7 days ago: take in a newer one first (station handin, device "
+        "handin), or give --no-handin",
+        d->enrol.name, when);
 }
 
 static enum vf_err refs_of(const struct vf_manifest *m, struct vf_ref **ret, struct vf_why *why)
