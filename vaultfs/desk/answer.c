@@ -21,7 +21,7 @@ static const uint8_t type[8] = "VFDSKANS";
 const char *vf_answer_text(enum vf_answer_status status)
 {
     static const char *const text[VF_ANSWER_COUNT] = {
-#define VF_ANSWER_TEXT_(code, word) [VF_ANSWER_##code] = word,
+#define VF_ANSWER_TEXT_(code, word) [VF_ANSWER_##code] = (word),
         VF_ANSWERS(VF_ANSWER_TEXT_)
 #undef VF_ANSWER_TEXT_
     };
