@@ -111,6 +111,7 @@ static void nobody_else_opens_or_signs_it(void **state)
     (void)state;
     OK(vf_request_make(&req, device, vf_identity_pub_get(desk), &sealed, NULL));
     assert_int_equal(vf_request_open(other_desk, sealed.data, sealed.len, &none, &got, NULL), VF_E_DAMAGED);
+    vf_buf_done(&none);
     assert_int_equal(vf_request_open(device, sealed.data, sealed.len, &none, &got, NULL), VF_E_DAMAGED);
     vf_buf_done(&none);
     OK(vf_request_open(desk, sealed.data, sealed.len, &plain, &got, NULL));
