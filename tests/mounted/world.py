@@ -47,6 +47,22 @@ def need_fuse():
         skip('fusermount3 is not installed (Debian package fuse3)')
 
 
+def reachable_programs():
+    """An ordinary user has to run them too: from a build below /root, say, he gets copies."""
+    names = [n for n in ('KEYTOOL', 'VAULTFS', 'VAULTFS_CLOCK', 'VAULTFS_STALE', 'VAULTFS_STALL', 'SYNTH') if n in os.environ]
+    paths = [pathlib.Path(os.environ[n]) for n in names]
+    if os.geteuid() != 0 or all(p.stat().st_mode & 0o001 for path in paths for p in (path, *path.parents)):
+        return
+    folder = tempfile.mkdtemp(prefix='vaultfs-programs-')
+    os.chmod(folder, 0o755)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name, path in zip(names, paths):
+        os.environ[name] = shutil.copy(path, folder)
+
+
+reachable_programs()
+
+
 def unprivileged_user():
     """Name of an ordinary user to test as; made when we are root and there is none."""
     if os.geteuid() != 0:
