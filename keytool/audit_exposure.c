@@ -4,13 +4,7 @@
  */
 #include "audit_exposure.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <ftw.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <vaultfs/report.h>
 
 #define TEXT_MAX (64u * 1024 * 1024)
@@ -69,85 +63,7 @@ static enum vf_err take_options(const struct kt_args *a, struct vf_exposure_opti
 
 /* --------------------------------------------------------------------------------------------------------- the folder */
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)st;
-    (void)type;
-    (void)at;
-    (void)remove(path);
-    return 0;
-}
-
-static void remove_tree(const char *path)
-{
-    (void)nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-struct folder { /* OUTDIR under its temporary name */
-    char *tmp;
-};
-
-static void folder_done(struct folder *f)
-{
-    if (f->tmp)
-        remove_tree(f->tmp);
-    free(f->tmp);
-}
-
-/* May OUTDIR come into being? It does not exist, or is an empty folder. */
-static enum vf_err check_free(const char *path, struct vf_why *why)
-{
-    struct stat st;
-    size_t n = 0;
-    if (lstat(path, &st) != 0)
-        return errno == ENOENT ? VF_OK : vf_fail_sys(why, "%s: cannot look it up", path);
-    if (!S_ISDIR(st.st_mode))
-        return vf_fail(why, VF_E_EXISTS, "%s: exists already, and is no folder; name another one", path);
-    DIR *d = opendir(path);
-    if (!d)
-        return vf_fail_sys(why, "%s: cannot look into it", path);
-    while (n < 3 && readdir(d))
-        n++;
-    (void)closedir(d);
-    if (n > 2) /* . and .. */
-        return vf_fail(why, VF_E_EXISTS, "%s: there is something in it already; name another folder", path);
-    return VF_OK;
-}
-
-static enum vf_err folder_make(const char *path, struct folder *f, struct vf_why *why)
-{
-    size_t len = strlen(path);
-    while (len > 1 && path[len - 1] == '/')
-        len--;
-    VF_TRY(check_free(path, why));
-    if (asprintf(&f->tmp, "%.*s.tmp-XXXXXX", (int)len, path) < 0) {
-        f->tmp = NULL;
-        return vf_fail(why, VF_E_NOMEM, "out of memory");
-    }
-    if (!mkdtemp(f->tmp)) {
-        enum vf_err err = vf_fail_sys(why, "%s: cannot make the folder", path);
-        free(f->tmp);
-        f->tmp = NULL;
-        return err;
-    }
-    return VF_OK;
-}
-
-static enum vf_err folder_commit(const char *path, struct folder *f, struct vf_why *why)
-{
-    VF_FREE char *parent = vf_path_parent(path);
-    if (!parent)
-        return vf_fail(why, VF_E_NOMEM, "out of memory");
-    VF_TRY(vf_dir_sync(f->tmp, why));
-    /* Replaces nothing but an empty folder. */
-    if (rename(f->tmp, path) != 0)
-        return vf_fail_sys(why, "%s: cannot put the folder in place", path);
-    free(f->tmp);
-    f->tmp = NULL;
-    return vf_dir_sync(parent, why);
-}
-
-static enum vf_err write_text(const struct folder *f, const char *name, const struct vf_buf *text, struct vf_why *why)
+static enum vf_err write_text(const struct vf_newdir *f, const char *name, const struct vf_buf *text, struct vf_why *why)
 {
     VF_FREE char *path = vf_path_join(f->tmp, name);
     if (!path)
@@ -156,7 +72,7 @@ static enum vf_err write_text(const struct folder *f, const char *name, const st
     return vf_file_write(path, text->data, text->len, 0600, false, why);
 }
 
-static enum vf_err write_csv(const struct folder *f, const struct vf_exposure *x, struct vf_hash *ret, struct vf_why *why)
+static enum vf_err write_csv(const struct vf_newdir *f, const struct vf_exposure *x, struct vf_hash *ret, struct vf_why *why)
 {
     VF_FREE char *path = vf_path_join(f->tmp, "exposed.csv");
     VF_NEWFILE out = {.fd = -1};
@@ -167,7 +83,7 @@ static enum vf_err write_csv(const struct folder *f, const struct vf_exposure *x
     return vf_newfile_commit(&out, why);
 }
 
-static enum vf_err write_all(const struct folder *f, const struct vf_exposure *x, struct vf_buf *json, struct vf_why *why)
+static enum vf_err write_all(const struct vf_newdir *f, const struct vf_exposure *x, struct vf_buf *json, struct vf_why *why)
 {
     struct vf_hash csv;
     VF_BUF ico, notice;
@@ -203,14 +119,14 @@ static enum vf_err show(const struct kt_args *a, const struct vf_exposure *x, co
 enum vf_err kt_audit_exposure(const struct kt_args *a, struct vf_why *why)
 {
     struct kt_progress progress = {.what = "Verifying", .unit = "bytes"};
-    VF_CLEANUP(folder_done) struct folder f = {0};
+    VF_NEWDIR f = {0};
     struct vf_exposure_options o;
     VF_EXPOSURE x = NULL;
     VF_BUF json;
 
     vf_buf_init(&json, TEXT_MAX);
     VF_TRY(take_options(a, &o, why));
-    VF_TRY(folder_make(kt_get(a, KT_OUTPUT), &f, why));
+    VF_TRY(vf_newdir_open(&f, kt_get(a, KT_OUTPUT), true, why));
     VF_FREE char *scratch = vf_path_join(f.tmp, "scratch");
     if (!scratch)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
@@ -220,8 +136,8 @@ enum vf_err kt_audit_exposure(const struct kt_args *a, struct vf_why *why)
     enum vf_err err = vf_exposure_compute(&o, &x, why);
     kt_progress_done(&progress);
     VF_TRY(err);
-    remove_tree(scratch);
+    vf_dir_remove(scratch);
     VF_TRY(write_all(&f, x, &json, why));
-    VF_TRY(folder_commit(kt_get(a, KT_OUTPUT), &f, why));
+    VF_TRY(vf_newdir_commit(&f, why));
     return show(a, x, &json, why);
 }

@@ -308,6 +308,21 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_file_write(const char *path, const void *da
 /* mkdir 0700 and fsync of the parent; VF_E_EXISTS when there is anything at `path`. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_dir_make(const char *path, struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_dir_sync(const char *path, struct vf_why *why);
+/* Remove a folder with all that is in it, never following a link; as far as it goes. */
+VF_PUBLIC void vf_dir_remove(const char *path);
+/*
+ * The same as vf_newfile for a whole folder: made 0700 as "PATH.tmp-XXXXXXXX" (`tmp`, to be filled by the caller), then renamed; done removes
+ * what was not committed, and is idempotent. VF_E_EXISTS when there is anything at PATH; with `empty_ok` an empty folder may be there.
+ */
+struct vf_newdir {
+    char *path;
+    char *tmp; /* NULL once it has its name */
+    bool empty_ok;
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_newdir_open(struct vf_newdir *d, const char *path, bool empty_ok, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_newdir_commit(struct vf_newdir *d, struct vf_why *why);
+VF_PUBLIC void vf_newdir_done(struct vf_newdir *d);
+#define VF_NEWDIR VF_CLEANUP(vf_newdir_done) struct vf_newdir
 /* Refuse network filesystems (NFS, SMB, 9p, Ceph, FUSE-over-network …) with VF_E_UNSUPPORTED: locks and mmap do not hold there. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_dir_local(const char *path, struct vf_why *why);
 /* "dir/name" in fresh memory (free with vf_free); NULL when there is none. */

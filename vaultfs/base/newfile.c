@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "vaultfs/base.h"
+#include "tmpname.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,24 +29,34 @@ static enum vf_err check_target(const char *path, bool force, struct vf_why *why
     return VF_OK;
 }
 
-/* 40 random bits as the 8 characters of a ref: a name that nobody else has, so O_EXCL is for the one chance in 10^12. */
-static enum vf_err open_tmp(const char *path, mode_t mode, char **ret_tmp, int *ret_fd, struct vf_why *why)
+enum vf_err vf_tmp_name(const char *path, char **ret, struct vf_why *why)
 {
     size_t len = strlen(path);
-    VF_FREE char *tmp = malloc(len + SUFFIX_LEN + VF_REF_LEN + 1);
+    uint8_t random[5];
+    struct vf_ref ref;
 
-    if (tmp == NULL)
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return vf_fail_sys(why, "%s: no random numbers from the kernel", path);
+    vf_ref_from_bytes(random, &ref);
+    char *name = malloc(len + SUFFIX_LEN + VF_REF_LEN + 1);
+    if (name == NULL)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", path);
+    memcpy(name, path, len);
+    memcpy(name + len, SUFFIX, SUFFIX_LEN);
+    memcpy(name + len + SUFFIX_LEN, ref.c, VF_REF_LEN);
+    name[len + SUFFIX_LEN + VF_REF_LEN] = '\0';
+    *ret = name;
+    return VF_OK;
+}
+
+/* A name that nobody else has, so O_EXCL is for the one chance in 10^12. */
+static enum vf_err open_tmp(const char *path, mode_t mode, char **ret_tmp, int *ret_fd, struct vf_why *why)
+{
     for (int tries = 0; tries < 100; tries++) {
-        uint8_t random[5];
-        struct vf_ref ref;
-        if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-            return vf_fail_sys(why, "%s: no random numbers from the kernel", path);
-        vf_ref_from_bytes(random, &ref);
-        memcpy(tmp, path, len);
-        memcpy(tmp + len, SUFFIX, SUFFIX_LEN);
-        memcpy(tmp + len + SUFFIX_LEN, ref.c, VF_REF_LEN);
-        tmp[len + SUFFIX_LEN + VF_REF_LEN] = '\0';
+        VF_FREE char *tmp = NULL;
+        VF_TRY(vf_tmp_name(path, &tmp, why));
         int fd = open(tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, mode);
         if (fd >= 0) {
             *ret_fd = fd;

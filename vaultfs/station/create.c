@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "station_internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -196,27 +195,6 @@ static enum vf_err create_in(const struct create *c, const struct vf_vault_id *v
     return vf_dir_sync(c->path, why);
 }
 
-/* Best effort, after a failure: the folder has a random name of ours and holds nothing that anybody has seen. */
-static void remove_tree(const char *path)
-{
-    VF_CLEANUP(vf_free) char *copy = strdup(path);
-    DIR *d = opendir(path);
-    struct dirent *e;
-    while (d && copy && (e = readdir(d))) {
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-            continue;
-        VF_FREE char *child = vf_path_join(path, e->d_name);
-        struct stat st;
-        if (child && lstat(child, &st) == 0 && S_ISDIR(st.st_mode))
-            remove_tree(child);
-        else if (child)
-            (void)unlink(child);
-    }
-    if (d)
-        (void)closedir(d);
-    (void)rmdir(path);
-}
-
 /* A policy to pin must rule: a pending one says nothing about who the admins will be. */
 static enum vf_err check_policy(const void *policy, size_t len, struct vf_policy_chain *ret, struct vf_why *why)
 {
@@ -232,35 +210,15 @@ enum vf_err vf_station_create(const char *path, const char *name, const void *po
                               const struct vf_passphrase *pass, struct vf_argon2 cost, struct vf_buf *enrol,
                               struct vf_why *why)
 {
-    struct stat st;
     if (!vf_name_valid(name, strlen(name)))
         return vf_fail(why, VF_E_INPUT, "\"%s\" is no name for a station (a-z, 0-9, . and -, at most 63 characters)", name);
-    if (lstat(path, &st) == 0)
-        return vf_fail(why, VF_E_EXISTS, "%s: there is something already; choose another folder", path);
     VF_CLEANUP(vf_policy_chain_done) struct vf_policy_chain chain = {0};
     VF_TRY(check_policy(policy, policy_len, &chain, why));
 
     /* Everything in a folder beside it, then one rename: a crash leaves no half station under the name. */
-    VF_BUF tmp;
-    vf_buf_init(&tmp, 8192);
-    uint8_t suffix[5];
-    struct vf_ref random;
-    vf_random(suffix, sizeof(suffix));
-    vf_ref_from_bytes(suffix, &random);
-    size_t len = strlen(path); /* "STATION/" is STATION */
-    while (len > 1 && path[len - 1] == '/')
-        len--;
-    vf_buf_put(&tmp, path, len);
-    vf_buf_fmt(&tmp, ".tmp-%.8s", random.c);
-    const char *folder = vf_buf_cstr(&tmp);
-    if (!folder)
-        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", path);
-    enum vf_err err = vf_dir_make(folder, why);
-    if (err) {
-        (void)rmdir(folder); /* if it was made and could not be made durable */
-        return err;
-    }
-    const struct create c = {.path = folder,
+    VF_NEWDIR dir = {0};
+    VF_TRY(vf_newdir_open(&dir, path, false, why));
+    const struct create c = {.path = dir.tmp,
                              .name = name,
                              .policy = chain.bytes,
                              .policy_len = chain.len,
@@ -268,15 +226,7 @@ enum vf_err vf_station_create(const char *path, const char *name, const void *po
                              .cost = cost,
                              .enrol = enrol,
                              .first_policy = &chain.hashes[0]};
-    err = vf_dir_local(folder, why);
-    if (!err)
-        err = create_in(&c, &chain.policy.vault, why);
-    if (!err && renameat2(AT_FDCWD, folder, AT_FDCWD, path, RENAME_NOREPLACE))
-        err = vf_fail_sys(why, "%s", path);
-    if (err) {
-        remove_tree(folder);
-        return err;
-    }
-    VF_FREE char *parent = vf_path_parent(path);
-    return parent ? vf_dir_sync(parent, why) : vf_fail(why, VF_E_NOMEM, "%s: out of memory", path);
+    VF_TRY(vf_dir_local(dir.tmp, why));
+    VF_TRY(create_in(&c, &chain.policy.vault, why));
+    return vf_newdir_commit(&dir, why);
 }

@@ -125,7 +125,7 @@ enum vf_err vf_vault_create(const char *path, const struct vf_vault_new *what, c
                             struct vf_why *why)
 {
     VF_CLEANUP(creation_done) struct creation c = {0};
-    VF_FREE char *tmp = NULL;
+    VF_NEWDIR dir = {0};
 
     c.v.keys = vf_secret_new(sizeof(*c.v.keys));
     if (c.v.keys == NULL)
@@ -135,13 +135,9 @@ enum vf_err vf_vault_create(const char *path, const struct vf_vault_new *what, c
     vf_random(c.v.keys->w.b, sizeof(c.v.keys->w.b));
     (void)snprintf(c.v.admin, sizeof(c.v.admin), "%s", vf_identity_pub_get(creator)->name);
     VF_TRY(make_policy(&c, what, creator, why));
-    VF_TRY(vf_vault_dir_new(path, &tmp, why));
-    enum vf_err err = prepare(&c, tmp, why);
-    if (err == VF_OK)
-        err = build(&c, creator, why);
-    if (err == VF_OK)
-        err = vf_vault_dir_commit(tmp, path, why);
-    if (err != VF_OK)
-        vf_vault_dir_remove(tmp);
-    return err;
+    VF_TRY(vf_newdir_open(&dir, path, false, why));
+    VF_TRY(vf_dir_local(dir.tmp, why));
+    VF_TRY(prepare(&c, dir.tmp, why));
+    VF_TRY(build(&c, creator, why));
+    return vf_newdir_commit(&dir, why);
 }

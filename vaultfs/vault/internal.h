@@ -265,13 +265,4 @@ VF_MUST_USE enum vf_err vf_rewrap_records(struct vf_vault *v, struct vf_txn *txn
 /* Between the fields of a record: status and protect of the head, from their texts. */
 VF_MUST_USE bool vf_head_take(struct vf_head_row *row, unsigned field, const char *text, size_t len);
 
-/* ------------------------------------------------------------------------------------------------------------------- folders */
-
-/* "PATH.tmp-XXXXXXXX", made 0700 beside PATH, which must not exist. */
-VF_MUST_USE enum vf_err vf_vault_dir_new(const char *path, char **ret_tmp, struct vf_why *why);
-/* Make it durable and give it its name, which nothing has yet. */
-VF_MUST_USE enum vf_err vf_vault_dir_commit(const char *tmp, const char *path, struct vf_why *why);
-/* Remove a folder with all that is in it, never following a link; as far as it goes. */
-void vf_vault_dir_remove(const char *path);
-
 #endif

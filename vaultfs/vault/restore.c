@@ -369,7 +369,7 @@ enum vf_err vf_vault_restore(const char *file, const char *vault_path, const str
                              void (*progress)(void *user, uint64_t done, uint64_t total), void *user, struct vf_why *why)
 {
     VF_CLEANUP(restore_done) struct restore r = {.what = file, .fd = -1, .in = -1, .progress = progress, .user = user};
-    VF_FREE char *tmp = NULL;
+    VF_NEWDIR dir = {0};
 
     r.w = vf_secret_new(sizeof(*r.w));
     if (r.w == NULL)
@@ -377,15 +377,15 @@ enum vf_err vf_vault_restore(const char *file, const char *vault_path, const str
     vf_buf_init(&r.values, VF_MANIFEST_MAX + VF_STAGE_BYTES_MAX);
     vf_buf_init(&r.origin, VF_NOTE_MAX);
     VF_TRY(vf_file_open(file, &r.in, &r.total, why));
-    VF_TRY(vf_vault_dir_new(vault_path, &tmp, why));
-    r.dir = tmp;
+    VF_TRY(vf_newdir_open(&dir, vault_path, false, why));
+    VF_TRY(vf_dir_local(dir.tmp, why));
+    r.dir = dir.tmp;
     enum vf_err err = run(&r, admin, why);
     if (err == VF_OK)
-        err = vf_vault_dir_commit(tmp, vault_path, why);
-    if (err != VF_OK) {
+        err = vf_newdir_commit(&dir, why);
+    if (err != VF_OK) { /* before the folder goes */
         vf_store_close(r.store);
         r.store = NULL;
-        vf_vault_dir_remove(tmp);
     }
     return err;
 }
