@@ -366,4 +366,43 @@ VF_PUBLIC void vf_proof_put(const struct vf_proof *p, struct vf_buf *out);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_handin_store(const char *file, const char *dir, const struct vf_verify_options *opt,
                                                   struct vf_verdict *ret, struct vf_buf *checkpoint, struct vf_why *why);
 
+/* --------------------------------------------------------------------------------------------------- copies that grow (the desk) */
+
+/*
+ * A writer's sealed entries from number `from` on, as they stand in its files, and the checkpoints behind the one of `from` entries; at most `max` bytes of
+ * entries, ending with a checkpoint. *ret_size: entries that `from` and these come to. VF_E_STALE: no checkpoint of `from` entries; VF_E_LIMIT: `max` is too
+ * small for what one checkpoint covers. Thread-safe.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_tail(struct vf_log *log, uint64_t from, size_t max, struct vf_buf *checkpoints,
+                                              struct vf_buf *entries, uint64_t *ret_size, struct vf_why *why);
+/*
+ * The copy of another's log in folder `dir`, to be extended piece by piece: made if there is none (its parent exists), locked while open, the same form as
+ * vf_handin_store makes (both may be used in turn). Opening costs no more than the last pieces, unless what is remembered of the copy does not
+ * match it: then all of it is verified. `origin` is the origin note; `signers` as for vf_log_verify. VF_E_FORGED: another log, or the copy is not good.
+ */
+struct vf_log_copy;
+struct vf_log_copy_state {
+    struct vf_origin origin;
+    struct vf_hash id;
+    uint64_t size; /* entries; all of them sealed */
+    struct vf_hash root;
+    int64_t last_us; /* of the last entry; 0: none */
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_copy_open(const char *dir, struct vf_slice origin,
+                                                   const struct vf_note_key *signers, size_t nsigners,
+                                                   struct vf_log_copy **ret, struct vf_why *why);
+VF_PUBLIC void vf_log_copy_close(struct vf_log_copy *c);
+VF_PUBLIC void vf_log_copy_state_get(const struct vf_log_copy *c, struct vf_log_copy_state *ret);
+/* The last checkpoint note, appended; empty when there is none. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_copy_last(struct vf_log_copy *c, struct vf_buf *out, struct vf_why *why);
+/*
+ * Append entries from number `from` on with their checkpoints, the last of which covers all of them: verified as vf_log_verify would, durable, all or nothing
+ * (a crash leaves the state before, or after). VF_E_STALE: `from` is not its size, or there is nothing new; VF_E_FORGED, VF_E_FORMAT: this does not extend
+ * the log; VF_E_DISK_FULL. Cost: that of the new entries and two flushes. One caller at a time. `each` (may be NULL): the new entries, once durable.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_log_copy_extend(struct vf_log_copy *c, uint64_t from, struct vf_slice checkpoints,
+                                                     struct vf_slice entries,
+                                                     void (*each)(void *user, const struct vf_entry_view *entry), void *user,
+                                                     struct vf_why *why);
+
 #endif

@@ -55,6 +55,7 @@
     X(CLASS_REFUSED, "a field that never goes to a supplier", EACCES, 4)   \
     X(PROTECTED, "a protected record", EACCES, 4)                          \
     X(STALE, "older than what is in force", ENOKEY, 4)                     \
+    X(NO_SHARE, "no share from the key desk", ENOKEY, 1)                   \
     X(CLOCK, "the clock of this computer was moved back", EKEYREJECTED, 4) \
     X(REFUSED, "refused", EACCES, 4)                                       \
     X(PARTIAL, "done in part", EIO, 5)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * desk: the key desk of a force. So far its one-time keys.
+ * desk: the key desk of a force. Its one-time keys, its messages, the desk itself (store and release), its server, the station's client.
  *
  * The secret halves of a batch of prekeys are fixed slots of 512 bytes (one sector) in one file that is written once, at its full size, and
  * then only overwritten in place (docs/format.md). They are never in a database: LMDB is copy-on-write, and what was deleted there stays
@@ -12,7 +12,7 @@
 
 #include <vaultfs/base.h>
 #include <vaultfs/crypto.h>
-#include <vaultfs/grant.h>
+#include <vaultfs/station.h>
 
 enum vf_prekey_state {
     VF_PREKEY_LIVE,
@@ -161,5 +161,162 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_answer_open(const struct vf_answer_key *key
                                                  const struct vf_hash *request, const uint8_t *sealed, size_t len,
                                                  struct vf_buf *rest, struct vf_answer *ret, struct vf_share **ret_shares,
                                                  struct vf_why *why);
+
+/* --------------------------------------------------------------------------------------------------------------- the desk */
+
+/*
+ * STORE/            0700
+ *   db/             LMDB: policy, grants, enrolments, revocations, tombstones, what was released (docs/format.md); no secret at all
+ *   prekeys/N       one file a batch (above)
+ *   log/, seal      the desk's own log
+ *   devices/FINGERPRINT/log   the copy of each enrolment's log
+ *   control         socket, while it is served
+ *
+ * The order of an answer (docs/protocol.md): (1) open the request; its device signed it, (2) the grant: k of n, policy, window, revocation,
+ * enrolment, clock; (3) the station's log extends what is here, and is longer: durable; (4) budget and rate; (5) the release entry,
+ * durable; (6) shares; (7) the receipt; (8) the answer. A failure at any step: no share. What was released is counted from the desk's own
+ * log (vf_log_since); the database only saves reading it again.
+ *
+ * One process has a store open for SERVE (the lock of its log); several threads may call what is marked thread-safe.
+ */
+struct vf_desk;
+
+struct vf_desk_options {
+    uint32_t prekeys; /* of the first batch; 0: 1,000 */
+    int64_t last_us;  /* its last day; 0: 62 days from now */
+    bool cow_ok;      /* a copy-on-write filesystem is not refused (what was destroyed may stay on the disk) */
+};
+/* Make STORE, all or nothing; the signed public halves of the first batch go to `prekeys`. VF_E_EXISTS, VF_E_UNSUPPORTED (copy-on-write, network). */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_create(const char *path, const struct vf_identity *desk,
+                                                 const struct vf_desk_options *opt, struct vf_buf *prekeys,
+                                                 struct vf_why *why);
+enum vf_desk_mode {
+    VF_DESK_STATUS, /* reads only, beside a server too; no key needed */
+    VF_DESK_SERVE   /* log lock held: receive, answer, destroy */
+};
+/*
+ * `desk`: borrowed until close; NULL with STATUS. SERVE recovers: what the own log says of releases, tombstones whose slots are not
+ * overwritten yet, what ended while nobody served. VF_E_BUSY: another process serves it; VF_E_REFUSED: another desk's store.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_open(const char *path, enum vf_desk_mode mode, const struct vf_identity *desk,
+                                               struct vf_desk **ret, struct vf_why *why);
+VF_PUBLIC enum vf_err vf_desk_close(struct vf_desk *d, struct vf_why *why);
+VF_PUBLIC void vf_desk_cleanup(struct vf_desk **d);
+#define VF_DESK VF_CLEANUP(vf_desk_cleanup) struct vf_desk *
+
+/*
+ * Policies (the first pins the force), enrolments, grants, revocations, handed-in logs; SERVE; thread-safe. As vf_station_receive: each is
+ * checked whole before it counts, is idempotent, a bad one stops none of the others. VF_OK, VF_E_PARTIAL, or the one error.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_receive(struct vf_desk *d, const struct vf_receive_file *files, size_t n,
+                                                  void (*told)(void *user, const struct vf_received *one), void *user,
+                                                  struct vf_why *why);
+/* What an answer was about, for the server's own log; no secret, nothing that was not checked (empty until then). */
+struct vf_desk_outcome {
+    enum vf_answer_status status;
+    char device[VF_NAME_MAX + 1], job[VF_JOB_MAX + 1];
+    struct vf_grant_id grant; /* zero: unknown */
+    uint64_t entries;         /* of the station's log, new ones */
+    uint64_t shares, fresh;   /* in the answer; of them released for the first time */
+};
+/*
+ * Answer one sealed request, appended to `out`, whatever its status. `lease_us`: 0 for 15 minutes; 1 to 60 minutes by HTTP, up to the end of the grant
+ * when `by_hand`. SERVE; thread-safe, and waits for the disk outside its locks. Without an answer: VF_E_DAMAGED, VF_E_FORMAT, VF_E_VERSION,
+ * VF_E_FORGED (nobody known signed it): the sender learns nothing.
+ */
+#define VF_DESK_LEASE_US     (15 * 60 * VF_SECOND_US)
+#define VF_DESK_LEASE_MIN_US (60 * VF_SECOND_US)
+#define VF_DESK_LEASE_MAX_US (3600 * VF_SECOND_US)
+#define VF_DESK_RATE         1000 /* new images an hour a device */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_answer(struct vf_desk *d, const void *request, size_t len, int64_t lease_us,
+                                                 bool by_hand, struct vf_buf *out, struct vf_desk_outcome *ret,
+                                                 struct vf_why *why);
+/* Once a second while it is served: ends and last days (tombstone, overwrite, entry), the clock's watch. SERVE; thread-safe. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_tick(struct vf_desk *d, struct vf_why *why);
+/* One more batch. SERVE; thread-safe. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_prekeys_add(struct vf_desk *d, uint32_t count, int64_t last_us, struct vf_buf *out,
+                                                      struct vf_why *why);
+/* A person says that clock and store are right. SERVE; thread-safe. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_confirm(struct vf_desk *d, struct vf_why *why);
+
+struct vf_desk_status {
+    bool ready;
+    char unready[256]; /* why not, and what to do */
+    uint32_t policy;   /* version that rules; 0: none yet */
+    char force_name[121];
+    uint64_t log_size;
+    int64_t last_us; /* of its newest entry */
+    uint64_t prekeys_live, prekeys_destroyed, prekeys_damaged;
+    uint64_t grants_live, grants_ended, grants_revoked, devices;
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_status_get(struct vf_desk *d, struct vf_desk_status *ret, struct vf_why *why);
+struct vf_desk_grant_item {
+    struct vf_grant grant;
+    bool revoked, ended, destroyed; /* destroyed: its one-time key is gone */
+    uint64_t released[VF_PART_COUNT];
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_grant_each(struct vf_desk *d,
+                                                     enum vf_err (*each)(void *user, const struct vf_desk_grant_item *item,
+                                                                         struct vf_why *why),
+                                                     void *user, struct vf_why *why);
+struct vf_desk_device_item {
+    struct vf_enrol enrol;
+    bool revoked;
+    uint64_t log_size; /* entries in its copy */
+    int64_t log_us;    /* up to when it speaks */
+    bool alarm;        /* its log forked, shrank or failed */
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_device_each(struct vf_desk *d,
+                                                      enum vf_err (*each)(void *user, const struct vf_desk_device_item *item,
+                                                                          struct vf_why *why),
+                                                      void *user, struct vf_why *why);
+
+/* ------------------------------------------------------------------------------------------------------------------- server */
+
+/*
+ * HTTP on an address, a unix socket or what systemd hands over: POST /v1/release (a sealed request in, a sealed answer out), GET /healthz,
+ * GET /metrics (Prometheus text; on `metrics` if given, else on loopback and unix sockets only). And on STORE/control, for the same user: what
+ * `keytool desk` does beside it. Returns when *stop is written to (signals), gracefully: no new request, those inside are answered.
+ */
+struct vf_desk_server_options {
+    const char *listen;  /* "ADDR:PORT", "[ADDR]:PORT", "unix:PATH"; NULL: systemd's socket */
+    const char *metrics; /* likewise, or NULL */
+    unsigned threads;    /* 0: one for each two cores, at least 4 */
+    int stop_fd;         /* readable: stop */
+    void (*ready)(void *user, const char *where);
+    void (*line)(void *user, const char *text); /* structured log: one line of key=value, no field value, no secret */
+    void *user;
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_serve(struct vf_desk *d, const struct vf_desk_server_options *opt,
+                                                struct vf_why *why);
+/* keytool's side of STORE/control. VF_E_NOT_FOUND: nobody serves it. `json`: the server's words. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_control(const char *path, const char *verb, const struct vf_receive_file *files,
+                                                  size_t n, struct vf_buf *json, struct vf_why *why);
+
+/* ------------------------------------------------------------------------------------------------------------------- client */
+
+/*
+ * The station's side: gets shares from the desk and puts them into the job (vf_job_shares_put), hands the log in on the way, takes receipts and the desk's
+ * time. One exchange at a time; what is wanted meanwhile goes into the next one. Thread-safe.
+ */
+struct vf_desk_client;
+struct vf_desk_client_options {
+    struct vf_station *station;
+    const char *request_path, *answer_path; /* by files, no network; both or neither */
+};
+#define VF_DESK_WAIT_US    (5 * VF_SECOND_US) /* an open waits at most; and then nobody asks again for so long */
+#define VF_DESK_CONNECT_US (3 * VF_SECOND_US)
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_client_new(const struct vf_desk_client_options *opt, struct vf_desk_client **ret,
+                                                     struct vf_why *why);
+VF_PUBLIC void vf_desk_client_free(struct vf_desk_client *c); /* waits for no network */
+/*
+ * Wait until the share of record `index`, `part` is in the job, at most VF_DESK_WAIT_US; `ahead`: records behind it to ask for in the same breath.
+ * VF_OK; VF_E_NO_SHARE (away or refusing), VF_E_BUDGET, VF_E_EXPIRED, VF_E_REVOKED, VF_E_NOT_YET.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_client_get(struct vf_desk_client *c, struct vf_job *job, uint32_t index,
+                                                     enum vf_part part, const uint32_t *ahead, size_t nahead,
+                                                     struct vf_why *why);
+/* The text shares of all records. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_client_get_all(struct vf_desk_client *c, struct vf_job *job, struct vf_why *why);
 
 #endif

@@ -198,6 +198,33 @@ VF_PUBLIC void vf_value_reader_wipe(struct vf_value_reader *r);
 /* Padded size of a stored value as the log states it. */
 VF_PUBLIC uint64_t vf_job_padded(const struct vf_job *job, uint32_t index, unsigned field);
 
+/* ------------------------------------------------------------------------------------------------------------ release shares */
+
+/*
+ * Online grants: shares that the desk released, in the arena, until their lease ends by CLOCK_BOOTTIME; all loads of one grant have them in common. Thread-safe.
+ * The value reader takes them from here: VF_E_NO_SHARE when there is none that is good now.
+ */
+struct vf_share_in {
+    uint32_t index;
+    enum vf_part part;
+    struct vf_release_share share;
+};
+VF_PUBLIC bool vf_job_online(const struct vf_job *job);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_job_shares_put(struct vf_job *job, const struct vf_share_in *shares, size_t n,
+                                                    int64_t until_boot_us, struct vf_why *why);
+/* How long the share is good, by the boot clock; 0: there is none. */
+VF_PUBLIC int64_t vf_job_share_until(struct vf_job *job, uint32_t index, enum vf_part part);
+/* Wipe those whose lease is over; how many there were. */
+VF_PUBLIC size_t vf_job_shares_expire(struct vf_job *job, int64_t now_boot_us);
+VF_PUBLIC void vf_job_shares_wipe(struct vf_job *job);
+/* For the desk's client. MOUNT mode; borrowed. */
+VF_PUBLIC const struct vf_identity *vf_station_device(const struct vf_station *st);
+/* The grant file of a job as it is stored, copied into `out`. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_job_file(struct vf_job *job, struct vf_buf *out, struct vf_why *why);
+/* What a verified answer of the policy's desk says: trusted time; the grant was revoked (kept, as if the notice had come). */
+VF_PUBLIC void vf_station_clock_desk(struct vf_station *st, int64_t time_us);
+VF_PUBLIC void vf_job_revoked_by_desk(struct vf_job *job);
+
 /* -------------------------------------------------------------------------------------------------------------------- control */
 
 /*
