@@ -65,7 +65,10 @@ static enum vf_err edit_body(struct vf_txn *txn, void *user, struct vf_why *no)
         return VF_OK;
     }
     assert_true(e.at < val.len);
-    val.data[e.at] ^= 1;
+    if (e.table == VF_VT_INDEX) /* another ref, and one that is well-formed: not every letter is */
+        val.data[e.at] = val.data[e.at] == 'B' ? 'C' : 'B';
+    else
+        val.data[e.at] ^= 1;
     vf_txn_put(txn, e.table, key, e.key.len, val.data, val.len);
     return VF_OK;
 }
