@@ -78,6 +78,25 @@ void bureau_done(struct bureau *b)
     vf_buf_done(&b->enrol_bytes);
 }
 
+int force_and_bureau(void **state, struct place *p, struct bureau *b, unsigned n)
+{
+    if (vault_set_up(state) != 0)
+        return -1;
+    place_make(p, 2, 1);
+    struct vf_vault *v = open_as(p, VF_VAULT_WRITE, ALICE);
+    officers_make(p, v, n);
+    bureau_make(p, vf_vault_id_get(v), "bureau-7", b);
+    close_vault(v);
+    return 0;
+}
+
+int force_and_bureau_done(void **state, struct place *p, struct bureau *b)
+{
+    bureau_done(b);
+    place_done(p);
+    return vault_tear_down(state);
+}
+
 void bureau_works(const struct bureau *b, unsigned n)
 {
     const struct vf_log_options opt = {.batch = true};
@@ -275,12 +294,7 @@ void copy_folder(const char *from, const char *to)
     MUST(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
-struct counting {
-    enum vf_event event;
-    unsigned n;
-};
-
-static enum vf_err count_entry(void *user, const struct vf_entry_view *entry, bool sealed, struct vf_why *w)
+enum vf_err count_entry(void *user, const struct vf_entry_view *entry, bool sealed, struct vf_why *w)
 {
     struct counting *c = user;
 
@@ -301,4 +315,21 @@ unsigned log_counts(const struct place *p, enum vf_event event)
     OK(vf_log_verify(path, &opt, &verdict, why));
     MUST(verdict.good);
     return c.n;
+}
+
+void next_policy(const struct place *p, const struct vf_policy_change *change, const char *name, char path[400])
+{
+    struct vf_vault *v = open_as(p, VF_VAULT_READ, ALICE);
+    VF_BUF next = {0};
+    bool pending = true;
+
+    vf_buf_init(&next, VF_POLICY_MAX);
+    OK(vf_policy_change_make(v, change, admin[ALICE], &next, why));
+    close_vault(v);
+    OK(vf_policy_install(p->vault, next.data, next.len, admin[ALICE], &pending, why));
+    MUST(!pending);
+    if (name == NULL)
+        return;
+    put_file(p, name, next.data, next.len);
+    (void)place_path(p, name, path);
 }

@@ -22,6 +22,9 @@ struct bureau { /* a supplier's device, with a log of its own */
 };
 void bureau_make(const struct place *p, const struct vf_vault_id *vault, const char *name, struct bureau *b);
 void bureau_done(struct bureau *b);
+/* For cmocka_run_group_tests: the admins, a force of `n` officers whose policy alice alone put in force, the device "bureau-7". */
+int force_and_bureau(void **state, struct place *p, struct bureau *b, unsigned n);
+int force_and_bureau_done(void **state, struct place *p, struct bureau *b);
 /* Something happens there: `n` entries, sealed. */
 void bureau_works(const struct bureau *b, unsigned n);
 /* The log as a file at `path`. */
@@ -50,7 +53,15 @@ enum vf_err try_export(struct vf_vault *v, const struct issued *i, bool all, con
 void bureau_reads(const struct bureau *b, struct vf_vault *v, const struct issued *i, const char *const *paths, size_t n);
 /* A copy of a folder. */
 void copy_folder(const char *from, const char *to);
+/* For vf_log_verify: counts the entries of one event. */
+struct counting {
+    enum vf_event event;
+    unsigned n;
+};
+enum vf_err count_entry(void *user, const struct vf_entry_view *entry, bool sealed, struct vf_why *w);
 /* Entries of this event in the vault's own log, which must verify. */
 unsigned log_counts(const struct place *p, enum vf_event event);
+/* Alice changes the policy, whose threshold is 1. Unless name is NULL the file is at `path` then. */
+void next_policy(const struct place *p, const struct vf_policy_change *change, const char *name, char path[400]);
 
 #endif

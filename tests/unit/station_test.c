@@ -46,6 +46,20 @@ void force_make(struct place *p, unsigned threshold)
     close_vault(v);
 }
 
+int station_and_force(void **state, struct place *p)
+{
+    if (station_set_up(state) != 0)
+        return -1;
+    force_make(p, 1);
+    return 0;
+}
+
+int station_and_force_done(void **state, struct place *p)
+{
+    place_done(p);
+    return station_tear_down(state);
+}
+
 /* ------------------------------------------------------------------------------------------------------------------- stations */
 
 void site_make(const struct place *p, const char *name, struct site *s)
@@ -305,21 +319,6 @@ struct vf_station_state state_of_station(struct vf_station *st)
 
     OK(vf_station_state_get(st, &state, why));
     return state;
-}
-
-struct counting {
-    enum vf_event event;
-    unsigned n;
-};
-
-static enum vf_err count_entry(void *user, const struct vf_entry_view *entry, bool sealed, struct vf_why *w)
-{
-    struct counting *c = user;
-
-    (void)w;
-    (void)sealed;
-    c->n += entry->event == c->event;
-    return VF_OK;
 }
 
 unsigned site_log_counts(const struct site *s, enum vf_event event)

@@ -7,12 +7,16 @@
 
 #include "grant_place.h"
 
-#define CARD     vf_field_set_card_print()
-#define OFFICERS 6
+#define CARD        vf_field_set_card_print()
+#define OFFICERS    6
+#define CARD_VALUES (OFFICERS * 9) /* eight text fields and a photo; nobody has a signature */
 
 /* The arena is larger than vault_set_up makes it: a mount's readers live there. Admins alice, bob, carol. */
 int station_set_up(void **state);
 int station_tear_down(void **state);
+/* The same with a force whose policy alice alone put in force. */
+int station_and_force(void **state, struct place *p);
+int station_and_force_done(void **state, struct place *p);
 
 /* A force of OFFICERS officers, alice and bob its admins. The policy is in force, whatever the threshold. */
 void force_make(struct place *p, unsigned threshold);

@@ -15,21 +15,12 @@ static struct bureau b;
 
 static int set_up(void **state)
 {
-    if (vault_set_up(state) != 0)
-        return -1;
-    place_make(&p, 2, 1);
-    struct vf_vault *v = open_as(&p, VF_VAULT_WRITE, ALICE);
-    officers_make(&p, v, 7);
-    bureau_make(&p, vf_vault_id_get(v), "bureau-7", &b);
-    close_vault(v);
-    return 0;
+    return force_and_bureau(state, &p, &b, 7);
 }
 
 static int tear_down(void **state)
 {
-    bureau_done(&b);
-    place_done(&p);
-    return vault_tear_down(state);
+    return force_and_bureau_done(state, &p, &b);
 }
 
 static void grant(struct vf_vault *v, const char *job, vf_field_set fields, int64_t length_us, struct issued *ret)

@@ -12,19 +12,6 @@ static struct bureau b;
 static struct vf_identity *desk, *other_desk;
 static struct vf_prekey pairs[COUNT];
 
-static void install_policy(const struct vf_policy_change *change)
-{
-    struct vf_vault *v = open_as(&p, VF_VAULT_WRITE, ALICE);
-    VF_BUF next = {0};
-    bool pending = true;
-
-    vf_buf_init(&next, VF_POLICY_MAX);
-    OK(vf_policy_change_make(v, change, admin[ALICE], &next, why));
-    close_vault(v);
-    OK(vf_policy_install(p.vault, next.data, next.len, admin[ALICE], &pending, why));
-    assert_false(pending);
-}
-
 /* A batch of these pairs, for `days` from the clock's now. */
 static void batch_of(const struct vf_identity *by, uint32_t number, unsigned days, uint32_t count, struct vf_buf *out)
 {
@@ -138,7 +125,7 @@ static void batches(void **state)
     assert_int_equal(install(v, &file, &r), VF_E_REFUSED); /* no desk in the policy */
     refused(v, &opt, "names no desk");
     close_vault(v);
-    install_policy(&change);
+    next_policy(&p, &change, NULL, NULL);
     v = open_as(&p, VF_VAULT_WRITE, ALICE);
     refused(v, &opt, "no prekey of the desk is left");
     OK(vf_prekeys_left(v, vf_clock_wall_us(), &left, &latest, why));

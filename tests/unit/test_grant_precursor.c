@@ -58,9 +58,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    bureau_done(&b);
-    place_done(&p);
-    return vault_tear_down(state);
+    return force_and_bureau_done(state, &p, &b);
 }
 
 static void issue_as(struct vf_vault *v, const char *job, struct issued *ret)

@@ -43,9 +43,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    bureau_done(&b);
-    place_done(&p);
-    return vault_tear_down(state);
+    return force_and_bureau_done(state, &p, &b);
 }
 
 static struct vf_issue_options options(const char *job)

@@ -16,9 +16,8 @@ static struct site s;
 
 static int set_up(void **state)
 {
-    if (station_set_up(state) != 0)
+    if (station_and_force(state, &p) != 0)
         return -1;
-    force_make(&p, 1);
     site_make(&p, "bureau-1", &s);
     return 0;
 }
@@ -26,8 +25,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     site_done(&s);
-    place_done(&p);
-    return station_tear_down(state);
+    return station_and_force_done(state, &p);
 }
 
 static struct vf_passphrase *passphrase(const char *text)

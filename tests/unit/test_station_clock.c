@@ -88,16 +88,12 @@ static int64_t trusted(const struct drill *t)
 
 static int set_up(void **state)
 {
-    if (station_set_up(state) != 0)
-        return -1;
-    force_make(&p, 1);
-    return 0;
+    return station_and_force(state, &p);
 }
 
 static int tear_down(void **state)
 {
-    place_done(&p);
-    return station_tear_down(state);
+    return station_and_force_done(state, &p);
 }
 
 /* --------------------------------------------------------------------------------------------------------------------- forward */

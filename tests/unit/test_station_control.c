@@ -20,9 +20,8 @@ static char runtime[400];
 
 static int set_up(void **state)
 {
-    if (station_set_up(state) != 0)
+    if (station_and_force(state, &p) != 0)
         return -1;
-    force_make(&p, 1);
     if (mkdir(place_path(&p, "run", runtime), 0700) != 0 || setenv("XDG_RUNTIME_DIR", runtime, 1) != 0)
         return -1;
     return 0;
@@ -30,8 +29,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    place_done(&p);
-    return station_tear_down(state);
+    return station_and_force_done(state, &p);
 }
 
 /* --------------------------------------------------------------------------------------------------- the side of the mount */

@@ -2,11 +2,10 @@
 /*
  * Killed behind every write, sync and rename of what is done to a station; disks that refuse every one of them in turn. What is found
  * afterwards is the station of before or that of after, the check finds nothing, the log verifies, and the same again succeeds.
- *
- * The calls are caught by functions of the same name in this program, LMDB's among them.
  */
 #include "station_test.h"
 
+#include "disk_calls.h"
 #include "fakeclock.h"
 
 #include <errno.h>
@@ -19,86 +18,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CARD_VALUES (OFFICERS * 9) /* eight text fields and a photo; nobody has a signature */
-
-/* ---------------------------------------------------------------------------------------------------------- the calls, caught */
-
-static _Atomic unsigned fatal_call, refused_call; /* 0: none */
-static int refusal;
-static _Atomic unsigned calls;
-static pid_t victim; /* its children (the walk of the database) are not meant */
-
-/* Refused: the call is not made. */
-static bool refuse(void)
-{
-    if (refused_call == 0 || calls + 1 != refused_call || getpid() != victim)
-        return false;
-    calls++;
-    errno = refusal;
-    return true;
-}
-
-/* Dead once the call is done and before anything is made of it. */
-static long counted(long result)
-{
-    int err = errno;
-    unsigned n = ++calls;
-
-    if (fatal_call != 0 && n == fatal_call && getpid() == victim)
-        (void)kill(getpid(), SIGKILL);
-    errno = err;
-    return result;
-}
-
-VF_PUBLIC ssize_t caught_pwrite(int fd, const void *data, size_t len, off_t at) __asm__("pwrite");
-VF_PUBLIC ssize_t caught_pwrite64(int fd, const void *data, size_t len, off_t at) __asm__("pwrite64");
-VF_PUBLIC ssize_t caught_write(int fd, const void *data, size_t len) __asm__("write");
-VF_PUBLIC ssize_t caught_writev(int fd, const struct iovec *iov, int n) __asm__("writev");
-VF_PUBLIC int caught_fdatasync(int fd) __asm__("fdatasync");
-VF_PUBLIC int caught_fsync(int fd) __asm__("fsync");
-VF_PUBLIC int caught_rename(const char *from, const char *to) __asm__("rename");
-VF_PUBLIC int caught_renameat2(int fd, const char *from, int to_fd, const char *to, unsigned flags) __asm__("renameat2");
-
-ssize_t caught_pwrite(int fd, const void *data, size_t len, off_t at)
-{
-    return refuse() ? -1 : counted(syscall(SYS_pwrite64, fd, data, len, at));
-}
-
-ssize_t caught_pwrite64(int fd, const void *data, size_t len, off_t at)
-{
-    return refuse() ? -1 : counted(syscall(SYS_pwrite64, fd, data, len, at));
-}
-
-ssize_t caught_write(int fd, const void *data, size_t len)
-{
-    return refuse() ? -1 : counted(syscall(SYS_write, fd, data, len));
-}
-
-ssize_t caught_writev(int fd, const struct iovec *iov, int n)
-{
-    return refuse() ? -1 : counted(syscall(SYS_writev, fd, iov, n));
-}
-
-int caught_fdatasync(int fd)
-{
-    return refuse() ? -1 : (int)counted(syscall(SYS_fdatasync, fd));
-}
-
-int caught_fsync(int fd)
-{
-    return refuse() ? -1 : (int)counted(syscall(SYS_fsync, fd));
-}
-
-int caught_rename(const char *from, const char *to)
-{
-    return refuse() ? -1 : (int)counted(syscall(SYS_rename, from, to));
-}
-
-int caught_renameat2(int fd, const char *from, int to_fd, const char *to, unsigned flags)
-{
-    return refuse() ? -1 : (int)counted(syscall(SYS_renameat2, fd, from, to_fd, to, flags));
-}
-
 /* ------------------------------------------------------------------------------------------------------------------ the stations */
 
 static struct place p;
@@ -109,9 +28,8 @@ static int64_t clock_us;                  /* how far the copy's time has gone on
 
 static int set_up(void **state)
 {
-    if (station_set_up(state) != 0)
+    if (station_and_force(state, &p) != 0)
         return -1;
-    force_make(&p, 1);
     site_make(&p, "fresh", &fresh);
     site_make(&p, "full", &full);
     struct vf_issue_options opt = site_options(&fresh, "job");
@@ -122,16 +40,8 @@ static int set_up(void **state)
     take_delivery(st, &for_full);
     site_close(st);
     revoke_grant(&p, &for_full.i.f.grant.id, "full", revocation);
-    struct vf_vault *v = open_as(&p, VF_VAULT_READ, ALICE);
     const struct vf_policy_change change = {.add = pub_of(CAROL), .nadd = 1};
-    VF_BUF next = {0};
-    bool pending = true;
-    vf_buf_init(&next, VF_POLICY_MAX);
-    OK(vf_policy_change_make(v, &change, admin[ALICE], &next, why));
-    close_vault(v);
-    OK(vf_policy_install(p.vault, next.data, next.len, admin[ALICE], &pending, why));
-    put_file(&p, "v2.policy", next.data, next.len);
-    (void)place_path(&p, "v2.policy", policy);
+    next_policy(&p, &change, "v2.policy", policy);
     return 0;
 }
 
@@ -141,8 +51,7 @@ static int tear_down(void **state)
     delivery_done(&for_full);
     site_done(&fresh);
     site_done(&full);
-    place_done(&p);
-    return station_tear_down(state);
+    return station_and_force_done(state, &p);
 }
 
 /* A copy to work on, called `now`. */
@@ -180,14 +89,12 @@ static int child(enum vf_err (*work)(const struct site *now), const struct site 
         (void)alarm(60);
         vf_crypto_done();
         OK(vf_crypto_init(6u << 20, why));
-        victim = getpid();
-        refusal = err;
-        fatal_call = err == 0 ? nth : 0;
-        refused_call = err == 0 ? 0 : nth;
-        calls = 0;
+        if (err == 0)
+            disk_calls_kill(nth);
+        else
+            disk_calls_refuse(nth, err);
         enum vf_err ret = work(now);
-        fatal_call = refused_call = 0;
-        seen = calls;
+        seen = disk_calls_done();
         if (syscall(SYS_write, fds[1], &seen, sizeof(seen)) != sizeof(seen))
             _exit(126);
         _exit(ret == VF_OK ? 0 : 1);

@@ -15,16 +15,12 @@ static struct place p;
 
 static int set_up(void **state)
 {
-    if (station_set_up(state) != 0)
-        return -1;
-    force_make(&p, 1);
-    return 0;
+    return station_and_force(state, &p);
 }
 
 static int tear_down(void **state)
 {
-    place_done(&p);
-    return station_tear_down(state);
+    return station_and_force_done(state, &p);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------- what is done to it */
@@ -120,21 +116,6 @@ static uint32_t policy_in_clock(const struct site *s)
     uint32_t version = vf_get_be32(slots[newer].payload + 8 + 8 + VF_BOOT_ID_LEN + 8);
     free(slots);
     return version;
-}
-
-static void next_policy(struct place *where, const struct vf_policy_change *change, const char *name, char path[400])
-{
-    struct vf_vault *v = open_as(where, VF_VAULT_READ, ALICE);
-    VF_BUF next = {0};
-    bool pending = true;
-
-    vf_buf_init(&next, VF_POLICY_MAX);
-    OK(vf_policy_change_make(v, change, admin[ALICE], &next, why));
-    close_vault(v);
-    OK(vf_policy_install(where->vault, next.data, next.len, admin[ALICE], &pending, why));
-    assert_false(pending);
-    put_file(where, name, next.data, next.len);
-    (void)place_path(where, name, path);
 }
 
 /* Bob made a grant and was removed. Whatever is put back or emptied: it is not taken. */

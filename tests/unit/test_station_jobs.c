@@ -8,22 +8,16 @@
 
 #include <pthread.h>
 
-#define CARD_VALUES (OFFICERS * 9) /* eight text fields and a photo; nobody has a signature */
-
 static struct place p;
 
 static int set_up(void **state)
 {
-    if (station_set_up(state) != 0)
-        return -1;
-    force_make(&p, 1);
-    return 0;
+    return station_and_force(state, &p);
 }
 
 static int tear_down(void **state)
 {
-    place_done(&p);
-    return station_tear_down(state);
+    return station_and_force_done(state, &p);
 }
 
 struct rig {

@@ -4,16 +4,13 @@
 
 #include "fakeclock.h"
 
-#define TEXT_VALUES 8                              /* text fields of a card */
-#define CARD_VALUES (OFFICERS * (TEXT_VALUES + 1)) /* and a photo; nobody has a signature */
-
+#define TEXT_VALUES 8         /* text fields of a card */
 static struct place p, other; /* other: another force */
 
 static int set_up(void **state)
 {
-    if (station_set_up(state) != 0)
+    if (station_and_force(state, &p) != 0)
         return -1;
-    force_make(&p, 1);
     force_make(&other, 1);
     return 0;
 }
@@ -335,21 +332,6 @@ static void revoked_device(void **state)
 }
 
 /* ------------------------------------------------------------------------------------------------------------------- policies */
-
-static void next_policy(struct place *where, const struct vf_policy_change *change, const char *name, char path[400])
-{
-    struct vf_vault *v = open_as(where, VF_VAULT_READ, ALICE);
-    VF_BUF next = {0};
-    bool pending = true;
-
-    vf_buf_init(&next, VF_POLICY_MAX);
-    OK(vf_policy_change_make(v, change, admin[ALICE], &next, why));
-    close_vault(v);
-    OK(vf_policy_install(where->vault, next.data, next.len, admin[ALICE], &pending, why));
-    assert_false(pending);
-    put_file(where, name, next.data, next.len);
-    (void)place_path(where, name, path);
-}
 
 static void policies(void **state)
 {

@@ -55,18 +55,14 @@ static void assert_told(const char *text)
 static int begin(void **state)
 {
     (void)state;
-    place_make(&p, 1, 1);
-    v = open_as(&p, VF_VAULT_WRITE, ALICE);
+    v = place_open(&p);
     return 0;
 }
 
 static int end(void **state)
 {
     (void)state;
-    close_vault(v);
-    v = NULL;
-    (void)check_clean(&p);
-    place_done(&p);
+    place_close(&p, &v);
     return 0;
 }
 

@@ -3,11 +3,6 @@
 #include "../../vaultfs/vault/policy.h"
 #include "vault_test.h"
 
-static void chain_of(const struct vf_buf *file, struct vf_policy_chain *ret)
-{
-    OK(vf_policy_chain_parse(file->data, file->len, "test", ret, why));
-}
-
 static struct vf_buf bytes_of(const struct vf_policy_chain *chain)
 {
     struct vf_buf out;
@@ -15,19 +10,6 @@ static struct vf_buf bytes_of(const struct vf_policy_chain *chain)
     vf_buf_init(&out, VF_POLICY_MAX);
     vf_buf_put(&out, chain->bytes, chain->len);
     return out;
-}
-
-static void sign(struct vf_buf *file, unsigned who)
-{
-    struct vf_policy_chain chain;
-    struct vf_buf out;
-
-    chain_of(file, &chain);
-    vf_buf_init(&out, VF_POLICY_MAX);
-    OK(vf_policy_chain_sign(&chain, admin[who], &out, why));
-    vf_policy_chain_done(&chain);
-    vf_buf_done(file);
-    *file = out;
 }
 
 /* ------------------------------------------------------------------------------------------------------------- in the vault */
@@ -70,7 +52,7 @@ static void test_first_pending(void **state)
     close_vault(v);
     assert_true(install(&p, &file, ALICE)); /* nothing new */
     assert_int_equal(install_fails(&p, &file, CAROL), VF_E_DENIED);
-    sign(&file, BOB);
+    sign_policy(&file, BOB);
     assert_false(install(&p, &file, BOB));
     for (unsigned who = ALICE; who <= BOB; who++)
         close_vault(open_as(&p, VF_VAULT_WRITE, who));
@@ -88,8 +70,8 @@ static void test_signatures_add_up(void **state)
     VF_BUF by_bob = bytes_of(vf_vault_policy(v));
     VF_BUF by_carol = bytes_of(vf_vault_policy(v));
     close_vault(v);
-    sign(&by_bob, BOB);
-    sign(&by_carol, CAROL);
+    sign_policy(&by_bob, BOB);
+    sign_policy(&by_carol, CAROL);
     assert_true(install(&p, &by_carol, ALICE));
     assert_false(install(&p, &by_bob, ALICE));
     close_vault(open_as(&p, VF_VAULT_WRITE, CAROL));
@@ -142,7 +124,7 @@ static void test_members(void **state)
     assert_int_equal(install_fails(&p, &stale, BOB), VF_E_DENIED);
     assert_int_equal(install_fails(&p, &add, ALICE), VF_E_STALE);
     /* Another version 3, which bob and alice could have signed before: a fork. */
-    sign(&stale, ALICE);
+    sign_policy(&stale, ALICE);
     assert_int_equal(install_fails(&p, &stale, ALICE), VF_E_FORGED);
     assert_false(install(&p, &out_bob, ALICE)); /* the same again: nothing to do */
     (void)check_clean(&p);
@@ -159,7 +141,7 @@ static void test_pending_rules_not(void **state)
     struct vf_vault *v = open_as(&p, VF_VAULT_PUBLIC, 0);
     VF_BUF first = bytes_of(vf_vault_policy(v));
     close_vault(v);
-    sign(&first, BOB);
+    sign_policy(&first, BOB);
     assert_false(install(&p, &first, ALICE));
     VF_BUF next = change(&p, ALICE, &(struct vf_policy_change){.remove = &bob, .nremove = 1, .threshold = 1});
     assert_true(install(&p, &next, ALICE));
@@ -174,7 +156,7 @@ static void test_pending_rules_not(void **state)
     v = open_as(&p, VF_VAULT_PUBLIC, 0);
     assert_int_equal(vf_vault_policy(v)->pending.nadmins, 3);
     close_vault(v);
-    sign(&other, ALICE);
+    sign_policy(&other, ALICE);
     assert_false(install(&p, &other, ALICE));
     close_vault(open_as(&p, VF_VAULT_WRITE, CAROL));
     place_done(&p);
@@ -196,7 +178,7 @@ static void test_rekey(void **state)
     struct vf_vault *v = open_as(&p, VF_VAULT_PUBLIC, 0);
     VF_BUF first = bytes_of(vf_vault_policy(v));
     close_vault(v);
-    sign(&first, BOB);
+    sign_policy(&first, BOB);
     assert_false(install(&p, &first, ALICE));
     v = open_as(&p, VF_VAULT_WRITE, ALICE);
     import_csv(v, &p, "warrant_no,surname\n1,One\n2,Two\n", NULL, VF_OK, NULL);
@@ -215,7 +197,7 @@ static void test_rekey(void **state)
     OK(vf_vault_counts_get(v, &counts, why));
     assert_int_equal(counts.epoch, 1);
     /* Opened before, used after: told to open again. */
-    sign(&file, BOB);
+    sign_policy(&file, BOB);
     assert_false(install(&p, &file, BOB));
     struct vf_view *view = NULL;
     assert_int_equal(vf_view_open(v, &view, &no), VF_E_STALE);
@@ -248,9 +230,9 @@ static void test_rekey(void **state)
     vf_buf_init(&third, VF_POLICY_MAX);
     OK(vf_vault_rekey(v, admin[ALICE], &third, why)); /* replaces what waits */
     close_vault(v);
-    sign(&again, BOB);
+    sign_policy(&again, BOB);
     assert_int_equal(install_fails(&p, &again, ALICE), VF_E_REFUSED);
-    sign(&third, BOB);
+    sign_policy(&third, BOB);
     assert_false(install(&p, &third, ALICE));
     OK(vf_vault_restore(cmd, q.vault, admin[BOB], NULL, NULL, why));
     assert_int_equal(install_fails(&q, &third, ALICE), VF_E_REFUSED);

@@ -7,11 +7,6 @@
 
 /* ------------------------------------------------------------------------------------------------------------------- helpers */
 
-static void chain_of(const struct vf_buf *file, struct vf_policy_chain *ret)
-{
-    OK(vf_policy_chain_parse(file->data, file->len, "test", ret, why));
-}
-
 static struct vf_policy sample(unsigned nadmins, unsigned threshold)
 {
     struct vf_policy p = {.threshold = threshold, .nadmins = nadmins, .created_us = FAKE_CLOCK_START_US};
@@ -34,19 +29,6 @@ static void extend(struct vf_buf *file, struct vf_policy next, unsigned who)
     if (file->len > 0)
         chain_of(file, &chain);
     OK(vf_policy_chain_extend(&chain, &next, admin[who], &out, why));
-    vf_policy_chain_done(&chain);
-    vf_buf_done(file);
-    *file = out;
-}
-
-static void sign(struct vf_buf *file, unsigned who)
-{
-    struct vf_policy_chain chain;
-    struct vf_buf out;
-
-    chain_of(file, &chain);
-    vf_buf_init(&out, VF_POLICY_MAX);
-    OK(vf_policy_chain_sign(&chain, admin[who], &out, why));
     vf_policy_chain_done(&chain);
     vf_buf_done(file);
     *file = out;
@@ -101,12 +83,12 @@ static void test_threshold(void **state)
         if (sigs < 3)
             assert_int_equal(chain.pending_new_sigs, sigs);
         /* The same key again changes nothing. */
-        sign(&file, sigs - 1);
+        sign_policy(&file, sigs - 1);
         assert_int_equal(file.len, chain.len);
         assert_memory_equal(file.data, chain.bytes, chain.len);
         vf_policy_chain_done(&chain);
         if (sigs < 3)
-            sign(&file, sigs);
+            sign_policy(&file, sigs);
     }
 }
 
@@ -132,12 +114,12 @@ static void test_rule(void **state)
     assert_int_equal(chain.pending_old_sigs, 0);
     assert_string_equal(chain.pending.admins[0].name, "bob"); /* sorted */
     vf_policy_chain_done(&chain);
-    sign(&file, CAROL);
+    sign_policy(&file, CAROL);
     chain_of(&file, &chain);
     assert_int_equal(chain.ruling, 1);
     assert_int_equal(chain.pending_new_sigs, 2);
     vf_policy_chain_done(&chain);
-    sign(&file, ALICE);
+    sign_policy(&file, ALICE);
     chain_of(&file, &chain);
     assert_int_equal(chain.ruling, 2);
     assert_false(chain.has_pending);
@@ -350,7 +332,7 @@ static void test_mutation(void **state)
 
     extend(&file, sample(1, 1), ALICE);
     extend(&file, sample(2, 2), ALICE);
-    sign(&file, BOB);
+    sign_policy(&file, BOB);
     extend(&file, sample(3, 2), BOB);
     chain_of(&file, &good);
     assert_int_equal(good.ruling, 2);

@@ -3,6 +3,7 @@
 
 #include "vault_crash.h"
 
+#include "disk_calls.h"
 #include "fakeclock.h"
 #include "faults.h"
 
@@ -16,85 +17,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-/* ---------------------------------------------------------------------------------------------------------- the calls, caught */
-
-static _Atomic unsigned fatal_call; /* 0: none */
-static _Atomic unsigned refused_call;
-static int refusal;
-static _Atomic unsigned calls;
-static pid_t victim; /* its children (the walk of a check) are not meant */
-
-/* Refused: the call is not made. */
-static bool refuse(void)
-{
-    if (refused_call == 0 || calls + 1 != refused_call || getpid() != victim)
-        return false;
-    calls++;
-    errno = refusal;
-    return true;
-}
-
-/* Dead once the call is done and before anything is made of it. */
-static long counted(long result)
-{
-    int err = errno;
-    unsigned n = ++calls;
-
-    if (fatal_call != 0 && n == fatal_call && getpid() == victim)
-        (void)kill(getpid(), SIGKILL);
-    errno = err;
-    return result;
-}
-
-VF_PUBLIC ssize_t caught_pwrite(int fd, const void *data, size_t len, off_t at) __asm__("pwrite");
-VF_PUBLIC ssize_t caught_pwrite64(int fd, const void *data, size_t len, off_t at) __asm__("pwrite64");
-VF_PUBLIC ssize_t caught_write(int fd, const void *data, size_t len) __asm__("write");
-VF_PUBLIC ssize_t caught_writev(int fd, const struct iovec *iov, int n) __asm__("writev");
-VF_PUBLIC int caught_fdatasync(int fd) __asm__("fdatasync");
-VF_PUBLIC int caught_fsync(int fd) __asm__("fsync");
-VF_PUBLIC int caught_rename(const char *from, const char *to) __asm__("rename");
-VF_PUBLIC int caught_renameat2(int fd, const char *from, int to_fd, const char *to, unsigned flags) __asm__("renameat2");
-
-ssize_t caught_pwrite(int fd, const void *data, size_t len, off_t at)
-{
-    return refuse() ? -1 : counted(syscall(SYS_pwrite64, fd, data, len, at));
-}
-
-ssize_t caught_pwrite64(int fd, const void *data, size_t len, off_t at)
-{
-    return refuse() ? -1 : counted(syscall(SYS_pwrite64, fd, data, len, at));
-}
-
-ssize_t caught_write(int fd, const void *data, size_t len)
-{
-    return refuse() ? -1 : counted(syscall(SYS_write, fd, data, len));
-}
-
-ssize_t caught_writev(int fd, const struct iovec *iov, int n)
-{
-    return refuse() ? -1 : counted(syscall(SYS_writev, fd, iov, n));
-}
-
-int caught_fdatasync(int fd)
-{
-    return refuse() ? -1 : (int)counted(syscall(SYS_fdatasync, fd));
-}
-
-int caught_fsync(int fd)
-{
-    return refuse() ? -1 : (int)counted(syscall(SYS_fsync, fd));
-}
-
-int caught_rename(const char *from, const char *to)
-{
-    return refuse() ? -1 : (int)counted(syscall(SYS_rename, from, to));
-}
-
-int caught_renameat2(int fd, const char *from, int to_fd, const char *to, unsigned flags)
-{
-    return refuse() ? -1 : (int)counted(syscall(SYS_renameat2, fd, from, to_fd, to, flags));
-}
 
 /* ----------------------------------------------------------------------------------------------------------------- processes */
 
@@ -358,16 +280,12 @@ void crash_run_refused(enum vf_err (*op)(void), unsigned n, int err, bool *ret_m
     assert_true(pid >= 0);
     if (pid == 0) {
         begin_child();
-        calls = 0;
-        victim = getpid();
-        refusal = err;
         if (err == ENOMEM)
             faults_arm(FAULT_MEMORY, n, ENOMEM);
         else
-            refused_call = n;
+            disk_calls_refuse(n, err);
         enum vf_err result = op();
-        bool met = err == ENOMEM ? faults_disarm() : calls >= n;
-        refused_call = 0;
+        bool met = err == ENOMEM ? faults_disarm() : disk_calls_done() >= n;
         /* Without the fault it has to work; and an error says why. */
         if ((!met && result != VF_OK) || (result != VF_OK && why->text[0] == '\0')) {
             (void)fprintf(stderr, "child: %u: %d %s\n", n, (int)result, why->text);
@@ -389,11 +307,9 @@ bool crash_run_killed(enum vf_err (*op)(void), unsigned n, long us)
     assert_true(pid >= 0);
     if (pid == 0) {
         begin_child();
-        calls = 0;
-        victim = getpid();
-        fatal_call = n;
+        disk_calls_kill(n);
         enum vf_err err = op();
-        fatal_call = 0;
+        (void)disk_calls_done();
         if (err != VF_OK)
             (void)fprintf(stderr, "child: %s\n", why->text);
         _exit(err == VF_OK ? 0 : 1);

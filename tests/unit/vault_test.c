@@ -207,3 +207,35 @@ uint64_t check_findings(const struct place *p, unsigned who, bool print)
     OK(vf_vault_check(p->vault, admin[who], print_finding, NULL, print ? &told : NULL, &report, why));
     return report.findings;
 }
+
+struct vf_vault *place_open(struct place *p)
+{
+    place_make(p, 1, 1);
+    return open_as(p, VF_VAULT_WRITE, ALICE);
+}
+
+void place_close(struct place *p, struct vf_vault **v)
+{
+    close_vault(*v);
+    *v = NULL;
+    (void)check_clean(p);
+    place_done(p);
+}
+
+void chain_of(const struct vf_buf *file, struct vf_policy_chain *ret)
+{
+    OK(vf_policy_chain_parse(file->data, file->len, "test", ret, why));
+}
+
+void sign_policy(struct vf_buf *file, unsigned who)
+{
+    struct vf_policy_chain chain;
+    struct vf_buf out;
+
+    chain_of(file, &chain);
+    vf_buf_init(&out, VF_POLICY_MAX);
+    OK(vf_policy_chain_sign(&chain, admin[who], &out, why));
+    vf_policy_chain_done(&chain);
+    vf_buf_done(file);
+    *file = out;
+}

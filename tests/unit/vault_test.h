@@ -36,7 +36,14 @@ struct place {
 /* A vault of these admins (alice creates it). */
 void place_make(struct place *p, unsigned nadmins, unsigned threshold);
 void place_done(struct place *p);
+/* A vault of alice's alone, open for writing; closed again, with a full check, which must find nothing. */
+struct vf_vault *place_open(struct place *p);
+void place_close(struct place *p, struct vf_vault **v);
 char *place_path(const struct place *p, const char *name, char out[400]);
+
+/* A policy file: parsed, to be given to vf_policy_chain_done; with one more signature in its place. */
+void chain_of(const struct vf_buf *file, struct vf_policy_chain *ret);
+void sign_policy(struct vf_buf *file, unsigned who);
 
 struct vf_vault *open_as(const struct place *p, enum vf_vault_mode mode, unsigned who);
 void close_vault(struct vf_vault *v);

@@ -151,10 +151,10 @@ static enum vf_err check_file(const struct vf_buf *file, struct vf_why *why)
     return vf_grant_file_parse(file->data, file->len, "the new grant", &f, why);
 }
 
-static enum vf_err log_grant(struct vf_vault *v, const struct vf_grant *g, struct vf_why *why)
+enum vf_err vf_grant_log(struct vf_vault *v, enum vf_event event, const struct vf_grant *g, const char *words,
+                         struct vf_why *why)
 {
-    char words[256];
-    const struct vf_entry e = {.event = VF_EVENT_GRANT,
+    const struct vf_entry e = {.event = event,
                                .grant = &g->id,
                                .job = g->job,
                                .recipient = g->recipient,
@@ -166,8 +166,15 @@ static enum vf_err log_grant(struct vf_vault *v, const struct vf_grant *g, struc
                                .object = words,
                                .result = "ok"};
 
-    vf_draft_words(g, g->issuer, words, sizeof(words));
     return vf_vault_log(v, &e, why);
+}
+
+static enum vf_err log_grant(struct vf_vault *v, const struct vf_grant *g, struct vf_why *why)
+{
+    char words[256];
+
+    vf_draft_words(g, g->issuer, words, sizeof(words));
+    return vf_grant_log(v, VF_EVENT_GRANT, g, words, why);
 }
 
 static struct vf_slice slice_of(const struct vf_buf *b)

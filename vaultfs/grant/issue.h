@@ -18,6 +18,9 @@ VF_MUST_USE enum vf_err vf_draft_job_free(struct vf_vault *v, const struct vf_gr
 VF_MUST_USE enum vf_err vf_draft_finish(struct vf_vault *v, const struct vf_identity *admin, const struct vf_enrol *to,
                                         struct vf_slice enrol, const struct vf_contents *c, struct vf_grant *g,
                                         struct vf_buf *out, struct vf_why *why);
+/* An entry about all of a grant, durable. `words`: who did it, and what. */
+VF_MUST_USE enum vf_err vf_grant_log(struct vf_vault *v, enum vf_event event, const struct vf_grant *g, const char *words,
+                                     struct vf_why *why);
 /* The admin's name and "until …; expiry enforced by …", as the log says it. */
 void vf_draft_words(const struct vf_grant *g, const char *by, char *out, size_t size);
 /* One of the ruling policy's admins, by key: VF_E_REFUSED else. */

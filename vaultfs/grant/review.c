@@ -2,26 +2,17 @@
 /* The review page: gathered, logged as a view of every record in it, then written. */
 #include "review.h"
 
+#include "issue.h"
+
 #include <string.h>
 
 static enum vf_err log_view(struct vf_vault *v, const struct vf_grant *g, struct vf_why *why)
 {
     char words[VF_NAME_MAX + 16];
     const char *admin = vf_vault_admin(v);
-    const struct vf_entry e = {.event = VF_EVENT_VIEW,
-                               .grant = &g->id,
-                               .job = g->job,
-                               .recipient = g->recipient,
-                               .all = &g->manifest_hash,
-                               .part = -1,
-                               .fields = g->fields,
-                               .has_count = true,
-                               .count = g->records,
-                               .object = words,
-                               .result = "ok"};
 
     (void)snprintf(words, sizeof(words), "review by %s", admin != NULL ? admin : "nobody");
-    return vf_vault_log(v, &e, why);
+    return vf_grant_log(v, VF_EVENT_VIEW, g, words, why);
 }
 
 static enum vf_err write_page(const struct vf_review *r, int fd, const char *what, struct vf_why *why)

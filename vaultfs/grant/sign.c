@@ -57,20 +57,9 @@ static enum vf_err log_sign(struct vf_vault *v, const struct vf_identity *admin,
                             struct vf_why *why)
 {
     char words[256];
-    const struct vf_entry e = {.event = VF_EVENT_SIGN,
-                               .grant = &g->id,
-                               .job = g->job,
-                               .recipient = g->recipient,
-                               .all = &g->manifest_hash,
-                               .part = -1,
-                               .fields = g->fields,
-                               .has_count = true,
-                               .count = g->records,
-                               .object = words,
-                               .result = "ok"};
 
     vf_draft_words(g, vf_identity_pub_get(admin)->name, words, sizeof(words));
-    return vf_vault_log(v, &e, why);
+    return vf_grant_log(v, VF_EVENT_SIGN, g, words, why);
 }
 
 /* With the vault: (1) the signer may, (2) contents derived anew, (3) the entry, (4) the vault's row. */
