@@ -210,20 +210,46 @@ struct vf_share_in {
     struct vf_release_share share;
 };
 VF_PUBLIC bool vf_job_online(const struct vf_job *job);
+/* VF_E_EXPIRED when the job was forgotten, VF_E_LOCKED_MEMORY; VF_E_INPUT. What is over already is not put in. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_job_shares_put(struct vf_job *job, const struct vf_share_in *shares, size_t n,
                                                     int64_t until_boot_us, struct vf_why *why);
 /* How long the share is good, by the boot clock; 0: there is none. */
 VF_PUBLIC int64_t vf_job_share_until(struct vf_job *job, uint32_t index, enum vf_part part);
+/* How long those of the text of every record are good that has text here; 0: one is missing. */
+VF_PUBLIC int64_t vf_job_text_until(struct vf_job *job);
+/* A file of it is open. (Reading the value says so too.) Shares in use are renewed, others run out. */
+VF_PUBLIC void vf_job_share_used(struct vf_job *job, uint32_t index, enum vf_part part);
+/* Records of which a share of `part` is in use and in the last third of its lease: at most `max`; how many. */
+VF_PUBLIC size_t vf_job_shares_due(struct vf_job *job, enum vf_part part, int64_t now_boot_us, uint32_t *index, size_t max);
+struct vf_shares_state { /* of those that are good now */
+    uint32_t held[VF_PART_COUNT];
+    int64_t first_boot_us, last_boot_us; /* when the first and the last of them end; 0: there are none */
+};
+VF_PUBLIC void vf_job_shares_state_get(struct vf_job *job, struct vf_shares_state *ret);
 /* Wipe those whose lease is over; how many there were. */
 VF_PUBLIC size_t vf_job_shares_expire(struct vf_job *job, int64_t now_boot_us);
+VF_PUBLIC size_t vf_station_shares_expire(struct vf_station *st, int64_t now_boot_us); /* of all jobs */
 VF_PUBLIC void vf_job_shares_wipe(struct vf_job *job);
 /* For the desk's client. MOUNT mode; borrowed. */
 VF_PUBLIC const struct vf_identity *vf_station_device(const struct vf_station *st);
-/* The grant file of a job as it is stored, copied into `out`. */
+/* The grant file of a job as it is stored, and the enrolment as it was handed out, copied into `out`. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_job_file(struct vf_job *job, struct vf_buf *out, struct vf_why *why);
-/* What a verified answer of the policy's desk says: trusted time; the grant was revoked (kept, as if the notice had come). */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_station_enrol_file(struct vf_station *st, struct vf_buf *out, struct vf_why *why);
+/* Who the desk is, by the policy that rules now. False: it names none. Thread-safe. */
+VF_PUBLIC bool vf_station_desk(struct vf_station *st, struct vf_identity_pub *ret, char ret_url[256]);
+/*
+ * What a verified answer of the policy's desk says: trusted time (clock.c says how far); the grant was revoked (kept, as if the notice had come).
+ */
 VF_PUBLIC void vf_station_clock_desk(struct vf_station *st, int64_t time_us);
 VF_PUBLIC void vf_job_revoked_by_desk(struct vf_job *job);
+/*
+ * The desk's receipt for the log up to `sent`, a checkpoint of ours that it was just shown; kept in the database when `store`. VF_E_FORGED: for other
+ * entries; VF_E_STALE: for fewer. And the newest of the desk that is kept, appended to `out`, *ret_size entries; nothing and 0: none.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_station_receipt_desk(struct vf_station *st, const void *data, size_t len,
+                                                          const struct vf_checkpoint *sent, bool store, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_station_receipt_get(struct vf_station *st, struct vf_buf *out, uint64_t *ret_size,
+                                                         struct vf_why *why);
 
 /* -------------------------------------------------------------------------------------------------------------------- control */
 
@@ -260,5 +286,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_control_receive(struct vf_control *c, const
                                                      struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_control_seal(struct vf_control *c, struct vf_why *why);
 VF_PUBLIC void vf_control_close(struct vf_control *c);
+/* What was told of a file, from one process to another: as JSON, and back. */
+VF_PUBLIC void vf_received_put(const struct vf_received *one, struct vf_buf *json);
+VF_PUBLIC void vf_received_read(const void *json, size_t len, void (*told)(void *user, const struct vf_received *one), void *user);
 
 #endif

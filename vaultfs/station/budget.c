@@ -151,5 +151,8 @@ uint64_t vf_job_budget_left(struct vf_station *st, const struct vf_job *job, enu
     pthread_mutex_lock(&b->lock);
     uint64_t left = b->left[part];
     pthread_mutex_unlock(&b->lock);
-    return left;
+    /* What the desk released counts there, opened or not. */
+    uint64_t released = job->shares ? vf_shares_released(job->shares, part) : 0;
+    uint64_t at_desk = released < job->grant.budget ? job->grant.budget - released : 0;
+    return job->shares && at_desk < left ? at_desk : left;
 }

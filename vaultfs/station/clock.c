@@ -14,6 +14,11 @@
  * to an older one does not bring H back: the log says how late it was for sure, and which clock-reset was taken last (floors.c). In what
  * both know of resets the one that knows more is right; where they know the same, the higher H is.
  *
+ * The desk's time is trusted too. H follows it at once, within the same bound, up to a day ahead of what this computer thinks: a wrong day ends
+ * grants early, and destroys nothing. Farther ahead it counts for T alone (what it ends can be used again) and for a quarter of an hour;
+ * when the desk says the same 10 minutes later, H follows. So one wrong answer does not end everything for good, and a computer whose
+ * clock is far behind is not believed. A desk that is not sure of its own clock is not heard (the client does not tell us), and one behind changes nothing.
+ *
  * Slot payload: i64 H, i64 boottime of H, boot id 16, i64 last clock-reset taken, u32 highest policy version known, i64 wall and
  * i64 boottime of the moment since when they agree, i64 time counted while H stood, MAC 32 over all that.
  */
@@ -30,6 +35,9 @@
 #define BACK_US        (300 * VF_SECOND_US)
 #define SAVE_EVERY_US  (60 * VF_SECOND_US)
 #define COUNT_EVERY_US (3600 * VF_SECOND_US)
+#define DESK_NEAR_US   VF_DAY_US
+#define DESK_SAME_US   (60 * VF_SECOND_US)
+#define DESK_HOLD_US   (900 * VF_SECOND_US)
 
 struct clock_state {
     int64_t h, h_boot, reset_taken_us, anchor_wall, anchor_boot, past;
@@ -181,6 +189,13 @@ static int64_t beyond(const struct vf_station_clock *c, int64_t boot)
     return over < 0 ? 0 : c->past + over;
 }
 
+/* The desk's word of a time far ahead, as long as it counts; else 0. Under the lock. */
+static int64_t by_desk(const struct vf_station_clock *c, int64_t boot)
+{
+    int64_t elapsed = boot - c->desk_boot;
+    return c->desk > 0 && elapsed >= 0 && elapsed < DESK_HOLD_US ? c->desk + elapsed : 0;
+}
+
 int64_t vf_station_highest(struct vf_station *st)
 {
     int64_t boot = vf_clock_boot_us();
@@ -194,9 +209,10 @@ enum vf_err vf_station_time(struct vf_station *st, int64_t *ret_t, struct vf_why
 {
     int64_t boot = vf_clock_boot_us(), wall = vf_clock_wall_us();
     pthread_mutex_lock(&st->clock.lock);
-    int64_t h = highest(&st->clock, boot);
+    int64_t h = highest(&st->clock, boot), desk = by_desk(&st->clock, boot);
     pthread_mutex_unlock(&st->clock.lock);
     *ret_t = wall > h ? wall : h;
+    *ret_t = desk > *ret_t ? desk : *ret_t;
     if (wall >= *ret_t - BACK_US)
         return VF_OK;
     char text[64];
@@ -396,16 +412,46 @@ void vf_station_clock_grant(struct vf_station *st, const struct vf_grant *g)
     pthread_mutex_unlock(&c->lock);
 }
 
-void vf_station_clock_raise(struct vf_station *st, int64_t at_least_us)
+/* Under the lock. */
+static void raise_to(struct vf_station_clock *c, int64_t at_least_us, int64_t boot)
 {
-    struct vf_station_clock *c = &st->clock;
-    int64_t boot = vf_clock_boot_us();
-    pthread_mutex_lock(&c->lock);
     int64_t h = at_least_us < c->cap ? at_least_us : c->cap;
     if (c->loaded && h > highest(c, boot)) {
         c->h = h;
         c->h_boot = boot;
         c->past = 0;
+    }
+}
+
+void vf_station_clock_raise(struct vf_station *st, int64_t at_least_us)
+{
+    struct vf_station_clock *c = &st->clock;
+    pthread_mutex_lock(&c->lock);
+    raise_to(c, at_least_us, vf_clock_boot_us());
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* Has the desk said this before, ten minutes ago or more? Under the lock. */
+static bool desk_insists(struct vf_station_clock *c, int64_t time_us, int64_t boot)
+{
+    int64_t off = (time_us - c->desk) - (boot - c->desk_boot);
+    if (c->desk == 0 || off > DESK_SAME_US || off < -DESK_SAME_US)
+        c->desk_since_boot = boot;
+    c->desk = time_us;
+    c->desk_boot = boot;
+    return boot - c->desk_since_boot >= AGREE_US;
+}
+
+void vf_station_clock_desk(struct vf_station *st, int64_t time_us)
+{
+    struct vf_station_clock *c = &st->clock;
+    int64_t boot = vf_clock_boot_us(), wall = vf_clock_wall_us();
+    pthread_mutex_lock(&c->lock);
+    int64_t h = highest(c, boot), t = wall > h ? wall : h;
+    bool far = time_us - t > DESK_NEAR_US;
+    if (!far || desk_insists(c, time_us, boot)) {
+        raise_to(c, time_us, boot);
+        c->desk = 0;
     }
     pthread_mutex_unlock(&c->lock);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -142,4 +143,40 @@ enum vf_err vf_control_folder(bool make, struct vf_buf *ret, struct vf_why *why)
     if ((st.st_mode & 077) != 0)
         return vf_fail(why, VF_E_DENIED, "%s: others may look into it; make it private (chmod 700), or remove it", folder);
     return VF_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------------- what was told of files */
+
+void vf_received_put(const struct vf_received *one, struct vf_buf *json)
+{
+    vf_buf_text(json, "{\"name\":");
+    vf_buf_json(json, one->name, strlen(one->name));
+    vf_buf_fmt(json, ",\"kind\":%d,\"err\":%d,\"already\":%s,\"values\":%llu,\"bytes\":%llu,\"not_needed\":%llu,\"text\":",
+               (int)one->kind, (int)one->err, one->already ? "true" : "false", (unsigned long long)one->values,
+               (unsigned long long)one->bytes, (unsigned long long)one->not_needed);
+    vf_buf_json(json, one->text, strlen(one->text));
+    vf_buf_text(json, "}");
+}
+
+void vf_received_read(const void *json, size_t len, void (*told)(void *user, const struct vf_received *one), void *user)
+{
+    json_error_t je;
+    json_t *doc = json_loadb(json, len, 0, &je);
+    const char *name = json_string_value(json_object_get(doc, "name")),
+               *text = json_string_value(json_object_get(doc, "text"));
+    if (name && text) {
+        struct vf_received one = {
+            .name = name,
+            .kind = (enum vf_artefact)json_integer_value(json_object_get(doc, "kind")),
+            .err = (enum vf_err)json_integer_value(json_object_get(doc, "err")),
+            .already = json_is_true(json_object_get(doc, "already")),
+            .values = (uint64_t)json_integer_value(json_object_get(doc, "values")),
+            .bytes = (uint64_t)json_integer_value(json_object_get(doc, "bytes")),
+            .not_needed = (uint64_t)json_integer_value(json_object_get(doc, "not_needed")),
+        };
+        (void)snprintf(one.text, sizeof(one.text), "%s", text);
+        vf_text_one_line(one.text); /* another program wrote it */
+        told(user, &one);
+    }
+    json_decref(doc);
 }

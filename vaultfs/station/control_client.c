@@ -200,29 +200,6 @@ struct answers {
     void *user;
 };
 
-static void take_told(const char *data, size_t len, const struct answers *a)
-{
-    json_error_t je;
-    json_t *doc = json_loadb(data, len, 0, &je);
-    const char *name = json_string_value(json_object_get(doc, "name")),
-               *text = json_string_value(json_object_get(doc, "text"));
-    if (name && text && a->told) {
-        struct vf_received one = {
-            .name = name,
-            .kind = (enum vf_artefact)json_integer_value(json_object_get(doc, "kind")),
-            .err = (enum vf_err)json_integer_value(json_object_get(doc, "err")),
-            .already = json_is_true(json_object_get(doc, "already")),
-            .values = (uint64_t)json_integer_value(json_object_get(doc, "values")),
-            .bytes = (uint64_t)json_integer_value(json_object_get(doc, "bytes")),
-            .not_needed = (uint64_t)json_integer_value(json_object_get(doc, "not_needed")),
-        };
-        (void)snprintf(one.text, sizeof(one.text), "%s", text);
-        vf_text_one_line(one.text); /* another program wrote it */
-        a->told(a->user, &one);
-    }
-    json_decref(doc);
-}
-
 static enum vf_err take_end(const char *data, size_t len, struct vf_why *why)
 {
     json_error_t je;
@@ -252,8 +229,8 @@ static enum vf_err ask(struct vf_control *c, const char *request, size_t len, co
         char type = vf_control_recv(sock, packet, VF_CONTROL_PACKET, &got, NULL, 0, &extra);
         if (type == 'D' && a->document)
             vf_buf_put(a->document, packet, got);
-        else if (type == 'T')
-            take_told(packet, got, a);
+        else if (type == 'T' && a->told)
+            vf_received_read(packet, got, a->told, a->user);
         else if (type == 'E')
             return take_end(packet, got, why);
         else if (type == 0)

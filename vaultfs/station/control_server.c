@@ -60,13 +60,7 @@ static void send_told(void *user, const struct vf_received *one)
     struct telling *t = user;
     VF_BUF out;
     vf_buf_init(&out, VF_CONTROL_PACKET);
-    vf_buf_text(&out, "{\"name\":");
-    vf_buf_json(&out, one->name, strlen(one->name));
-    vf_buf_fmt(&out, ",\"kind\":%d,\"err\":%d,\"already\":%s,\"values\":%llu,\"bytes\":%llu,\"not_needed\":%llu,\"text\":",
-               (int)one->kind, (int)one->err, one->already ? "true" : "false", (unsigned long long)one->values,
-               (unsigned long long)one->bytes, (unsigned long long)one->not_needed);
-    vf_buf_json(&out, one->text, strlen(one->text));
-    vf_buf_text(&out, "}");
+    vf_received_put(one, &out);
     if (vf_buf_ok(&out) && !t->deaf)
         t->deaf = !vf_control_send(t->sock, 'T', out.data, out.len, NULL, 0);
 }

@@ -174,8 +174,13 @@ static void publish(struct vf_station *st, struct vf_station_floors *f)
     pthread_mutex_lock(&st->floors_lock);
     if (to->policy > f->policy) /* taken meanwhile */
         f->policy = to->policy;
+    for (size_t i = to->nrevoked - to->ntaken; i < to->nrevoked; i++) {
+        enum vf_err ignored = add_revoked(f, &to->revoked[i], NULL);
+        (void)ignored; /* no memory: the next start reads it from the log */
+    }
     contents_done(to);
     *to = *f;
+    to->ntaken = 0;
     pthread_mutex_unlock(&st->floors_lock);
     f->revoked = NULL;
 }
@@ -282,6 +287,17 @@ void vf_station_floors_take_policy(struct vf_station *st, uint32_t version)
     pthread_mutex_lock(&st->floors_lock);
     if (version > st->floors.policy)
         st->floors.policy = version;
+    pthread_mutex_unlock(&st->floors_lock);
+}
+
+/* Without memory for it, the next start reads it from the log. */
+void vf_station_floors_take_revoked(struct vf_station *st, const struct vf_grant_id *id)
+{
+    pthread_mutex_lock(&st->floors_lock);
+    size_t before = st->floors.nrevoked;
+    enum vf_err ignored = add_revoked(&st->floors, id, NULL);
+    (void)ignored;
+    st->floors.ntaken += st->floors.nrevoked - before;
     pthread_mutex_unlock(&st->floors_lock);
 }
 

@@ -155,7 +155,8 @@ static enum vf_err fill_job(struct vf_station *st, struct vf_txn *txn, struct vf
         all_present(file, job->items);
     else
         (void)vf_station_present(st, txn, file, job->items, &named);
-    return vf_job_budget_load(st, job, before, why);
+    VF_TRY(vf_job_budget_load(st, job, before, why));
+    return vf_job_shares_load(job, before, why);
 }
 
 /* From a copy of the row: nobody can change it between the check and what is taken from it. */
@@ -213,6 +214,7 @@ void vf_job_unref(struct vf_job *job)
         return;
     vf_secret_free(job->share);
     vf_catalogue_free(job->catalogue);
+    vf_job_shares_free(job);
     vf_job_budget_free(job);
     free(job->rows);
     free(job->items);
@@ -225,7 +227,21 @@ void vf_job_forget(struct vf_job *job)
     pthread_rwlock_wrlock(&job->share_lock);
     vf_wipe(job->share, sizeof(*job->share));
     job->forgotten = true;
+    vf_job_shares_wipe(job); /* under the lock: none can be put in behind it */
     pthread_rwlock_unlock(&job->share_lock);
+}
+
+enum vf_err vf_job_file(struct vf_job *job, struct vf_buf *out, struct vf_why *why)
+{
+    VF_TXN txn = NULL;
+    struct vf_slice row;
+    VF_TRY(vf_txn_read(job->station->store, &txn, why));
+    if (!vf_txn_get(txn, VF_ST_GRANT, job->grant.id.c, sizeof(job->grant.id.c), &row) || row.len <= VF_GRANT_ROW_PREFIX) {
+        VF_TRY(vf_txn_check(txn, why));
+        return vf_fail(why, VF_E_DAMAGED, "job %s: the stored grant is gone", job->grant.job);
+    }
+    vf_buf_put(out, row.data + VF_GRANT_ROW_PREFIX, row.len - VF_GRANT_ROW_PREFIX);
+    return vf_buf_check(out, "the stored grant", why);
 }
 
 const struct vf_grant *vf_job_grant(const struct vf_job *job)

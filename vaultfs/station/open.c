@@ -275,3 +275,32 @@ const char *vf_station_path(const struct vf_station *st)
 {
     return st->path;
 }
+
+const struct vf_identity *vf_station_device(const struct vf_station *st)
+{
+    return st->device;
+}
+
+bool vf_station_desk(struct vf_station *st, struct vf_identity_pub *ret, char ret_url[256])
+{
+    pthread_rwlock_rdlock(&st->jobs_lock);
+    const struct vf_policy *policy = &st->policy.policy;
+    bool has = policy->has_desk;
+    if (has) {
+        *ret = policy->desk;
+        memcpy(ret_url, policy->desk_url, sizeof(policy->desk_url));
+    }
+    pthread_rwlock_unlock(&st->jobs_lock);
+    return has;
+}
+
+enum vf_err vf_station_enrol_file(struct vf_station *st, struct vf_buf *out, struct vf_why *why)
+{
+    VF_FREE char *file = vf_station_file(st->path, "station.enrol");
+    VF_BUF data = {0};
+    if (!file)
+        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", st->path);
+    VF_TRY(vf_file_read(file, VF_ENROL_MAX, &data, why));
+    vf_buf_put(out, data.data, data.len);
+    return vf_buf_check(out, file, why);
+}

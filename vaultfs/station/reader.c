@@ -116,14 +116,21 @@ static enum vf_err get_keys(struct vf_value_reader *r, const struct vf_job *job,
     size_t len, at = vf_envelope_at(l, index, part, &len);
     size_t first = vf_envelope_at(l, index, l->ntext ? VF_PART_TEXT : VF_PART_IMAGE, &(size_t){0});
 
-    vf_kdf_release_share_offline(ref, part, &rs);
+    if (!job->shares)
+        vf_kdf_release_share_offline(ref, part, &rs);
     /* The share is read under its lock: the end of the grant wipes it. */
     pthread_rwlock_rdlock((pthread_rwlock_t *)(uintptr_t)&job->share_lock);
-    enum vf_err err = job->forgotten ? VF_E_EXPIRED
-                                     : vf_grant_open_keys(&job->grant, l, job->share, &rs, ref, part,
-                                                          rows->envelopes + (at - first), r->keys);
+    enum vf_err err = VF_OK;
+    if (job->forgotten)
+        err = VF_E_EXPIRED;
+    else if (job->shares && !vf_shares_get(job->shares, index, part, &rs))
+        err = VF_E_NO_SHARE;
+    else
+        err = vf_grant_open_keys(&job->grant, l, job->share, &rs, ref, part, rows->envelopes + (at - first), r->keys);
     pthread_rwlock_unlock((pthread_rwlock_t *)(uintptr_t)&job->share_lock);
     vf_wipe(&rs, sizeof(rs));
+    if (err == VF_E_NO_SHARE)
+        return vf_fail(why, err, "%.8s: there is no share of the key desk for it now", ref->c);
     if (err == VF_E_EXPIRED)
         return vf_fail(why, err, "job %s: the grant has ended", job->grant.job);
     if (err)

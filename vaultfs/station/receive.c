@@ -71,8 +71,7 @@ static enum vf_err slurp(int fd, const char *name, size_t max, struct vf_buf *re
     return at ? vf_fd_pread(fd, at, (size_t)s.st_size, 0, name, why) : vf_fail(why, VF_E_FORMAT, "%s: empty", name);
 }
 
-static void tell(struct vf_received *told, const char *fmt, ...) VF_PRINTF(2, 3);
-static void tell(struct vf_received *told, const char *fmt, ...)
+void vf_received_tell(struct vf_received *told, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -126,7 +125,7 @@ static enum vf_err take_policy(struct vf_station *st, int fd, struct vf_received
     }
     vf_policy_chain_done(&chain);
     if (!err)
-        tell(told, "policy version %u of %s%s", st->policy.policy.version, st->policy.policy.force_name,
+        vf_received_tell(told, "policy version %u of %s%s", st->policy.policy.version, st->policy.policy.force_name,
              told->already ? " (here already)" : "");
     return err;
 }
@@ -153,10 +152,23 @@ static enum vf_err take_revocation(struct vf_station *st, int fd, struct vf_rece
         VF_TRY(vf_store_update(st->store, put_row, &row, why));
     }
     if (r.is_device)
-        tell(told, "this device was revoked by the force%s", told->already ? " (known already)" : "");
+        vf_received_tell(told, "this device was revoked by the force%s", told->already ? " (known already)" : "");
     else
-        tell(told, "grant %.16s was revoked by the force%s", r.grant.c, told->already ? " (known already)" : "");
+        vf_received_tell(told, "grant %.16s was revoked by the force%s", r.grant.c, told->already ? " (known already)" : "");
     return VF_OK;
+}
+
+void vf_job_revoked_by_desk(struct vf_job *job)
+{
+    struct vf_station *st = job->station;
+    char object[64];
+    if (atomic_exchange(&job->revoked, true) || vf_station_floors_revoked(st, &job->grant.id))
+        return;
+    (void)snprintf(object, sizeof(object), VF_ST_LOG_REVOKED_GRANT "%.16s", job->grant.id.c);
+    /* The log keeps it, as it keeps a notice that came as a file: every later start refuses the grant. Where it cannot be written nothing opens. */
+    enum vf_err ignored = log_receive(st, NULL, object, NULL);
+    (void)ignored;
+    vf_station_floors_take_revoked(st, &job->grant.id);
 }
 
 /* --------------------------------------------------------------------------------------------------------------- grant */
@@ -172,8 +184,6 @@ static enum vf_err check_grant(struct vf_station *st, const struct vf_grant_file
         return vf_fail(why, VF_E_REFUSED, "%s: made for the device %s, not for this station (%s)", name, g->recipient,
                        st->enrol.name);
     VF_TRY(vf_grant_verify(file, &st->policy, why));
-    if (g->release == VF_RELEASE_ONLINE)
-        return vf_fail(why, VF_E_UNSUPPORTED, "%s: an online grant, which this version of vaultfs cannot use", name);
     if (st->mode == VF_STATION_MOUNT) {
         enum vf_err ignored = vf_station_time(st, &now, NULL); /* a clock moved back must not keep a clock-reset grant out */
         (void)ignored;
@@ -268,76 +278,16 @@ static enum vf_err take_grant(struct vf_station *st, int fd, struct vf_received 
     vf_station_clock_grant(st, g);
     char until[64];
     vf_time_format_person(g->until_us, until, sizeof(until));
-    tell(told, "grant %.16s for job %s: %u record%s until %s; %s%s", g->id.c, g->job, g->records, g->records == 1 ? "" : "s",
+    vf_received_tell(told, "grant %.16s for job %s: %u record%s until %s; %s%s", g->id.c, g->job, g->records, g->records == 1 ? "" : "s",
          until, vf_grant_ends_text(g), told->already ? " (here already)" : "");
     return VF_OK;
-}
-
-/* ------------------------------------------------------------------------------------------------------------- receipt */
-
-/* Is what the force has what this station has? The log's tree at that size, from the log. */
-static enum vf_err check_root(struct vf_station *st, const struct vf_checkpoint *cp, const char *name, struct vf_why *why)
-{
-    struct vf_hash root;
-    VF_TRY(vf_log_root_at(st->log, cp->size, &root, why));
-    if (vf_equal(root.b, cp->root.b, sizeof(root.b)))
-        return VF_OK;
-    return vf_fail(
-        why, VF_E_FORGED,
-        "%s: a receipt for other entries than this station has: its log was restored from a copy, or there are two "
-        "stations that write under one name. Tell the force.",
-        name);
 }
 
 static enum vf_err take_receipt(struct vf_station *st, int fd, struct vf_received *told, struct vf_why *why)
 {
     VF_BUF data = {0};
-    VF_FREE struct vf_note *note = calloc(1, sizeof(*note));
-    struct vf_note_key keys[VF_ADMINS_MAX + 1];
-    struct vf_checkpoint cp;
-    struct vf_log_state log;
-    int64_t time_us = 0;
-
-    if (!note)
-        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", told->name);
     VF_TRY(slurp(fd, told->name, VF_NOTE_MAX, &data, why));
-    VF_TRY(vf_note_parse(data.data, data.len, note, why));
-    size_t n = 0;
-    for (size_t i = 0; i < st->policy.policy.nadmins; i++)
-        vf_note_cosigner_key_of(&st->policy.policy.admins[i], &keys[n++]);
-    if (st->policy.policy.has_desk)
-        vf_note_cosigner_key_of(&st->policy.policy.desk, &keys[n++]);
-    VF_TRY(vf_receipt_verify(note, keys, n, &cp, &time_us, why));
-    VF_FREE struct vf_note *origin_note = calloc(1, sizeof(*origin_note));
-    struct vf_origin origin;
-    if (!origin_note)
-        return vf_fail(why, VF_E_NOMEM, "%s: out of memory", told->name);
-    VF_TRY(vf_note_parse(st->enrol.origin, st->enrol.origin_len, origin_note, why));
-    VF_TRY(vf_origin_parse(origin_note, &origin, why));
-    if (strcmp(origin.line, cp.origin) != 0)
-        return vf_fail(why, VF_E_REFUSED, "%s: a receipt for another station's log", told->name);
-    vf_log_state_get(st->log, &log);
-    if (cp.size > log.sealed)
-        return vf_fail(why, VF_E_FORGED,
-                       "%s: a receipt for more log than this station has: the station was restored from an old copy",
-                       told->name);
-    VF_TRY(check_root(st, &cp, told->name, why));
-    char until[64];
-    vf_time_format_person(time_us, until, sizeof(until));
-    uint8_t meta[16];
-    vf_put_be64(meta, cp.size);
-    vf_put_be64(meta + 8, (uint64_t)time_us);
-    struct row row = {.table = VF_ST_META,
-                      .key = "receipt",
-                      .key_len = 7,
-                      .prefix = meta,
-                      .prefix_len = sizeof(meta),
-                      .data = data.data,
-                      .len = data.len};
-    VF_TRY(vf_store_update(st->store, put_row, &row, why));
-    vf_station_clock_raise(st, time_us - VF_STATION_SKEW_US);
-    tell(told, "receipt: the force has this station's log up to entry %llu, %s", (unsigned long long)cp.size, until);
-    return VF_OK;
+    return vf_station_take_receipt(st, data.data, data.len, told, why);
 }
 
 /* ----------------------------------------------------------------------------------------------------------- all of them */

@@ -37,6 +37,8 @@ struct vf_station_clock {
     int64_t past;                     /* at h_boot: what had gone by while H stood at the cap */
     int64_t saved_h, saved_past;
     int64_t told, told_reset_us; /* H and the clock-reset as the log has them */
+    int64_t desk, desk_boot; /* what the desk said of a time far ahead, and when it did; 0: nothing of the kind ... */
+    int64_t desk_since_boot; /* ... and since when it has said the same */
     bool lost;       /* the file could not be read, and no grant is known yet that bounds H (vf_station_clock_settle) */
     uint32_t policy; /* highest policy version known: an older one is not believed */
     int64_t reset_taken_us; /* issue time of the last clock-reset that was taken */
@@ -51,6 +53,7 @@ struct vf_station_floors {
     bool device_revoked;
     struct vf_grant_id *revoked;
     size_t nrevoked;
+    size_t ntaken; /* the last ones of them: taken since the log was read */
     struct vf_log_place place; /* what the log says before it is in here */
     uint64_t saved;            /* entries before the place that the file has */
 };
@@ -104,6 +107,7 @@ struct vf_job {
     uint8_t *items;                        /* VF_ITEM_* of each record */
     size_t manifest_rows_at, envelopes_at; /* in the stored row */
     struct vf_budget *budget;              /* NULL without one; shared by all loads of one grant */
+    struct vf_shares *shares;              /* online grants: what the desk released; likewise */
 };
 #define VF_ITEM_PHOTO     1
 #define VF_ITEM_SIGNATURE 2
@@ -138,6 +142,8 @@ enum vf_err vf_station_floors_rule(struct vf_station *st,
 uint32_t vf_station_floors_policy(struct vf_station *st);
 void vf_station_floors_take_policy(struct vf_station *st, uint32_t version);
 bool vf_station_floors_revoked(struct vf_station *st, const struct vf_grant_id *id); /* or the device is */
+/* A grant that the log has as revoked from now on. */
+void vf_station_floors_take_revoked(struct vf_station *st, const struct vf_grant_id *id);
 void vf_station_floors_done(struct vf_station *st);
 
 /* open.c */
@@ -164,6 +170,22 @@ uint64_t vf_station_present(struct vf_station *st, struct vf_txn *txn, const str
 /* From the log; from `before` (may be NULL), an earlier load of the same grant, when there is one. */
 enum vf_err vf_job_budget_load(struct vf_station *st, struct vf_job *job, const struct vf_job *before, struct vf_why *why);
 void vf_job_budget_free(struct vf_job *job);
+
+/* shares.c */
+/* An empty table for an online grant, or that of `before` (may be NULL), an earlier load of the same grant. After the budget. */
+enum vf_err vf_job_shares_load(struct vf_job *job, const struct vf_job *before, struct vf_why *why);
+void vf_job_shares_free(struct vf_job *job);
+/* False: there is none that is good now. The caller wipes *ret. */
+bool vf_shares_get(struct vf_shares *s, uint32_t index, enum vf_part part, struct vf_release_share *ret);
+/* Of a grant with a budget: records whose share the desk is known to have given. */
+uint64_t vf_shares_released(struct vf_shares *s, enum vf_part part);
+
+/* receive.c */
+void vf_received_tell(struct vf_received *told, const char *fmt, ...) VF_PRINTF(2, 3); /* told->text */
+
+/* receipt.c: a file's bytes, with receive_lock held */
+enum vf_err vf_station_take_receipt(struct vf_station *st, const void *data, size_t len, struct vf_received *told,
+                                    struct vf_why *why);
 
 /* bundle.c */
 enum vf_err vf_station_take_bundle(struct vf_station *st, int fd, const char *name, struct vf_received *told,
