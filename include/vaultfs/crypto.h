@@ -112,6 +112,7 @@ VF_KEY_TYPE(vf_station_key);      /* authenticates a station's clock; from the d
 VF_KEY_TYPE(vf_prekey_secret);    /* X25519: opens one grant's release secret */
 VF_KEY_TYPE(vf_prekey_pub);       /* its public half */
 VF_KEY_TYPE(vf_prekey_store_key); /* wraps a desk's prekeys in their slots; from the desk identity */
+VF_KEY_TYPE(vf_desk_key);         /* authenticates what a desk remembers; from the desk identity */
 VF_KEY_TYPE(vf_answer_secret);    /* X25519: opens one answer of the desk; lives in the mount's memory only */
 VF_KEY_TYPE(vf_answer_pub);       /* its public half */
 #undef VF_KEY_TYPE
@@ -120,7 +121,8 @@ struct vf_vault_id {
     uint8_t b[VF_VAULT_ID_LEN];
 };
 
-enum vf_part { VF_PART_TEXT = 0, VF_PART_IMAGE = 1, VF_PART_COUNT = 2 };
+/* One byte, so that a share in a message is one in memory too. */
+enum vf_part { VF_PART_TEXT = 0, VF_PART_IMAGE = 1, VF_PART_COUNT = 2 } __attribute__((packed));
 
 /*
  * One KDF: keyed BLAKE2b-256 over label || for each part: u32 length, bytes; the label is length-prefixed too. docs/format.md lists
@@ -305,6 +307,10 @@ VF_PUBLIC void vf_prekey_wrap(const struct vf_prekey_store_key *key, uint32_t ba
 VF_PUBLIC VF_MUST_USE enum vf_err vf_prekey_unwrap(const struct vf_prekey_store_key *key, uint32_t batch, uint32_t number,
                                                    const struct vf_prekey_pub *pub, const uint8_t in[VF_WRAPPED_LEN],
                                                    struct vf_prekey *ret);
+/* Key that authenticates what a desk keeps beside its log; of desk identity and store. */
+VF_PUBLIC void vf_desk_key_of(const struct vf_identity *desk, const uint8_t store[VF_PREKEY_STORE_LEN],
+                              struct vf_desk_key *ret);
+VF_PUBLIC void vf_desk_mac(const struct vf_desk_key *key, const void *data, size_t len, struct vf_hash *ret);
 /* VF_E_DAMAGED, and zeroes, when `to` is no good. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_release_secret_seal(const struct vf_release_secret *secret,
                                                          const struct vf_prekey_pub *to, uint8_t out[VF_SEALED_KEY_LEN]);

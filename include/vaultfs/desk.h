@@ -73,7 +73,7 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_prekeys_destroy_all(struct vf_prekeys *p, e
  * by the device and sealed to the desk's identity; an answer is signed by the desk, names the request by its hash and is sealed to a key
  * that was made for this request. Encoder and strict decoder; nothing is looked up here.
  */
-#define VF_REQUEST_MAX       (16 * 1024 * 1024) /* sealed; more log than fits is sent in several requests without wants */
+#define VF_REQUEST_MAX       (32 * 1024 * 1024) /* sealed; more log than fits is sent in several requests without wants */
 #define VF_REQUEST_WANTS_MAX 64
 #define VF_ANSWER_MAX        (4 * 1024 * 1024)
 #define VF_ANSWER_SHARES_MAX 65536
@@ -96,6 +96,7 @@ struct vf_request {
     /* Empty unless the desk asked for them (VF_ANSWER_UNKNOWN). */
     struct vf_slice grant_note, manifest, enrol;
     struct vf_slice checkpoints, entries; /* as in a log's files: the new ones */
+    struct vf_slice receipt;              /* the newest of this desk that the station has, or empty: a desk set back notices */
     struct vf_hash hash;                  /* of the body and its signature: what the answer names; set by seal and open */
 };
 /* The sealed request, appended to `out`; req->hash is set. `device` is the enrolment's. VF_E_LIMIT: too much log for one request. */
@@ -132,11 +133,12 @@ enum vf_answer_status {
 };
 VF_PUBLIC const char *vf_answer_text(enum vf_answer_status status);
 
-struct vf_share {
+struct vf_share { /* as it stands in the answer: 41 bytes */
     struct vf_ref ref;
     enum vf_part part;
     struct vf_release_share share;
 };
+_Static_assert(sizeof(struct vf_share) == VF_REF_LEN + 1 + VF_KEY_LEN, "no padding in it");
 struct vf_answer {
     struct vf_hash request; /* its hash */
     enum vf_answer_status status;
@@ -279,19 +281,29 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_device_each(struct vf_desk *d,
  * `keytool desk` does beside it. Returns when *stop is written to (signals), gracefully: no new request, those inside are answered.
  */
 struct vf_desk_server_options {
-    const char *listen;  /* "ADDR:PORT", "[ADDR]:PORT", "unix:PATH"; NULL: systemd's socket */
-    const char *metrics; /* likewise, or NULL */
-    unsigned threads;    /* 0: one for each two cores, at least 4 */
-    int stop_fd;         /* readable: stop */
+    const char *store;    /* the desk's folder */
+    const char *listen;   /* "ADDR:PORT", "[ADDR]:PORT", "unix:PATH"; NULL: systemd's sockets (one named "metrics" is for figures) */
+    const char *metrics;  /* likewise, or NULL */
+    unsigned threads;     /* that answer; 0: 16 */
+    unsigned connections; /* 0: 512 */
+    unsigned per_address; /* connections of one address; 0: 32, and no limit for loopback and unix sockets (a proxy) */
+    size_t budget;        /* bytes of large requests and answers in memory; 0: 256 MiB */
+    int stop_fd;          /* readable: stop */
     void (*ready)(void *user, const char *where);
-    void (*line)(void *user, const char *text); /* structured log: one line of key=value, no field value, no secret */
+    void (*line)(void *user, const char *text); /* structured log: one line of key=value, no field value, no secret; any thread */
     void *user;
 };
 VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_serve(struct vf_desk *d, const struct vf_desk_server_options *opt,
                                                 struct vf_why *why);
-/* keytool's side of STORE/control. VF_E_NOT_FOUND: nobody serves it. `json`: the server's words. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_control(const char *path, const char *verb, const struct vf_receive_file *files,
-                                                  size_t n, struct vf_buf *json, struct vf_why *why);
+/* What a desk tells of itself, as one JSON document (vaultfs-keytool-desk-status(1)). Any mode. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_status_put(struct vf_desk *d, bool served, struct vf_buf *json, struct vf_why *why);
+/*
+ * keytool's side of STORE/control. VF_E_NOT_FOUND: nobody serves it. `what`: "status"; "clock"; "prekeys?count=N&last=MICROSECONDS"; with a file, which
+ * is sent as it is: "receive", "answer?lease=MICROSECONDS". `out`: the document, the new batch, what was told of the file
+ * (vf_received_read), the answer. Else the server's own error.
+ */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_control(const char *store, const char *what, const struct vf_receive_file *file,
+                                                  struct vf_buf *out, struct vf_why *why);
 
 /* ------------------------------------------------------------------------------------------------------------------- client */
 

@@ -11,24 +11,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     static bool ready;
     VF_BUF rest = {0};
-    VF_SECRET struct vf_share *shares = NULL;
-    struct vf_answer a;
+    struct vf_answer a = {0};
     struct vf_why why = {0};
 
     if (!ready && vf_crypto_init(65536, NULL) != VF_OK)
         abort();
     ready = true;
     vf_buf_init(&rest, VF_NOTE_MAX);
-    if (vf_answer_parse(data, len, &rest, &a, &shares, &why) != VF_OK) {
-        if (shares != NULL)
+    if (vf_answer_parse(data, len, &rest, &a, &why) != VF_OK) {
+        if (a.shares != NULL)
             abort();
         return 0;
     }
-    if ((unsigned)a.status >= VF_ANSWER_COUNT || (a.nshares > 0) != (shares != NULL) || a.receipt.len > len ||
+    if ((unsigned)a.status >= VF_ANSWER_COUNT || (a.nshares > 0) != (a.shares != NULL) || a.receipt.len > len ||
         memchr(a.text, '\0', sizeof(a.text)) == NULL)
         abort();
     for (size_t i = 0; i < a.nshares; i++)
-        if ((unsigned)shares[i].part >= VF_PART_COUNT)
+        if ((unsigned)a.shares[i].part >= VF_PART_COUNT)
             abort();
     return 0;
 }

@@ -55,7 +55,8 @@ static struct vf_request a_request(void)
                            .grant_note = slice("a note"),
                            .enrol = slice("an enrolment"),
                            .checkpoints = slice("a checkpoint"),
-                           .entries = slice("two\nlines\n")};
+                           .entries = slice("two\nlines\n"),
+                           .receipt = slice("a receipt")};
 
     memset(r.vault.b, 1, sizeof(r.vault.b));
     memset(r.enrolment.b, 2, sizeof(r.enrolment.b));
@@ -99,7 +100,7 @@ static void a_request_arrives(void **state)
     assert_int_equal(got.wants[1].part, VF_PART_TEXT);
     assert_true(same_slice(got.grant_note, req.grant_note) && same_slice(got.manifest, req.manifest) &&
                 same_slice(got.enrol, req.enrol) && same_slice(got.checkpoints, req.checkpoints) &&
-                same_slice(got.entries, req.entries));
+                same_slice(got.entries, req.entries) && same_slice(got.receipt, req.receipt));
 }
 
 static void nobody_else_opens_or_signs_it(void **state)
@@ -164,6 +165,9 @@ static void too_much_of_a_request(void **state)
     (void)state;
     assert_non_null(much);
     req.entries = (struct vf_slice){much, VF_REQUEST_MAX};
+    assert_int_equal(vf_request_make(&req, device, vf_identity_pub_get(desk), &sealed, NULL), VF_E_LIMIT);
+    req = a_request();
+    req.receipt = (struct vf_slice){much, VF_NOTE_MAX + 1};
     assert_int_equal(vf_request_make(&req, device, vf_identity_pub_get(desk), &sealed, NULL), VF_E_LIMIT);
     req = a_request();
     req.nwants = VF_REQUEST_WANTS_MAX + 1;
@@ -293,11 +297,10 @@ static void every_byte_of_an_answer(void **state)
     OK(vf_answer_unseal(key, sealed.data, sealed.len, body));
     for (size_t i = 0; i <= len; i++) {
         VF_BUF rest = {0};
-        VF_SECRET struct vf_share *got_shares = NULL;
         struct vf_answer got;
         vf_buf_init(&rest, VF_NOTE_MAX);
         body[len] = 0;
-        assert_int_not_equal(vf_answer_parse(body, i == len ? len + 1 : i, &rest, &got, &got_shares, NULL), VF_OK);
+        assert_int_not_equal(vf_answer_parse(body, i == len ? len + 1 : i, &rest, &got, NULL), VF_OK);
     }
     for (size_t i = 0; i < len; i += test_step(9)) {
         VF_BUF again = {.max = VF_ANSWER_MAX};

@@ -28,6 +28,20 @@ void vf_prekey_store_key_of(const struct vf_identity *desk, const uint8_t store[
     (void)crypto_generichash(ret->b, VF_KEY_LEN, f.b, f.len, desk->sign, VF_KEY_LEN);
 }
 
+void vf_desk_key_of(const struct vf_identity *desk, const uint8_t store[VF_PREKEY_STORE_LEN], struct vf_desk_key *ret)
+{
+    VF_FRAME f;
+
+    vf_frame_init(&f, "vaultfs v1 desk key");
+    vf_frame_part(&f, store, VF_PREKEY_STORE_LEN);
+    (void)crypto_generichash(ret->b, VF_KEY_LEN, f.b, f.len, desk->sign, VF_KEY_LEN);
+}
+
+void vf_desk_mac(const struct vf_desk_key *key, const void *data, size_t len, struct vf_hash *ret)
+{
+    vf_frame_mac(key->b, "vaultfs v1 desk mac", data, len, ret->b);
+}
+
 static void prekey_ad(struct vf_frame *f, uint32_t batch, uint32_t number, const struct vf_prekey_pub *pub)
 {
     vf_frame_init(f, "vaultfs v1 prekey");

@@ -6,7 +6,8 @@
  *   u16 length, text; u32 length, receipt; u32 shares, each 8 ref, u8 part, 32 release share;
  *   64 Ed25519 signature of the desk over the SHA-256 of all bytes before (crypto/message.c)
  *
- * The whole body lies in the arena as long as it holds shares.
+ * The whole body lies in the arena as long as it holds shares, and is there once: those who get it take it over with the shares at its
+ * beginning. The text of a whole force comes to 2 MB of it.
  */
 #include "message.h"
 
@@ -99,26 +100,21 @@ enum vf_err vf_answer_make(const struct vf_answer *answer, const struct vf_ident
 
 /* ------------------------------------------------------------------------------------------------------------------- reading */
 
-static enum vf_err get_shares(struct vf_reader *r, struct vf_answer *a, struct vf_share **ret, struct vf_why *why)
+/* Where they stand. */
+static enum vf_err get_shares(struct vf_reader *r, struct vf_answer *a, struct vf_why *why)
 {
     a->nshares = vf_reader_u32(r);
     if (r->bad || a->nshares > VF_ANSWER_SHARES_MAX || r->left != a->nshares * SHARE_LEN + VF_SIG_LEN)
         return vf_fail(why, VF_E_FORMAT, "not a well-formed answer");
     if (a->nshares == 0)
         return VF_OK;
-    VF_SECRET struct vf_share *shares = vf_secret_new(a->nshares * sizeof(*shares));
-    if (!shares)
-        return vf_fail(why, VF_E_LOCKED_MEMORY, "no locked memory left for %zu shares", a->nshares);
+    a->shares = (const struct vf_share *)vf_reader_view(r, a->nshares * SHARE_LEN);
     for (size_t i = 0; i < a->nshares; i++) {
-        const uint8_t *ref = vf_reader_view(r, VF_REF_LEN);
-        uint8_t part = vf_reader_u8(r);
-        if (!vf_ref_parse((const char *)ref, VF_REF_LEN, &shares[i].ref) || part >= VF_PART_COUNT)
+        const struct vf_share *share = &a->shares[i];
+        struct vf_ref ref;
+        if (!vf_ref_parse(share->ref.c, VF_REF_LEN, &ref) || (unsigned)share->part >= VF_PART_COUNT)
             return vf_fail(why, VF_E_FORMAT, "not a well-formed answer");
-        shares[i].part = (enum vf_part)part;
-        vf_reader_copy(r, shares[i].share.b, VF_KEY_LEN);
     }
-    *ret = shares;
-    shares = NULL;
     return VF_OK;
 }
 
@@ -142,8 +138,7 @@ static enum vf_err get_head(struct vf_reader *r, struct vf_answer *a, struct vf_
 }
 
 /* The receipt is copied out: the body is wiped. */
-enum vf_err vf_answer_parse(const uint8_t *body, size_t len, struct vf_buf *rest, struct vf_answer *ret,
-                            struct vf_share **ret_shares, struct vf_why *why)
+enum vf_err vf_answer_parse(const uint8_t *body, size_t len, struct vf_buf *rest, struct vf_answer *ret, struct vf_why *why)
 {
     struct vf_answer parsed = {0};
     struct vf_answer *a = &parsed;
@@ -160,7 +155,7 @@ enum vf_err vf_answer_parse(const uint8_t *body, size_t len, struct vf_buf *rest
     vf_buf_put(rest, receipt, receipt_len);
     VF_TRY(vf_buf_check(rest, "the desk's receipt", why));
     a->receipt = (struct vf_slice){rest->data, rest->len};
-    VF_TRY(get_shares(&r, a, ret_shares, why));
+    VF_TRY(get_shares(&r, a, why));
     *ret = parsed;
     return VF_OK;
 }
@@ -171,7 +166,6 @@ enum vf_err vf_answer_open(const struct vf_answer_key *key, const struct vf_iden
 {
     struct vf_answer a = {0};
     struct vf_hash hash;
-    VF_SECRET struct vf_share *shares = NULL;
 
     vf_buf_init(rest, VF_NOTE_MAX);
     if (len > VF_ANSWER_MAX)
@@ -187,11 +181,15 @@ enum vf_err vf_answer_open(const struct vf_answer_key *key, const struct vf_iden
     vf_sha256(body, plain_len - VF_SIG_LEN, &hash);
     if (!vf_message_signed(desk, VF_MESSAGE_ANSWER, &hash, body + plain_len - VF_SIG_LEN))
         return vf_fail(why, VF_E_FORGED, "the answer is not signed by %s, the force's desk", desk->name);
-    VF_TRY(vf_answer_parse(body, plain_len, rest, &a, &shares, why));
+    VF_TRY(vf_answer_parse(body, plain_len, rest, &a, why));
     if (memcmp(&a.request, request, sizeof(a.request)) != 0)
         return vf_fail(why, VF_E_FORGED, "the desk's answer to another request");
-    a.shares = *ret_shares = shares;
-    shares = NULL;
+    if (a.nshares > 0) {
+        memmove(body, a.shares, a.nshares * SHARE_LEN);
+        vf_wipe(body + a.nshares * SHARE_LEN, plain_len - a.nshares * SHARE_LEN);
+        a.shares = *ret_shares = (struct vf_share *)body;
+        body = NULL;
+    }
     *ret = a;
     return VF_OK;
 }

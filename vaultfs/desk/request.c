@@ -4,7 +4,7 @@
  *
  *   8 type "VFDSKREQ", u32 version 1, 16 vault, 32 enrolment, 16 grant, 32 grant text, 32 nonce, 32 answer key,
  *   u64 log from, u64 log size, u8 flags (bit 0: all text), u16 wants, each 8 ref, u8 part,
- *   five times u32 length and bytes: grant note, manifest, enrolment, checkpoints, entries,
+ *   six times u32 length and bytes: grant note, manifest, enrolment, checkpoints, entries, receipt,
  *   64 Ed25519 signature of the device over the SHA-256 of all bytes before (crypto/message.c)
  */
 #include "message.h"
@@ -45,11 +45,13 @@ static void put_body(const struct vf_request *req, struct vf_buf *out)
     put_slice(out, &req->enrol);
     put_slice(out, &req->checkpoints);
     put_slice(out, &req->entries);
+    put_slice(out, &req->receipt);
 }
 
 static bool fits(const struct vf_request *req)
 {
-    const struct vf_slice *parts[] = {&req->grant_note, &req->manifest, &req->enrol, &req->checkpoints, &req->entries};
+    const struct vf_slice *parts[] = {&req->grant_note,  &req->manifest, &req->enrol,
+                                      &req->checkpoints, &req->entries,  &req->receipt};
     size_t left = VF_REQUEST_MAX;
 
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
@@ -57,7 +59,7 @@ static bool fits(const struct vf_request *req)
             return false;
         left -= parts[i]->len;
     }
-    return req->nwants <= VF_REQUEST_WANTS_MAX && req->log_from <= req->log_size;
+    return req->receipt.len <= VF_NOTE_MAX && req->nwants <= VF_REQUEST_WANTS_MAX && req->log_from <= req->log_size;
 }
 
 enum vf_err vf_request_make(struct vf_request *req, const struct vf_identity *device, const struct vf_identity_pub *desk,
@@ -136,8 +138,10 @@ enum vf_err vf_request_parse(const uint8_t *body, size_t len, struct vf_request 
     get_slice(&r, &req->enrol);
     get_slice(&r, &req->checkpoints);
     get_slice(&r, &req->entries);
+    get_slice(&r, &req->receipt);
     (void)vf_reader_view(&r, VF_SIG_LEN);
-    if (!vf_reader_done(&r) || flags > ALL_TEXT || req->log_from > req->log_size || req->log_size > INT64_MAX)
+    if (!vf_reader_done(&r) || flags > ALL_TEXT || req->log_from > req->log_size || req->log_size > INT64_MAX ||
+        req->receipt.len > VF_NOTE_MAX)
         return vf_fail(why, VF_E_FORMAT, "not a well-formed request");
     *ret = parsed;
     return VF_OK;
