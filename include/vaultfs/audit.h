@@ -397,7 +397,7 @@ VF_PUBLIC void vf_log_copy_state_get(const struct vf_log_copy *c, struct vf_log_
 VF_PUBLIC VF_MUST_USE enum vf_err vf_log_copy_last(struct vf_log_copy *c, struct vf_buf *out, struct vf_why *why);
 /*
  * Append entries from number `from` on with their checkpoints, the last of which covers all of them: verified as vf_log_verify would, durable, all or nothing
- * (a crash leaves the state before, or after). VF_E_STALE: `from` is not its size, or there is nothing new; VF_E_FORGED, VF_E_FORMAT: this does not extend
+ * (a crash leaves the state before, or after; between the two, if more than one checkpoint was given, up to one of them). VF_E_STALE: `from` is not its size, or there is nothing new; VF_E_FORGED, VF_E_FORMAT: this does not extend
  * the log; VF_E_DISK_FULL. Cost: that of the new entries and two flushes. One caller at a time. `each` (may be NULL): the new entries, once durable.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_log_copy_extend(struct vf_log_copy *c, uint64_t from, struct vf_slice checkpoints,

@@ -74,6 +74,13 @@ enum vf_err vf_record_reader_init(struct vf_record_reader *r, int fd, uint64_t a
     return r->buf != NULL ? VF_OK : vf_fail(why, VF_E_NOMEM, "no memory to read checkpoints");
 }
 
+enum vf_err vf_record_reader_of(struct vf_record_reader *r, struct vf_slice text, struct vf_why *why)
+{
+    VF_TRY(vf_record_reader_init(r, -1, 0, text.len, why));
+    r->mem = text.len > 0 ? (const char *)text.data : "";
+    return VF_OK;
+}
+
 void vf_record_reader_done(struct vf_record_reader *r)
 {
     free(r->buf);
@@ -88,6 +95,12 @@ static enum vf_err refill(struct vf_record_reader *r, const char *what, bool *re
 
     if (r->end - at < room)
         room = (size_t)(r->end - at);
+    if (r->mem != NULL) {
+        memcpy(r->buf + r->have, r->mem + at, room);
+        r->have += room;
+        *ret_more = room > 0;
+        return VF_OK;
+    }
     do {
         n = room > 0 ? pread(r->fd, r->buf + r->have, room, (off_t)at) : 0;
     } while (n < 0 && errno == EINTR);

@@ -23,7 +23,8 @@ VF_MUST_USE enum vf_err vf_checkpoint_record(const char *origin, uint64_t size, 
 #define VF_RECORD_MAX 8192
 enum vf_record_kind { VF_RECORD_WHOLE, VF_RECORD_LONG, VF_RECORD_TORN, VF_RECORD_END };
 struct vf_record_reader {
-    int fd; /* borrowed */
+    int fd;          /* borrowed */
+    const char *mem; /* instead of a file; NULL: none */
     uint64_t at;
     uint64_t end;
     char *buf;
@@ -31,6 +32,8 @@ struct vf_record_reader {
 };
 VF_MUST_USE enum vf_err vf_record_reader_init(struct vf_record_reader *r, int fd, uint64_t at, uint64_t end,
                                               struct vf_why *why);
+/* Those of a text in memory, borrowed. */
+VF_MUST_USE enum vf_err vf_record_reader_of(struct vf_record_reader *r, struct vf_slice text, struct vf_why *why);
 void vf_record_reader_done(struct vf_record_reader *r);
 /* WHOLE: the note at *ret without the empty line behind it, good until the next call of any function of the reader; the reader
  * stands before it still. TORN, LONG: what there is. */

@@ -211,18 +211,20 @@ static enum vf_err check_after_seal(struct vf_verifier *f, const struct vf_entry
     return VF_OK;
 }
 
-static enum vf_err on_entry(void *user, struct vf_scan_entry *e, bool hole, struct vf_why *why)
+enum vf_err vf_verifier_entry(struct vf_verifier *f, struct vf_scan_entry *e, struct vf_why *why)
 {
     const struct vf_entry_view *view = &e->view;
-    struct vf_verifier *f = user;
 
-    if (hole)
-        f->broken = true;
     if (f->after_seal)
         VF_TRY(check_after_seal(f, view, why));
     if (view->time_us < f->last_us)
         vf_verifier_tell(f, "entry %llu: its time is before that of the entry before it", (ull)view->seq);
     f->last_us = view->time_us;
+    if (f->place != NULL) {
+        f->line_at = e->end - view->line_len - 1;
+        f->line_end = e->end;
+        f->line_leaf = e->leaf;
+    }
     count_entry(f, view);
     if (f->prover != NULL)
         vf_prover_add(f->prover, &f->tree, e);
@@ -240,6 +242,15 @@ static enum vf_err on_entry(void *user, struct vf_scan_entry *e, bool hole, stru
     if (!f->have_next || f->next.size <= view->seq + 1)
         VF_TRY(vf_chain_follow(f, view->seq + 1, why));
     return f->teller != NULL ? vf_tell_proven(f, why) : VF_OK;
+}
+
+static enum vf_err on_entry(void *user, struct vf_scan_entry *e, bool hole, struct vf_why *why)
+{
+    struct vf_verifier *f = user;
+
+    if (hole)
+        f->broken = true;
+    return vf_verifier_entry(f, e, why);
 }
 
 static void on_finding(void *user, const char *text)
@@ -351,15 +362,36 @@ static enum vf_err follow(struct vf_verifier *f, const struct vf_verify_options 
     return VF_OK;
 }
 
-static enum vf_err prove(struct pass *p, const struct vf_verify_options *opt, struct vf_walk *w, struct vf_why *why)
+/* At the beginning, or where a verified log stood. */
+static enum vf_err start(struct vf_verifier *f, struct vf_walk *w, const struct vf_verify_place *from, struct vf_why *why)
+{
+    const struct vf_segments *segs = &f->src->segs;
+
+    if (from == NULL || from->tree.size == 0)
+        return vf_chain_start(f, why);
+    while (w->seg < segs->n && segs->first[w->seg] != from->seg_first)
+        w->seg++;
+    w->seg_at = from->seg_at;
+    w->expect = from->tree.size;
+    f->tree = from->tree;
+    f->last_us = from->last_us;
+    f->v->tree = from->tree;
+    f->v->entries = f->v->sealed = from->tree.size;
+    f->v->last_us = f->v->sealed_until_us = from->last_us;
+    f->v->checkpoints = from->checkpoints;
+    return vf_chain_resume(f, from, why);
+}
+
+static enum vf_err prove(struct pass *p, const struct vf_verify_options *opt, struct vf_walk *w,
+                         const struct vf_verify_place *from, struct vf_why *why)
 {
     struct vf_verifier *f = &p->f;
 
     w->more = f->src->copy ? more_in_copy : NULL;
     VF_TRY(take_held(f, opt, why));
-    VF_TRY(vf_chain_start(f, why));
+    VF_TRY(start(f, w, from, why));
     check_held(f);
-    VF_TRY(vf_chain_follow(f, 0, why));
+    VF_TRY(vf_chain_follow(f, w->expect, why));
     VF_TRY(vf_walk_run(w, why));
     VF_TRY(catch_up(f, w, why));
     VF_TRY(follow(f, opt, w, why));
@@ -379,6 +411,7 @@ try {
     struct vf_tree *ret_captured;
     struct vf_teller *teller;
     struct vf_prover *prover;
+    struct vf_verify_place *place; /* NULL: from the beginning, and nobody asks where it ended */
 };
 
 static enum vf_err prove_once(const struct try *t, bool *ret_again, struct vf_why *why)
@@ -397,6 +430,7 @@ static enum vf_err prove_once(const struct try *t, bool *ret_again, struct vf_wh
     p.f.walk = &w;
     p.f.teller = t->opt->each != NULL ? t->teller : NULL;
     p.f.prover = t->prover;
+    p.f.place = t->place;
     p.f.capture_size = t->capture_size;
     vf_teller_void(t->teller);
     vf_tree_init(&p.f.tree);
@@ -405,8 +439,10 @@ static enum vf_err prove_once(const struct try *t, bool *ret_again, struct vf_wh
     bool readable = false;
     enum vf_err err = check_origin(&p.f, t->opt, &readable, why);
     if (err == VF_OK && readable)
-        err = prove(&p, t->opt, &w, why);
+        err = prove(&p, t->opt, &w, t->place, why);
     verifier_done(&p.f);
+    if (t->place != NULL)
+        t->place->tree = v->tree;
     if (t->ret_captured != NULL)
         *t->ret_captured = p.f.captured;
     v->good = v->nfindings == 0;
@@ -421,7 +457,7 @@ enum vf_err vf_log_verify_prove(const char *path, const struct vf_verify_options
 {
     static const struct vf_verify_options none;
     VF_CLEANUP(vf_teller_done) struct vf_teller teller = {.opt = opt};
-    const struct try t = {path, opt != NULL ? opt : &none, ret, capture_size, ret_captured, &teller, prover};
+    const struct try t = {path, opt != NULL ? opt : &none, ret, capture_size, ret_captured, &teller, prover, NULL};
     bool again = true;
 
     vf_tree_init(&teller.tree);
@@ -431,6 +467,16 @@ enum vf_err vf_log_verify_prove(const char *path, const struct vf_verify_options
     if (t.opt->each != NULL && !teller.finished)
         VF_TRY(vf_tell_again(path, &teller, ret, why));
     return VF_OK;
+}
+
+enum vf_err vf_log_verify_from(const char *path, const struct vf_verify_options *opt, struct vf_verify_place *place,
+                               struct vf_verdict *ret, struct vf_why *why)
+{
+    VF_CLEANUP(vf_teller_done) struct vf_teller teller = {.opt = opt};
+    const struct try t = {path, opt, ret, 0, NULL, &teller, NULL, place};
+    bool again = false; /* a copy has one writer, and he is asking */
+
+    return prove_once(&t, &again, why);
 }
 
 enum vf_err vf_log_verify_capture(const char *path, const struct vf_verify_options *opt, uint64_t capture_size,

@@ -4,6 +4,7 @@
  *
  *   verify.c         the verdict, its findings
  *   verify_chain.c   checkpoints, in step with the entries
+ *   verify_more.c    what is to be added to a verified log, in memory
  *   verify_tell.c    entries to who asked for them, once it is known whether they are proven
  */
 #ifndef VAULTFS_AUDIT_VERIFY_H
@@ -47,6 +48,22 @@ struct vf_teller {
     uint64_t read; /* bytes, for progress */
 };
 
+/*
+ * Where a verified log stands at one of its checkpoints: all that verifying needs to go on from there. Zero is the beginning.
+ */
+struct vf_verify_place {
+    struct vf_tree tree;
+    int64_t last_us; /* time of the last entry */
+    uint8_t key[32]; /* signs the next checkpoint: named by the entry key_seq, or by the origin (at the beginning) */
+    uint64_t key_seq;
+    uint64_t checkpoints;     /* so many */
+    uint64_t cp_at, cp_end;   /* the last of them in its file */
+    uint64_t seg_first;       /* the segment that holds the last entry, */
+    uint64_t line_at, seg_at; /* where its line begins there, and the byte behind its newline */
+    struct vf_hash leaf;      /* of that line; */
+    struct vf_hash note;      /* and of the last checkpoint's note */
+};
+
 /* Proving one entry while the tree grows: its sibling at each level where the subtree that holds it is complete. */
 struct vf_prover {
     uint64_t seq;
@@ -63,6 +80,9 @@ struct vf_verifier {
     struct vf_teller *teller; /* NULL: nobody asked */
     struct vf_prover *prover; /* NULL: nobody asked */
     const struct vf_walk *walk;
+    struct vf_verify_place *place; /* NULL: nobody asked. Else of the last checkpoint that was accepted, without its tree */
+    uint64_t line_at, line_end;    /* where the last entry stands */
+    struct vf_hash line_leaf;
 
     /* Entries. */
     struct vf_tree tree;
@@ -75,7 +95,8 @@ struct vf_verifier {
     /* Checkpoints. */
     struct vf_record_reader cps;
     bool has_cps;
-    bool have_next; /* `next` is parsed and not passed yet */
+    uint64_t resume_at; /* the byte of their file where they begin */
+    bool have_next;     /* `next` is parsed and not passed yet */
     struct vf_note note;
     size_t note_len;
     struct vf_checkpoint next;
@@ -101,8 +122,13 @@ struct vf_verifier {
 void vf_verifier_tell(struct vf_verifier *f, const char *fmt, ...) VF_PRINTF(2, 3);
 void vf_verifier_note(struct vf_verifier *f, const char *fmt, ...) VF_PRINTF(2, 3);
 
+/* The next entry, in its place. */
+VF_MUST_USE enum vf_err vf_verifier_entry(struct vf_verifier *f, struct vf_scan_entry *e, struct vf_why *why);
+
 /* verify_chain.c. Start behind the origin; read and check what lies at or below the entries read so far; what is left at the end. */
 VF_MUST_USE enum vf_err vf_chain_start(struct vf_verifier *f, struct vf_why *why);
+/* The same behind place->checkpoints checkpoints of them, at place->cp_end of their file. */
+VF_MUST_USE enum vf_err vf_chain_resume(struct vf_verifier *f, const struct vf_verify_place *place, struct vf_why *why);
 void vf_chain_done(struct vf_verifier *f);
 VF_MUST_USE enum vf_err vf_chain_follow(struct vf_verifier *f, uint64_t expect, struct vf_why *why);
 VF_MUST_USE enum vf_err vf_chain_next(struct vf_verifier *f, struct vf_why *why); /* sets have_next */
@@ -128,5 +154,19 @@ VF_MUST_USE enum vf_err vf_log_verify_capture(const char *path, const struct vf_
 VF_MUST_USE enum vf_err vf_log_verify_prove(const char *path, const struct vf_verify_options *opt, uint64_t capture_size,
                                             struct vf_prover *prover, struct vf_verdict *ret, struct vf_tree *ret_captured,
                                             struct vf_why *why);
+
+/*
+ * vf_log_verify from a place on, believed as it is; *place moves to the last checkpoint that was accepted. Only what ret->good calls good
+ * is worth anything.
+ */
+VF_MUST_USE enum vf_err vf_log_verify_from(const char *path, const struct vf_verify_options *opt,
+                                           struct vf_verify_place *place, struct vf_verdict *ret, struct vf_why *why);
+/*
+ * The same for what comes behind *place, in memory: whole lines, and the checkpoints of which the last covers all of them. Reads nothing, writes
+ * nothing. VF_OK: it is good, and *place has moved behind it (cp_at, cp_end, line_at, seg_at from the beginning of the two texts).
+ * VF_E_FORGED, VF_E_FORMAT.
+ */
+VF_MUST_USE enum vf_err vf_verify_extension(const struct vf_origin *origin, struct vf_verify_place *place,
+                                            struct vf_slice checkpoints, struct vf_slice entries, struct vf_why *why);
 
 #endif

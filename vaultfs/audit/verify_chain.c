@@ -17,7 +17,7 @@ static enum vf_err open_file(struct vf_verifier *f, struct vf_why *why)
     if (f->src->cp_fd < 0)
         return VF_OK;
     f->has_cps = true;
-    return vf_record_reader_init(&f->cps, f->src->cp_fd, f->src->cp_at, f->src->cp_end, why);
+    return vf_record_reader_init(&f->cps, f->src->cp_fd, f->src->cp_at + f->resume_at, f->src->cp_end, why);
 }
 
 enum vf_err vf_chain_start(struct vf_verifier *f, struct vf_why *why)
@@ -28,6 +28,20 @@ enum vf_err vf_chain_start(struct vf_verifier *f, struct vf_why *why)
     memcpy(f->key.key, o->seal_key, sizeof(f->key.key));
     f->key_by_origin = true;
     return open_file(f, why);
+}
+
+enum vf_err vf_chain_resume(struct vf_verifier *f, const struct vf_verify_place *place, struct vf_why *why)
+{
+    f->resume_at = place->cp_end;
+    VF_TRY(vf_chain_start(f, why));
+    if (place->tree.size == 0)
+        return VF_OK;
+    memcpy(f->key.key, place->key, sizeof(f->key.key));
+    f->key_by_origin = false;
+    f->key_seq = place->key_seq;
+    f->cp_no = place->checkpoints;
+    f->cp_size = place->tree.size;
+    return VF_OK;
 }
 
 void vf_chain_done(struct vf_verifier *f)
@@ -179,6 +193,24 @@ static void accept_next(struct vf_verifier *f)
     f->chain_hurt = false;
 }
 
+/* Its tree is the verdict's. */
+static void mark_place(struct vf_verifier *f, int64_t last_us)
+{
+    struct vf_verify_place *p = f->place;
+
+    p->last_us = last_us;
+    memcpy(p->key, f->key.key, sizeof(p->key));
+    p->key_seq = f->key_seq;
+    p->checkpoints = f->cp_no;
+    p->cp_at = f->cps.at - f->src->cp_at;
+    p->cp_end = p->cp_at + f->note_len + 1;
+    p->seg_first = f->walk != NULL ? f->src->segs.first[f->walk->seg] : 0;
+    p->line_at = f->line_at;
+    p->seg_at = f->line_end;
+    p->leaf = f->line_leaf;
+    vf_sha256(f->note.text, f->note_len, &p->note);
+}
+
 static void check_next(struct vf_verifier *f, int64_t last_us)
 {
     uint64_t from = f->cp_size;
@@ -207,6 +239,8 @@ static void check_next(struct vf_verifier *f, int64_t last_us)
         f->chain_hurt = true;
     f->cp_size = f->next.size;
     f->after_seal = false;
+    if (sig && root && f->place != NULL)
+        mark_place(f, last_us);
     pass_next(f);
 }
 
