@@ -369,16 +369,18 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_handin_store(const char *file, const char *
 /* --------------------------------------------------------------------------------------------------- copies that grow (the desk) */
 
 /*
- * A writer's sealed entries from number `from` on, as they stand in its files, and the checkpoints behind the one of `from` entries; at most `max` bytes of
- * entries, ending with a checkpoint. *ret_size: entries that `from` and these come to. VF_E_STALE: no checkpoint of `from` entries; VF_E_LIMIT: `max` is too
- * small for what one checkpoint covers. Thread-safe.
+ * A writer's sealed entries from number `from` on, as they stand in its files, and the checkpoints behind the one of `from` entries; at
+ * most `max` bytes of entries, ending with a checkpoint. Both are appended. *ret_size: entries that `from` and these come to. VF_E_STALE:
+ * no checkpoint of `from` entries; VF_E_LIMIT: `max` is too small for what one checkpoint covers. Thread-safe. Finds its place by
+ * halving, so that it costs what it returns.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_log_tail(struct vf_log *log, uint64_t from, size_t max, struct vf_buf *checkpoints,
                                               struct vf_buf *entries, uint64_t *ret_size, struct vf_why *why);
 /*
- * The copy of another's log in folder `dir`, to be extended piece by piece: made if there is none (its parent exists), locked while open, the same form as
- * vf_handin_store makes (both may be used in turn). Opening costs no more than the last pieces, unless what is remembered of the copy does not
- * match it: then all of it is verified. `origin` is the origin note; `signers` as for vf_log_verify. VF_E_FORGED: another log, or the copy is not good.
+ * The copy of another's log in folder `dir`, to be extended piece by piece: made if there is none (its parent exists), locked while
+ * open, the same form as vf_handin_store makes (both may be used in turn). Opening costs no more than what was added since a place
+ * that is remembered in the folder, and confirmed by what stands there; else all of it is verified. `origin` is the origin note;
+ * `signers` as for vf_log_verify. VF_E_FORGED: another log, or the copy is not good; VF_E_BUSY; VF_E_INPUT: a log of its own.
  */
 struct vf_log_copy;
 struct vf_log_copy_state {
@@ -396,9 +398,11 @@ VF_PUBLIC void vf_log_copy_state_get(const struct vf_log_copy *c, struct vf_log_
 /* The last checkpoint note, appended; empty when there is none. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_log_copy_last(struct vf_log_copy *c, struct vf_buf *out, struct vf_why *why);
 /*
- * Append entries from number `from` on with their checkpoints, the last of which covers all of them: verified as vf_log_verify would, durable, all or nothing
- * (a crash leaves the state before, or after; between the two, if more than one checkpoint was given, up to one of them). VF_E_STALE: `from` is not its size, or there is nothing new; VF_E_FORGED, VF_E_FORMAT: this does not extend
- * the log; VF_E_DISK_FULL. Cost: that of the new entries and two flushes. One caller at a time. `each` (may be NULL): the new entries, once durable.
+ * Append entries from number `from` on with their checkpoints, the last of which covers all of them: verified as vf_log_verify would,
+ * before any of it is written; durable, all or nothing (a crash leaves the state before, or after; when several checkpoints were given,
+ * perhaps that of one between). VF_E_STALE: `from` is not its size, or there is nothing new; VF_E_FORGED, VF_E_FORMAT: this does not
+ * extend the log; VF_E_DISK_FULL. After an error the copy is as before, and open. Cost: that of the new entries and two flushes. One
+ * caller at a time. `each` (may be NULL): the new entries, once durable.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_log_copy_extend(struct vf_log_copy *c, uint64_t from, struct vf_slice checkpoints,
                                                      struct vf_slice entries,
