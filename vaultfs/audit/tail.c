@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NEAR ((uint64_t)32 * 1024) /* so little is read through */
+#define NEAR_LINES   ((uint64_t)32 * 1024) /* so little is read through */
+#define NEAR_RECORDS ((uint64_t)2 * 1024)
 
 struct tail {
     struct vf_log *log;
@@ -68,7 +69,7 @@ static enum vf_err find_checkpoint(struct tail *t, struct vf_why *why)
     bool there = false;
     bool met = t->from == 0;
 
-    while (t->from > 0 && hi - lo > NEAR) {
+    while (t->from > 0 && hi - lo > NEAR_RECORDS) {
         uint64_t mid = lo + (hi - lo) / 2;
         VF_TRY(seek(t, mid, &there, why));
         uint64_t at = t->cps.at;
@@ -142,7 +143,7 @@ static enum vf_err find_line(int fd, uint64_t size, uint64_t first, uint64_t seq
 
     if (buf == NULL)
         return vf_fail(why, VF_E_NOMEM, "no memory to read a log");
-    while (lo_seq < seq && hi - lo > NEAR) {
+    while (lo_seq < seq && hi - lo > NEAR_LINES) {
         uint64_t mid = lo + (hi - lo) / 2;
         uint64_t at = 0;
         uint64_t n = 0;
