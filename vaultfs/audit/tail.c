@@ -52,7 +52,7 @@ static enum vf_err look(struct tail *t, bool *ret, struct vf_why *why)
     return VF_OK;
 }
 
-/* Set the reader at `at`; on to where a record begins. */
+/* Set the reader at `at`; on to the first record that begins behind it, or at 0. */
 static enum vf_err seek(struct tail *t, uint64_t at, bool *ret, struct vf_why *why)
 {
     t->cps.at = at;
@@ -80,7 +80,7 @@ static enum vf_err find_checkpoint(struct tail *t, struct vf_why *why)
         else
             hi = mid;
     }
-    VF_TRY(seek(t, lo, &there, why));
+    VF_TRY(seek(t, lo > 0 ? lo - 1 : 0, &there, why)); /* where one begins */
     for (;;) {
         VF_TRY(look(t, &there, why));
         met = met || (there && t->next.size == t->from);
