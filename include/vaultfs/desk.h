@@ -302,6 +302,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_status_put(struct vf_desk *d, bool ser
  * is sent as it is: "receive", "answer?lease=MICROSECONDS". `out`: the document, the new batch, what was told of the file
  * (vf_received_read), the answer. Else the server's own error.
  */
+/* Of "answer": the outcome stands before the answer, and is taken off. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_outcome_take(struct vf_buf *answer, struct vf_desk_outcome *ret, struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_control(const char *store, const char *what, const struct vf_receive_file *file,
                                                   struct vf_buf *out, struct vf_why *why);
 
@@ -313,22 +315,38 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_control(const char *store, const char 
  */
 struct vf_desk_client;
 struct vf_desk_client_options {
-    struct vf_station *station;
+    struct vf_station *station;             /* in MOUNT mode; outlives the client */
     const char *request_path, *answer_path; /* by files, no network; both or neither */
+    void (*tell)(void *user, const char *text); /* for the system's log; on the client's thread */
+    void *user;
 };
 #define VF_DESK_WAIT_US    (5 * VF_SECOND_US) /* an open waits at most; and then nobody asks again for so long */
 #define VF_DESK_CONNECT_US (3 * VF_SECOND_US)
 VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_client_new(const struct vf_desk_client_options *opt, struct vf_desk_client **ret,
                                                      struct vf_why *why);
+/* Whoever waits is sent away, and so is everybody who comes: VF_E_NO_SHARE. Returns at once. */
+VF_PUBLIC void vf_desk_client_stop(struct vf_desk_client *c);
 VF_PUBLIC void vf_desk_client_free(struct vf_desk_client *c); /* waits for no network */
 /*
- * Wait until the share of record `index`, `part` is in the job, at most VF_DESK_WAIT_US; `ahead`: records behind it to ask for in the same breath.
- * VF_OK; VF_E_NO_SHARE (away or refusing), VF_E_BUDGET, VF_E_EXPIRED, VF_E_REVOKED, VF_E_NOT_YET.
+ * Wait until the share of record `index`, `part` is in the job, at most `wait_us` (VF_DESK_WAIT_US for an open); `ahead`: records behind it to ask for in the
+ * same breath. VF_OK; VF_E_NO_SHARE (away or refusing), VF_E_BUDGET (rate too), VF_E_EXPIRED, VF_E_REVOKED, VF_E_NOT_YET; VF_E_DISK_FULL: the station's
+ * log cannot be written. After a failure nobody asks again for VF_DESK_WAIT_US: the same answer, at once.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_client_get(struct vf_desk_client *c, struct vf_job *job, uint32_t index,
                                                      enum vf_part part, const uint32_t *ahead, size_t nahead,
-                                                     struct vf_why *why);
+                                                     int64_t wait_us, struct vf_why *why);
 /* The text shares of all records. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_client_get_all(struct vf_desk_client *c, struct vf_job *job, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_client_get_all(struct vf_desk_client *c, struct vf_job *job, int64_t wait_us,
+                                                         struct vf_why *why);
+/* Can there be such a thing? The budget covers every record, and an answer holds them. */
+VF_PUBLIC bool vf_desk_client_all(const struct vf_job *job);
+struct vf_desk_client_status {
+    bool by_files;
+    int64_t reached_boot_us; /* when the desk answered last, by the boot clock; 0: never */
+    bool away;               /* the last attempt found no desk */
+    uint64_t exchanges, failures;
+    char text[256]; /* what was wrong at the last attempt; empty: nothing */
+};
+VF_PUBLIC void vf_desk_client_status_get(struct vf_desk_client *c, struct vf_desk_client_status *ret);
 
 #endif
