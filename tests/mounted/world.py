@@ -119,6 +119,10 @@ class World:
     def key(self, name):
         return self.dir / f'{name}.key'
 
+    def create_options(self):
+        """More options for `vault create`."""
+        return ()
+
     def make_force(self, records, threshold, synth):
         self.run(os.environ['SYNTH'], '--out', self.force, '--records', records, *synth)
         self.manifest = json.loads((self.force / 'manifest.json').read_text())
@@ -127,7 +131,7 @@ class World:
             self.keytool('identity', 'new', '--role', 'admin', '--name', name, '--no-passphrase', self.key(name))
         pubs = [a for name in self.admins for a in ('--admin', f'{self.key(name)}.pub')]
         self.keytool('vault', 'create', '--force-name', 'Northshire Police', *pubs, '--threshold', threshold,
-                     '--key', self.key('alice'), self.vault)
+                     *self.create_options(), '--key', self.key('alice'), self.vault)
         self.policy = self.dir / 'force.policy'
         self.keytool('policy', 'export', self.vault, '-o', self.policy)
         for name in self.admins[1:threshold]:
@@ -156,11 +160,11 @@ class World:
         return station, enrol
 
     def grant(self, enrol, job='cards', until='+1h', fields=None, records=('--records', 'all'), out=None, extra=(), expect=0,
-              key='alice'):
+              key='alice', release='offline'):
         out = out or self.dir / f'{job}.grant'
         what = ('--profile', 'card-print') if fields is None else ('--fields', fields)
         self.keytool('grant', 'issue', '--to', enrol, '--job', job, *what, *records, '--until', until, '--purpose', 'Warrant cards',
-                     '--release', 'offline', *extra, '--key', self.key(key), '-o', out, self.vault, expect=expect)
+                     '--release', release, *extra, '--key', self.key(key), '-o', out, self.vault, expect=expect)
         if expect == 0:
             os.chmod(out, 0o644)
         return out
