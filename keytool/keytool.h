@@ -14,6 +14,7 @@
 
 /* Every option of every verb: enumerator, name, argument as help shows it (NULL: a switch), repeatable, one line of help. */
 #define KT_OPTIONS(X)                                                                                               \
+    X(ADD, "add", "N", false, "how many new prekeys")                                                               \
     X(ADD_ADMIN, "add-admin", "F.pub", true, "public file of an admin to add")                                      \
     X(ADMIN, "admin", "A.pub", true, "public file of an admin; repeat for each")                                    \
     X(ALL, "all", NULL, false, "everything the grant names, sent before or not")                                    \
@@ -24,6 +25,9 @@
     X(CHECK, "check", NULL, false, "only say what would be done")                                                   \
     X(CHECKPOINT, "checkpoint", "FILE", true, "a checkpoint or receipt that the log must contain")                  \
     X(CLOCK_RESET, "clock-reset", NULL, false, "lets the station's clock go back to the time of issue, once")       \
+    X(CONFIRM, "confirm", NULL, false, "you have looked: clock and store are right")                                \
+    X(CONNECTIONS, "connections", "N", false, "how many may be connected at once (512)")                            \
+    X(COPY_ON_WRITE, "copy-on-write", NULL, false, "the disk may keep what is overwritten, and you accept that")    \
     X(CSV, "csv", "FILE", false, "the table of records")                                                            \
     X(DATE_FORMAT, "date-format", "F", false, "how dates are written in the table, such as DD/MM/YYYY")             \
     X(DESK, "desk", "DESK.pub", false, "public file of the key desk")                                               \
@@ -48,10 +52,14 @@
     X(JOB, "job", "JOB", false, "name of the folder the supplier will see")                                         \
     X(JSON, "json", NULL, false, "print one JSON document")                                                         \
     X(KEY, "key", "FILE", false, "your identity")                                                                   \
+    X(LAST_DAY, "last-day", "DATE", false, "when every prekey of the batch is destroyed, used or not (in 62 days)") \
+    X(LEASE, "lease", "T", false, "how long the shares may be kept, such as 8h; at most to the grant's end (15m)")  \
     X(LIST, "list", "FILE", false, "refs or warrant numbers, one a line")                                           \
+    X(LISTEN, "listen", "ADDR:PORT|unix:PATH", false, "where stations reach it; without: a socket of systemd")      \
     X(LOG, "log", "LOG", true, "a log folder or a handed-in file")                                                  \
     X(MAP, "map", "FILE", false, "lines \"column = field\" or \"column = ignore\"")                                 \
     X(MAX_GRANT, "max-grant", "DURATION", false, "the longest a grant may last, such as 31d")                       \
+    X(METRICS, "metrics", "ADDR:PORT|unix:PATH", false, "where figures for monitoring are, and nothing else")       \
     X(NAME, "name", "NAME", false, "its name")                                                                      \
     X(NO_HANDIN, "no-handin", NULL, false, "renew without a recent log from the device")                            \
     X(NO_PASSPHRASE, "no-passphrase", NULL, false, "store the key without a passphrase")                            \
@@ -61,11 +69,13 @@
     X(PASSPHRASE_SAFE, "passphrase-safe", NULL, false, "you state that nobody else knows its passphrase")           \
     X(PASSPHRASE_FILE, "passphrase-file", "F", false, "the passphrase is the first line of F")                      \
     X(NEW_PASSPHRASE_FILE, "new-passphrase-file", "F", false, "the new passphrase is the first line of F")          \
+    X(PER_ADDRESS, "per-address", "N", false, "how many may be connected from one address (32)")                    \
     X(PHOTO_FIT, "photo-fit", NULL, false, "scale down photos that are too large")                                  \
     X(PHOTO_KEY, "photo-key", "FIELD", false, "the field whose value names the photo files (warrant_no)")           \
     X(PHOTOS, "photos", "DIR", false, "the folder of photos")                                                       \
     X(POLICY, "policy", "P", false, "a policy file of the force")                                                   \
     X(PREKEYS, "prekeys", "FILE", false, "a batch of the desk's prekeys")                                           \
+    X(PREKEYS_COUNT, "prekeys", "N", false, "how many prekeys the first batch has (1000)")                          \
     X(PROFILE, "profile", "PROFILE", false, "card-print: what a card needs")                                        \
     X(PURPOSE, "purpose", "TEXT", false, "what the supplier needs them for")                                        \
     X(QUIET, "quiet", NULL, false, "no messages, only errors (also -q)")                                            \
@@ -127,6 +137,7 @@ static inline const char *kt_get(const struct kt_args *a, enum kt_option_id id)
 
 /* --------------------------------------------------------------------------------------------------------------- verbs */
 
+#define KT_LARGE 2
 struct kt_verb {
     const char *noun;
     const char *verb;
@@ -134,13 +145,13 @@ struct kt_verb {
     int min_args, max_args; /* -1: any number */
     kt_mask options;        /* taken; help, version and quiet always are */
     kt_mask required;
-    bool secrets;        /* the arena is wanted */
+    unsigned secrets;    /* the arena is wanted; KT_LARGE: as large as can be had */
     const char *summary; /* one line */
     enum vf_err (*run)(const struct kt_args *a, struct vf_why *why);
 };
 /* Each noun's table, ended by a zeroed entry. */
 extern const struct kt_verb kt_identity_verbs[], kt_vault_verbs[], kt_policy_verbs[], kt_record_verbs[], kt_device_verbs[],
-    kt_grant_verbs[], kt_bundle_verbs[], kt_station_verbs[], kt_audit_verbs[];
+    kt_grant_verbs[], kt_bundle_verbs[], kt_station_verbs[], kt_desk_verbs[], kt_audit_verbs[];
 
 /* Parse options of one verb out of argv (options anywhere, "--" ends them, --name=value or --name value, -o, -q). */
 enum vf_err kt_options_parse(const struct kt_verb *verb, int argc, char **argv, struct kt_args *ret, struct vf_why *why);
@@ -223,5 +234,24 @@ struct kt_grants {
 enum vf_err kt_grants_add(struct kt_grants *g, const void *item, struct vf_why *why);
 void kt_grants_sort(struct kt_grants *g);
 void kt_grants_done(struct kt_grants *g);
+
+/*
+ * `receive`: the files a->argv[1] and on, opened, in the order of taking (policies first), are given to `give`, which hands them to whoever takes them
+ * with kt_receive_told and `r`; what was told is printed, and judged.
+ */
+struct kt_receiving {
+    struct kt_progress progress; /* first: the callbacks share one user pointer */
+    json_t *list;                /* NULL: printed */
+    size_t n, taken, refused;
+    struct vf_why last; /* of the last one refused */
+};
+enum vf_err kt_receive(const struct kt_args *a,
+                       enum vf_err (*give)(const struct kt_args *a, const struct vf_receive_file *files, size_t n,
+                                           struct kt_receiving *r, struct vf_why *why),
+                       struct vf_why *why);
+void kt_receive_told(void *receiving, const struct vf_received *one);
+/* VF_OK when at least one file was told of since: then the error of one of them was told too. */
+enum vf_err kt_receive_judge(enum vf_err err, const struct kt_receiving *r, size_t told_before, const struct vf_why *one,
+                             struct vf_why *why);
 
 #endif

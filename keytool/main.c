@@ -95,6 +95,16 @@ static int fail(const struct kt_verb *verb, const char *program, enum vf_err err
     return vf_err_exit(err);
 }
 
+/* As large as can be had: root and services may lock more than the 8 MiB of an ordinary user. */
+static enum vf_err start_crypto(const struct kt_verb *verb, struct vf_why *why)
+{
+    static const size_t large[] = {64u * 1024 * 1024, 7u * 1024 * 1024};
+    for (size_t i = 0; verb->secrets == KT_LARGE && i < sizeof(large) / sizeof(large[0]); i++)
+        if (vf_crypto_init(large[i], why) == VF_OK)
+            return VF_OK;
+    return vf_crypto_init(VF_ARENA_TOOL, why);
+}
+
 static int run(const struct kt_verb *verb, const char *program, int argc, char **argv)
 {
     struct vf_why why = {0};
@@ -113,7 +123,7 @@ static int run(const struct kt_verb *verb, const char *program, int argc, char *
     kt_quiet = kt_has(&args, KT_QUIET);
     err = vf_process_harden(&why);
     if (!err)
-        err = vf_crypto_init(VF_ARENA_TOOL, &why);
+        err = start_crypto(verb, &why);
     if (!err)
         err = verb->run(&args, &why);
     if (!err)

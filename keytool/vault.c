@@ -77,24 +77,40 @@ static json_t *admins_json(const struct vf_policy *p)
     return list;
 }
 
+/* Each online grant uses one up, and none may end after the last day of its batch. */
+static void print_prekeys(const struct vf_policy *p, uint64_t left, int64_t until_us)
+{
+    char until[64];
+    vf_time_format_person(until_us, until, sizeof(until));
+    (void)printf("desk     %s at %s\n", p->desk.name, p->desk_url);
+    if (left)
+        (void)printf("prekeys  %llu left, for online grants until %s at most\n", (unsigned long long)left, until);
+    else
+        (void)printf("prekeys  none left: no online grant can be issued (desk prekeys, then vault set --prekeys)\n");
+}
+
 static enum vf_err vault_status(const struct kt_args *a, struct vf_why *why)
 {
     VF_VAULT v = NULL;
     struct vf_vault_counts c;
-    uint64_t live = 0;
+    uint64_t live = 0, prekeys = 0;
+    int64_t prekeys_us = 0;
 
     VF_TRY(vf_vault_open(a->argv[0], VF_VAULT_PUBLIC, NULL, &v, why));
     VF_TRY(vf_vault_counts_get(v, &c, why));
     VF_TRY(vf_grant_each(v, count_live, &live, why));
+    VF_TRY(vf_prekeys_left(v, vf_clock_wall_us(), &prekeys, &prekeys_us, why));
     const struct vf_policy_chain *chain = vf_vault_policy(v);
     const struct vf_policy *p = chain->ruling ? &chain->policy : &chain->pending;
     if (kt_has(a, KT_JSON))
-        return kt_print_json(json_pack("{s:s,s:o,s:b,s:i,s:b,s:o,s:i,s:I,s:I,s:I,s:I,s:I,s:I}", "force", p->force_name,
+        return kt_print_json(json_pack("{s:s,s:o,s:b,s:i,s:b,s:o,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "force", p->force_name,
                                        "vault", kt_json_hex(p->vault.b, sizeof(p->vault.b)), "in_force", chain->ruling > 0,
                                        "policy_version", (int)p->version, "pending", (int)chain->has_pending, "admins",
                                        admins_json(p), "threshold", (int)p->threshold, "records", (json_int_t)c.records,
                                        "values", (json_int_t)c.values, "grants", (json_int_t)c.grants, "grants_live",
-                                       (json_int_t)live, "devices", (json_int_t)c.devices, "bytes", (json_int_t)c.map_bytes),
+                                       (json_int_t)live, "devices", (json_int_t)c.devices, "bytes", (json_int_t)c.map_bytes, "prekeys",
+                                       (json_int_t)prekeys, "prekeys_until",
+                                       prekeys_us ? kt_json_time(prekeys_us) : json_null()),
                              why);
     (void)printf("%s\n", p->force_name);
     (void)printf("policy   version %u%s, %u of %zu admin%s must sign:", p->version,
@@ -108,6 +124,8 @@ static enum vf_err vault_status(const struct kt_args *a, struct vf_why *why)
     (void)printf("records  %llu\ngrants   %llu, %llu of them live\ndevices  %llu\nsize     %.1f MB\n",
                  (unsigned long long)c.records, (unsigned long long)c.grants, (unsigned long long)live,
                  (unsigned long long)c.devices, (double)c.map_bytes / 1e6);
+    if (p->has_desk)
+        print_prekeys(p, prekeys, prekeys_us);
     return VF_OK;
 }
 
@@ -191,6 +209,23 @@ static enum vf_err vault_restore(const struct kt_args *a, struct vf_why *why)
 
 /* ----------------------------------------------------------------------------------------------------------------- set */
 
+static enum vf_err take_prekeys(const struct kt_args *a, struct vf_vault *v, const struct vf_identity *id, struct vf_why *why)
+{
+    const char *path = kt_get(a, KT_PREKEYS);
+    struct vf_prekeys_report r;
+    char last[64];
+    VF_BUF data = {0};
+    VF_TRY(vf_file_read(path, VF_PREKEYS_FILE_MAX, &data, why));
+    VF_TRY(vf_prekeys_install(v, id, data.data, data.len, path, &r, why));
+    vf_time_format_person(r.last_us, last, sizeof(last));
+    if (r.known)
+        (void)printf("%s: batch %u was here already\n", path, r.batch);
+    else
+        (void)printf("%s: batch %u, %u prekey%s for as many online grants, which end by %s at the latest\n", path, r.batch, r.count,
+                     kt_s(r.count), last);
+    return VF_OK;
+}
+
 static enum vf_err vault_set(const struct kt_args *a, struct vf_why *why)
 {
     VF_IDENTITY id = NULL;
@@ -198,8 +233,9 @@ static enum vf_err vault_set(const struct kt_args *a, struct vf_why *why)
     VF_BUF ranks = {0};
     struct vf_vault_settings s = {.warrant_pattern = kt_get(a, KT_WARRANT_PATTERN)};
 
-    if (!kt_has(a, KT_RANKS) && !s.warrant_pattern && !kt_has(a, KT_MAX_GRANT))
-        return kt_usage(why, "vault set needs something to set: --ranks, --warrant-pattern or --max-grant");
+    bool settings = kt_has(a, KT_RANKS) || s.warrant_pattern || kt_has(a, KT_MAX_GRANT);
+    if (!settings && !kt_has(a, KT_PREKEYS))
+        return kt_usage(why, "vault set needs something to set: --ranks, --warrant-pattern, --max-grant or --prekeys");
     if (kt_has(a, KT_RANKS)) {
         VF_TRY(vf_file_read(kt_get(a, KT_RANKS), 65536, &ranks, why));
         s.ranks = (const char *)ranks.data;
@@ -208,7 +244,9 @@ static enum vf_err vault_set(const struct kt_args *a, struct vf_why *why)
     if (kt_has(a, KT_MAX_GRANT) && !vf_duration_parse(kt_get(a, KT_MAX_GRANT), &s.max_grant_us))
         return kt_usage(why, "--max-grant: \"%s\" is no duration; write 31d, 12h or 90m", kt_get(a, KT_MAX_GRANT));
     VF_TRY(kt_vault_open(a, a->argv[0], VF_VAULT_WRITE, &id, &v, why));
-    enum vf_err err = vf_vault_set(v, &s, why);
+    enum vf_err err = settings ? vf_vault_set(v, &s, why) : VF_OK;
+    if (!err && kt_has(a, KT_PREKEYS))
+        err = take_prekeys(a, v, id, why);
     err = kt_vault_close(v, err, why);
     v = NULL;
     return err;
@@ -247,8 +285,9 @@ const struct kt_verb kt_vault_verbs[] = {
      vault_backup},
     {"vault", "restore", "FILE VAULT", 2, 2, KT_BIT(KEY) | PASS, KT_BIT(KEY), true, "Make a vault from a backup",
      vault_restore},
-    {"vault", "set", "VAULT", 1, 1, KT_BIT(RANKS) | KT_BIT(WARRANT_PATTERN) | KT_BIT(MAX_GRANT) | KT_BIT(KEY) | PASS,
-     KT_BIT(KEY), true, "Set the force's ranks, its pattern of warrant numbers, the longest grant", vault_set},
+    {"vault", "set", "VAULT", 1, 1,
+     KT_BIT(RANKS) | KT_BIT(WARRANT_PATTERN) | KT_BIT(MAX_GRANT) | KT_BIT(PREKEYS) | KT_BIT(KEY) | PASS, KT_BIT(KEY), true,
+     "Set the force's ranks, its pattern of warrant numbers, the longest grant, the desk's prekeys", vault_set},
     {"vault", "rekey", "VAULT", 1, 1, KT_BIT(KEY) | KT_BIT(OUTPUT) | KT_BIT(FORCE) | PASS, KT_BIT(KEY) | KT_BIT(OUTPUT),
      true, "New keys for everything, after an admin has left; in force at policy install", vault_rekey},
     {0},

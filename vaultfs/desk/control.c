@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* keytool's side of STORE/control. */
-#include "vaultfs/desk.h"
+#include "server.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -130,4 +130,38 @@ enum vf_err vf_desk_control(const char *store, const char *what, const struct vf
     enum vf_err err = ask(curl, store, what, file, out, why);
     curl_easy_cleanup(curl);
     return err;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- outcome */
+
+#define OUTCOME_LEN (1 + (VF_NAME_MAX + 1) + (VF_JOB_MAX + 1) + VF_GRANT_ID_LEN + 3 * 8)
+
+void vf_desk_outcome_put(const struct vf_desk_outcome *o, struct vf_buf *out)
+{
+    vf_buf_u8(out, (uint8_t)o->status);
+    vf_buf_put(out, o->device, sizeof(o->device));
+    vf_buf_put(out, o->job, sizeof(o->job));
+    vf_buf_put(out, o->grant.c, sizeof(o->grant.c));
+    vf_buf_u64(out, o->entries);
+    vf_buf_u64(out, o->shares);
+    vf_buf_u64(out, o->fresh);
+}
+
+enum vf_err vf_desk_outcome_take(struct vf_buf *answer, struct vf_desk_outcome *ret, struct vf_why *why)
+{
+    struct vf_reader r = vf_reader_of(answer->data, answer->len);
+    struct vf_desk_outcome o = {.status = vf_reader_u8(&r)};
+    vf_reader_copy(&r, o.device, sizeof(o.device));
+    vf_reader_copy(&r, o.job, sizeof(o.job));
+    vf_reader_copy(&r, o.grant.c, sizeof(o.grant.c));
+    o.entries = vf_reader_u64(&r);
+    o.shares = vf_reader_u64(&r);
+    o.fresh = vf_reader_u64(&r);
+    o.device[VF_NAME_MAX] = o.job[VF_JOB_MAX] = '\0';
+    if (r.bad || o.status >= VF_ANSWER_COUNT)
+        return vf_fail(why, VF_E_FORMAT, "the desk's server gave an answer that could not be read");
+    memmove(answer->data, answer->data + OUTCOME_LEN, answer->len - OUTCOME_LEN);
+    answer->len -= OUTCOME_LEN;
+    *ret = o;
+    return VF_OK;
 }

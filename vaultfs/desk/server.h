@@ -154,6 +154,7 @@ struct vf_server {
     unsigned bad_lines;
     uint64_t bad_more;
 };
+void vf_desk_outcome_put(const struct vf_desk_outcome *o, struct vf_buf *out); /* vf_desk_outcome_take reads it */
 unsigned vf_server_connections(const struct vf_desk_server_options *opt);
 /* One line of key=value, with the time before it. */
 void vf_server_line(struct vf_server *s, const char *fmt, ...) VF_PRINTF(2, 3);

@@ -76,16 +76,20 @@ static enum vf_err do_answer(struct vf_server *s, struct MHD_Connection *c, cons
 {
     uint64_t lease;
     VF_BUF request;
-    struct vf_desk_outcome o;
+    struct vf_desk_outcome o = {0};
+    VF_BUF answer;
     VF_TRY(number(c, "lease", INT64_MAX, &lease, why));
     if (call->len > VF_REQUEST_MAX)
         return vf_fail(why, VF_E_LIMIT, "larger than a request may be");
     vf_buf_init(&request, VF_REQUEST_MAX);
+    vf_buf_init(&answer, VF_ANSWER_MAX);
     uint8_t *at = vf_buf_grow(&request, (size_t)call->len);
     if (!at)
         return vf_buf_check(&request, "the request", why);
     VF_TRY(vf_fd_pread(call->fd, at, (size_t)call->len, 0, "the request", why));
-    VF_TRY(vf_desk_answer(s->desk, request.data, request.len, (int64_t)lease, true, out, &o, why));
+    VF_TRY(vf_desk_answer(s->desk, request.data, request.len, (int64_t)lease, true, &answer, &o, why));
+    vf_desk_outcome_put(&o, out);
+    vf_buf_put(out, answer.data, answer.len);
     vf_server_line(s, "event=answer from=control device=%s job=%s status=%s entries=%llu shares=%llu new=%llu",
                    *o.device ? o.device : "-", *o.job ? o.job : "-", vf_answer_text(o.status), (unsigned long long)o.entries,
                    (unsigned long long)o.shares, (unsigned long long)o.fresh);
