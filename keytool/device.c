@@ -73,13 +73,16 @@ static enum vf_err device_revoke(const struct kt_args *a, struct vf_why *why)
     enum vf_err err = vf_device_revoke(v, id, name, kt_get(a, KT_REASON), vf_clock_wall_us(), &out, why);
     if (!err)
         err = kt_output_write(a, path, &out, 0644, why);
+    bool desk = vf_vault_policy(v)->policy.has_desk;
     err = kt_vault_close(v, err, why);
     v = NULL;
     if (!err)
-        kt_say("%s gets no further grant. The station learns of it from %s (station receive): send it now. What it has of "
-               "offline "
-               "grants stays readable for whoever keeps the station from receiving it, until they end.",
-               name, path);
+        kt_say("%s gets no further grant. %sThe station learns of it from %s (station receive): send it now. What it has of "
+               "offline grants stays readable for whoever keeps the station from receiving it, until they end.",
+               name,
+               desk ? "Give the file to the key desk first (desk receive): that destroys the keys of its online grants. "
+                    : "",
+               path);
     return err;
 }
 

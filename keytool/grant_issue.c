@@ -37,6 +37,11 @@ enum vf_err kt_grant_next(const struct kt_args *a, const struct vf_buf *bytes, c
                path, policy->threshold - count, plural(policy->threshold - count), names, a->program, path);
     else
         kt_say("%s has all its signatures (%zu of %u).", path, count, policy->threshold);
+    if (file.grant.release == VF_RELEASE_ONLINE)
+        kt_say("Shares come from the desk at %s, which learns of the grant by the station's first request. A grant of very "
+               "many "
+               "records is better handed to it (desk receive).",
+               file.grant.desk_url);
     if (renewal || file.grant.renews)
         kt_say("%s %s to the station (station receive); no values have to be sent again.",
                count < policy->threshold ? "Then send" : "Send", path);
@@ -82,9 +87,7 @@ static enum vf_err parse_options(const struct kt_args *a, struct issuing *is, st
         VF_TRY(kt_time_arg("from", kt_get(a, KT_FROM), &opt->from_us, why));
     if (strcmp(release, "offline") != 0 && strcmp(release, "online") != 0)
         return kt_usage(why, "--release is offline or online");
-    if (strcmp(release, "online") == 0)
-        return vf_fail(why, VF_E_UNSUPPORTED, "online grants need the key desk, which this version does not have");
-    opt->release = VF_RELEASE_OFFLINE;
+    opt->release = strcmp(release, "online") == 0 ? VF_RELEASE_ONLINE : VF_RELEASE_OFFLINE;
     if (kt_has(a, KT_BUDGET)) {
         VF_TRY(kt_number_arg("budget", kt_get(a, KT_BUDGET), VF_GRANT_RECORDS_MAX, &opt->budget, why));
         if (opt->budget == 0)
@@ -162,14 +165,25 @@ static json_t *report_json(const struct vf_issue_options *opt, const struct vf_i
         (void)json_array_append_new(refs, json_stringn(r->incomplete_refs[i].c, VF_REF_LEN));
     vf_identity_fingerprint(&opt->to->device, &hash);
     vf_fingerprint_text(&hash, device);
-    return json_pack("{s:o,s:s,s:s,s:s,s:I,s:o,s:o,s:o,s:s,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "id",
+    return json_pack("{s:o,s:s,s:s,s:s,s:I,s:o,s:o,s:o,s:s,s:s,s:b,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "id",
                      id ? json_stringn(id->c, VF_GRANT_ID_LEN) : json_null(), "job", opt->job, "recipient", opt->to->name,
                      "device", device, "records", (json_int_t)r->records, "fields", kt_json_fields(opt->fields), "from",
                      kt_json_time(opt->from_us), "until", kt_json_time(opt->until_us), "ends", vf_grant_ends_text(&shown),
-                     "incomplete", refs, "missing_photos", (json_int_t)r->missing_photos, "left_out_protected",
-                     (json_int_t)r->left_protected, "left_out_leavers", (json_int_t)r->left_leavers, "protected",
-                     (json_int_t)r->protected_in, "leavers", (json_int_t)r->leavers, "bytes_to_send",
+                     "release", opt->release == VF_RELEASE_ONLINE ? "online" : "offline", "offline_before",
+                     (int)r->offline_before, "incomplete", refs, "missing_photos", (json_int_t)r->missing_photos,
+                     "left_out_protected", (json_int_t)r->left_protected, "left_out_leavers", (json_int_t)r->left_leavers,
+                     "protected", (json_int_t)r->protected_in, "leavers", (json_int_t)r->leavers, "bytes_to_send",
                      (json_int_t)r->bytes_to_send);
+}
+
+/* Ciphertext and keys of an offline grant may have been kept: then the desk's key has nothing to end. */
+static void tell_offline_before(const struct vf_issue_options *opt, const struct vf_issue_report *r)
+{
+    if (r->offline_before)
+        kt_say("warning: %s had some of these values by an offline grant. Whoever kept a copy of that grant and of the "
+               "station opens "
+               "them without the desk, also when this grant has ended. Its end is by cryptography only for the others.",
+               opt->to->name);
 }
 
 static enum vf_err issue_with(const struct kt_args *a, struct issuing *is, struct vf_vault *v, const struct vf_identity *id,
@@ -194,9 +208,12 @@ static enum vf_err issue_with(const struct kt_args *a, struct issuing *is, struc
         VF_TRY(kt_print_json(report_json(&is->opt, &r, is->opt.check ? NULL : &grant), why));
     else
         print_report(&is->opt, &r, is->opt.check ? NULL : &grant);
-    if (is->opt.check)
+    if (is->opt.check) {
+        tell_offline_before(&is->opt, &r);
         return VF_OK;
+    }
     kt_say("Compare the device's words with those that the supplier reads to you.");
+    tell_offline_before(&is->opt, &r);
     return kt_grant_next(a, &out, path, a->argv[0], &vf_vault_policy(v)->policy, false, why);
 }
 
@@ -309,34 +326,49 @@ static enum vf_err tell_others(void *user, const struct vf_grant_item *item, str
     return VF_OK;
 }
 
-static enum vf_err tell_what_goes_on(struct vf_vault *v, const struct vf_grant_id *id, struct vf_why *why)
+static enum vf_err tell_what_goes_on(struct vf_vault *v, struct revoked *r, struct vf_why *why)
 {
-    struct revoked r = {.id = *id, .now_us = vf_clock_wall_us()};
-    VF_TRY(vf_grant_each(v, find_revoked, &r, why));
-    return r.found ? vf_grant_each(v, tell_others, &r, why) : VF_OK;
+    VF_TRY(vf_grant_each(v, find_revoked, r, why));
+    return r->found ? vf_grant_each(v, tell_others, r, why) : VF_OK;
+}
+
+/* Who has to hear of it, and what is so until then. */
+static void tell_where_to(const struct kt_args *a, const struct revoked *r)
+{
+    const char *path = kt_get(a, KT_OUTPUT);
+    if (r->found && r->grant.release == VF_RELEASE_ONLINE)
+        kt_say("Grant %.16s is revoked in the vault. Now give %s to the key desk:\n"
+               "  %s desk receive --key DESK.key STORE %s\n"
+               "That destroys the grant's one-time key: from then on nothing that was not released before can be opened by "
+               "anybody. "
+               "What was released stays readable in the mount until its lease ends (15 minutes, or what desk answer gave), "
+               "or until "
+               "the station has received the same file (station receive).",
+               r->id.c, path, a->program, path);
+    else
+        kt_say("Grant %.16s is revoked in the vault. The station learns of it from %s (station receive): send it now. An "
+               "offline grant stays readable for whoever keeps the station from receiving it, until its end.",
+               r->id.c, path);
 }
 
 enum vf_err kt_grant_revoke(const struct kt_args *a, struct vf_why *why)
 {
-    struct vf_grant_id grant;
+    struct revoked r = {.now_us = vf_clock_wall_us()};
     VF_IDENTITY id = NULL;
     VF_VAULT v = NULL;
     VF_BUF out;
     vf_buf_init(&out, VF_NOTE_MAX);
-    VF_TRY(grant_id_arg(a, &grant, why));
+    VF_TRY(grant_id_arg(a, &r.id, why));
     VF_TRY(kt_output_check(a, kt_get(a, KT_OUTPUT), why));
     VF_TRY(kt_vault_open(a, a->argv[1], VF_VAULT_WRITE, &id, &v, why));
-    enum vf_err err = vf_grant_revoke(v, id, &grant, kt_get(a, KT_REASON), vf_clock_wall_us(), &out, why);
+    enum vf_err err = vf_grant_revoke(v, id, &r.id, kt_get(a, KT_REASON), r.now_us, &out, why);
     if (!err)
         err = kt_output_write(a, kt_get(a, KT_OUTPUT), &out, 0644, why);
     if (!err)
-        err = tell_what_goes_on(v, &grant, why);
+        err = tell_what_goes_on(v, &r, why);
     err = kt_vault_close(v, err, why);
     v = NULL;
     if (!err)
-        kt_say("Grant %.16s is revoked in the vault. The station learns of it from %s (station receive): send it now. An "
-               "offline grant "
-               "stays readable for whoever keeps the station from receiving it, until its end.",
-               grant.c, kt_get(a, KT_OUTPUT));
+        tell_where_to(a, &r);
     return err;
 }

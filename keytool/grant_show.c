@@ -28,6 +28,8 @@ void kt_grant_print(const struct vf_grant *g)
     person_time("from", g->from_us);
     person_time("until", g->until_us);
     (void)printf("ends       %s: %s\n", g->release == VF_RELEASE_ONLINE ? "online" : "offline", vf_grant_ends_text(g));
+    if (g->release == VF_RELEASE_ONLINE)
+        (void)printf("desk       %s, one-time key %u/%u\n", g->desk_url, g->prekey_batch, g->prekey_number);
     if (g->budget)
         (void)printf("budget     %llu different record%s\n", (unsigned long long)g->budget, kt_s(g->budget));
     (void)printf("issued by  %s, under policy version %u\n", g->issuer, g->policy_version);
@@ -48,6 +50,10 @@ json_t *kt_grant_json(const struct vf_grant *g)
     (void)json_object_set_new(doc, "until", kt_json_time(g->until_us));
     (void)json_object_set_new(doc, "release", json_string(g->release == VF_RELEASE_ONLINE ? "online" : "offline"));
     (void)json_object_set_new(doc, "ends", json_string(vf_grant_ends_text(g)));
+    if (g->release == VF_RELEASE_ONLINE)
+        (void)json_object_set_new(doc, "desk",
+                                  json_pack("{s:s,s:i,s:i}", "url", g->desk_url, "prekey_batch", (int)g->prekey_batch,
+                                            "prekey_number", (int)g->prekey_number));
     (void)json_object_set_new(doc, "budget", g->budget ? json_integer((json_int_t)g->budget) : json_null());
     (void)json_object_set_new(doc, "clock_reset", json_boolean(g->clock_reset));
     (void)json_object_set_new(doc, "manifest_sha256", kt_json_hex(g->manifest_hash.b, VF_HASH_LEN));
