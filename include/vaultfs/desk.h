@@ -326,6 +326,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_client_new(const struct vf_desk_client
                                                      struct vf_why *why);
 /* Whoever waits is sent away, and so is everybody who comes: VF_E_NO_SHARE. Returns at once. */
 VF_PUBLIC void vf_desk_client_stop(struct vf_desk_client *c);
+/* Whoever waits for a job that may not be opened any more goes on. */
+VF_PUBLIC void vf_desk_client_nudge(struct vf_desk_client *c);
 VF_PUBLIC void vf_desk_client_free(struct vf_desk_client *c); /* waits for no network */
 /*
  * Wait until the share of record `index`, `part` is in the job, at most `wait_us` (VF_DESK_WAIT_US for an open); `ahead`: records behind it to ask for in the

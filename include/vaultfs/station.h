@@ -194,6 +194,11 @@ struct vf_text_value {
 };
 VF_PUBLIC VF_MUST_USE enum vf_err vf_value_reader_texts(struct vf_value_reader *r, const struct vf_job *job, uint32_t index,
                                                         struct vf_text_value ret[VF_FIELD_COUNT], struct vf_why *why);
+/*
+ * So many bytes at the end of the reader's scratch, up to half of it, for what is made of texts (vf_value_reader_texts leaves them alone,
+ * vf_value_reader_get does not); until the reader is wiped. NULL: too many.
+ */
+VF_PUBLIC uint8_t *vf_value_reader_room(struct vf_value_reader *r, size_t size);
 VF_PUBLIC void vf_value_reader_wipe(struct vf_value_reader *r);
 /* Padded size of a stored value as the log states it. */
 VF_PUBLIC uint64_t vf_job_padded(const struct vf_job *job, uint32_t index, unsigned field);

@@ -67,7 +67,8 @@ static bool pick(struct vf_desk_client *c, struct client_ask *ret)
         w->taken = client_ask_add(ret, w->index, w->part);
         if (!w->taken && w == first) { /* all of the text, of a grant that does not allow it */
             w->done = true;
-            w->err = vf_fail(&w->why, VF_E_BUDGET, "This grant does not allow the text of all its records to be read at once.");
+            w->err =
+                vf_fail(&w->why, VF_E_BUDGET, "This grant does not allow the text of all its records to be read at once.");
             pthread_cond_broadcast(&c->done);
         }
     }
@@ -384,6 +385,13 @@ void vf_desk_client_stop(struct vf_desk_client *c)
     pthread_mutex_unlock(&c->lock);
 }
 
+void vf_desk_client_nudge(struct vf_desk_client *c)
+{
+    pthread_mutex_lock(&c->lock);
+    pthread_cond_broadcast(&c->done);
+    pthread_mutex_unlock(&c->lock);
+}
+
 void vf_desk_client_free(struct vf_desk_client *c)
 {
     if (!c)
@@ -443,19 +451,27 @@ static enum vf_err wait_for(struct vf_desk_client *c, struct client_waiter *w, i
         return err;
     }
     join(c, w);
-    while (!w->done && !atomic_load(&c->stop) && pthread_cond_timedwait(&c->done, &c->lock, &until) != ETIMEDOUT)
-        ;
-    if (w->done) {
+    int rc = 0;
+    while (!w->done && !err && !atomic_load(&c->stop) && rc != ETIMEDOUT) {
+        rc = pthread_cond_timedwait(&c->done, &c->lock, &until);
+        err = vf_job_may(c->station, w->job, why);
+    }
+    if (err) {
+        /* It ended meanwhile. */
+    } else if (w->done) {
         err = w->err;
         if (err && why)
             *why = w->why;
     } else if (has_share(w->job, w->index, w->part)) {
         err = VF_OK;
+    } else if (atomic_load(&c->stop)) {
+        err = vf_fail(why, VF_E_NO_SHARE, "the mount is ending");
     } else {
-        err = vf_fail(why, VF_E_NO_SHARE, c->files ? "no answer of the key desk has been brought yet"
-                                                   : "the key desk has not answered in time");
-        client_hold_all(&c->holds, err, c->files ? "no answer of the key desk has been brought yet"
-                                                 : "the key desk has not answered in time");
+        err = vf_fail(why, VF_E_NO_SHARE,
+                      c->files ? "no answer of the key desk has been brought yet" : "the key desk has not answered in time");
+        client_hold_all(&c->holds, err,
+                        c->files ? "no answer of the key desk has been brought yet"
+                                 : "the key desk has not answered in time");
     }
     leave(c, w);
     pthread_mutex_unlock(&c->lock);

@@ -103,10 +103,11 @@ static enum vf_err show_log(struct vf_desk_client *c, struct client_ask *a, stru
     if (err == VF_E_LIMIT)
         err = tail(c, LOG_CHUNK_MOST, p, &size, why);
     if (err == VF_E_STALE)
-        return vf_fail(why, VF_E_NO_SHARE,
-                       "the key desk has %llu entries of this station's log, and the station has others: it was restored from a "
-                       "copy, or there are two under one name. Tell the force.",
-                       (unsigned long long)c->desk_size);
+        return vf_fail(
+            why, VF_E_NO_SHARE,
+            "the key desk has %llu entries of this station's log, and the station has others: it was restored from a "
+            "copy, or there are two under one name. Tell the force.",
+            (unsigned long long)c->desk_size);
     VF_TRY(err);
     a->partial = size < log.sealed;
     note_sent(c, a, size);
@@ -138,8 +139,8 @@ static void put_wants(const struct client_ask *a, struct vf_request *req)
 {
     req->all_text = a->all_text;
     for (size_t i = 0; i < a->nwants; i++)
-        req->wants[req->nwants++] = (struct vf_want){
-            .ref = *vf_catalogue_ref(vf_job_catalogue(a->job), a->want[i].index), .part = a->want[i].part};
+        req->wants[req->nwants++] =
+            (struct vf_want){.ref = *vf_catalogue_ref(vf_job_catalogue(a->job), a->want[i].index), .part = a->want[i].part};
 }
 
 static enum vf_err new_key(struct client_ask *a, struct vf_why *why)
@@ -256,8 +257,7 @@ void client_receipt_store(struct vf_desk_client *c, bool now)
     int64_t boot = vf_clock_boot_us();
     if (!c->receipt_unstored || (!now && boot - c->receipt_stored_boot_us < RECEIPT_EVERY_US))
         return;
-    enum vf_err err =
-        vf_station_receipt_desk(c->station, c->receipt.data, c->receipt.len, &c->receipt_for, true, NULL);
+    enum vf_err err = vf_station_receipt_desk(c->station, c->receipt.data, c->receipt.len, &c->receipt_for, true, NULL);
     c->receipt_unstored = err != VF_OK;
     c->receipt_stored_boot_us = boot;
 }
@@ -286,10 +286,11 @@ static enum vf_err judge(struct client_ask *a, const struct vf_answer *ans, bool
         *ret_again = true;
         return VF_OK;
     case VF_ANSWER_FORKED:
-        return refused(a, ans, VF_E_NO_SHARE,
-                       "has another log under this station's name: the station was restored from a copy, or there are two. Tell "
-                       "the force",
-                       why);
+        return refused(
+            a, ans, VF_E_NO_SHARE,
+            "has another log under this station's name: the station was restored from a copy, or there are two. Tell "
+            "the force",
+            why);
     case VF_ANSWER_NOT_YET:
         return refused(a, ans, VF_E_NOT_YET, "says that the grant has not started", why);
     case VF_ANSWER_ENDED:

@@ -58,8 +58,7 @@ void client_files_free(struct client_files *f)
 
 static bool same_grant(const struct client_ask *a, const struct client_ask *b)
 {
-    return a->job && b->job &&
-           memcmp(&vf_job_grant(a->job)->id, &vf_job_grant(b->job)->id, sizeof(struct vf_grant_id)) == 0;
+    return a->job && b->job && memcmp(&vf_job_grant(a->job)->id, &vf_job_grant(b->job)->id, sizeof(struct vf_grant_id)) == 0;
 }
 
 static bool covers(const struct client_ask *all, const struct client_ask *some)
@@ -91,8 +90,8 @@ static enum vf_err put_file(struct vf_desk_client *c, struct client_ask *a, stru
     VF_TRY(client_ask_make(c, a, &request, why));
     VF_TRY(vf_file_write(f->request, request.data, request.len, 0600, true, why));
     f->current = a;
-    client_tell(c, "shares are needed: carry %s to the key desk (keytool desk answer), and bring the answer to %s", f->request,
-                f->answer);
+    client_tell(c, "shares are needed: carry %s to the key desk (keytool desk answer), and bring the answer to %s",
+                f->request, f->answer);
     return VF_OK;
 }
 
@@ -169,9 +168,10 @@ static void taken(struct vf_desk_client *c, struct client_ask *a, enum vf_err er
     pthread_mutex_unlock(&c->lock);
     if (!again) {
         /* Those who wait for something else go on waiting. */
-        enum vf_err known = err == VF_OK || err == VF_E_BUDGET || err == VF_E_EXPIRED || err == VF_E_REVOKED || err == VF_E_NOT_YET
-                                ? err
-                                : VF_E_NO_SHARE;
+        enum vf_err known =
+            err == VF_OK || err == VF_E_BUDGET || err == VF_E_EXPIRED || err == VF_E_REVOKED || err == VF_E_NOT_YET
+                ? err
+                : VF_E_NO_SHARE;
         client_settle(c, a, known, why);
     }
     after(c, a, again);
@@ -196,5 +196,6 @@ void client_files_look(struct vf_desk_client *c)
             return;
         }
     }
-    client_tell(c, "%s: not an answer of the force's key desk to a request of this mount; it was left where it is", f->answer);
+    client_tell(c, "%s: not an answer of the force's key desk to a request of this mount; it was left where it is",
+                f->answer);
 }

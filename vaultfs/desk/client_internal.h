@@ -37,7 +37,7 @@ bool client_ask_add(struct client_ask *a, uint32_t index, enum vf_part part);
 
 #define CLIENT_HOLDS 128
 #define CLIENT_ALL   UINT32_MAX /* as an index: the text of all records, or whatever of this grant */
-struct client_hold { /* not asked again before `until` */
+struct client_hold {            /* not asked again before `until` */
     bool whole_grant;
     struct vf_grant_id grant;
     uint32_t index;

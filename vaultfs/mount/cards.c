@@ -139,7 +139,8 @@ bool vf_cards_exist(struct vf_session *s, struct vf_job *job)
 {
     const struct vf_grant *g = vf_job_grant(job);
     (void)s;
-    return vf_job_layout(job)->ntext > 0 && (g->budget == 0 || g->budget >= g->records);
+    return vf_job_layout(job)->ntext > 0 && (g->budget == 0 || g->budget >= g->records) &&
+           (!vf_job_online(job) || vf_desk_client_all(job));
 }
 
 static enum vf_err put_row(struct vf_session *s, struct vf_job *job, struct vf_value_reader *reader, uint32_t index,

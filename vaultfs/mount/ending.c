@@ -51,6 +51,7 @@ bool vf_slot_end_begin(struct vf_session *s, struct vf_slot_job *slot, enum vf_s
     if (!atomic_compare_exchange_strong(&slot->state, &live, why))
         return false;
     vf_end_gate_shut(&slot->gate);
+    vf_waits_over(s, slot); /* a READ that waits for the desk has its page locked */
     drop_pages(s, slot);
     return true;
 }

@@ -137,6 +137,37 @@ uint64_t *vf_files_list(struct vf_files *f, size_t *ret_n)
     return list;
 }
 
+struct vf_file_seen *vf_files_seen(struct vf_files *f, size_t *ret_n)
+{
+    size_t n = 0, cap = 0;
+    struct vf_file_seen *list = NULL;
+
+    pthread_mutex_lock(&f->lock);
+    for (size_t i = 0; i < VF_FILES_BUCKETS; i++)
+        for (const struct vf_open_file *file = f->bucket[i]; file; file = file->next)
+            cap++;
+    list = cap ? calloc(cap, sizeof(*list)) : NULL;
+    for (size_t i = 0; list && i < VF_FILES_BUCKETS; i++)
+        for (const struct vf_open_file *file = f->bucket[i]; file; file = file->next)
+            list[n++] = (struct vf_file_seen){.ino = file->ino, .handles = file->handles};
+    pthread_mutex_unlock(&f->lock);
+    *ret_n = n;
+    return list;
+}
+
+unsigned vf_files_lapsed(struct vf_files *f, uint64_t ino, bool lapsed)
+{
+    unsigned rounds = 0;
+    pthread_mutex_lock(&f->lock);
+    struct vf_open_file *file = find(f, ino, NULL);
+    if (file) {
+        file->lapsed = lapsed ? file->lapsed + 1 : 0;
+        rounds = file->lapsed;
+    }
+    pthread_mutex_unlock(&f->lock);
+    return rounds;
+}
+
 uint64_t vf_files_handles(struct vf_files *f)
 {
     uint64_t n = 0;

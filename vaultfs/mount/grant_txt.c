@@ -55,6 +55,41 @@ static void put_state(struct vf_session *s, struct vf_slot_job *slot, struct vf_
     }
 }
 
+int64_t vf_time_of_boot(struct vf_session *s, int64_t boot_us)
+{
+    int64_t t = 0;
+    enum vf_err ignored = vf_station_time(s->station, &t, NULL); /* set whatever the clock is like */
+    (void)ignored;
+    return t + (boot_us - vf_clock_boot_us());
+}
+
+/* Online: when the desk was reached, and until when what is open can stay so without it. */
+static void put_desk(struct vf_session *s, struct vf_job *job, struct vf_buf *out)
+{
+    struct vf_desk_client_status desk;
+    struct vf_shares_state shares;
+    vf_desk_client_status_get(s->desk, &desk);
+    vf_job_shares_state_get(job, &shares);
+    if (desk.reached_boot_us)
+        put_time(out, "Key desk", vf_time_of_boot(s, desk.reached_boot_us));
+    else
+        vf_buf_fmt(out, "%-11s has not answered yet since this mount began\n", "Key desk");
+    if (desk.text[0])
+        vf_buf_fmt(out, "%-11s at the last attempt: %s\n", "", desk.text);
+    if (shares.last_boot_us) {
+        vf_buf_fmt(out, "%-11s %u records' texts and %u records' images, from the desk\n", "Can be read",
+                   shares.held[VF_PART_TEXT], shares.held[VF_PART_IMAGE]);
+        put_time(out, "  until", vf_time_of_boot(s, shares.first_boot_us));
+        if (shares.last_boot_us - shares.first_boot_us >= 60 * VF_SECOND_US)
+            put_time(out, "  some until", vf_time_of_boot(s, shares.last_boot_us));
+        vf_buf_fmt(out,
+                   "%-11s and longer if the desk can be reached by then; other files are asked for when they are opened\n",
+                   "");
+    } else {
+        vf_buf_fmt(out, "%-11s nothing at the moment: each file is asked for when it is opened\n", "Can be read");
+    }
+}
+
 #define MISSING_LISTED 50
 
 static void put_missing(struct vf_job *job, struct vf_buf *out)
@@ -118,6 +153,8 @@ void vf_grant_txt(struct vf_session *s, struct vf_slot_job *slot, struct vf_job 
     put_time(out, "Ends", g->until_us);
     vf_buf_fmt(out, "%-11s %s\n", "How it ends", vf_grant_ends_text(g));
     vf_buf_fmt(out, "%-11s %.16s\n", "Grant", g->id.c);
+    if (vf_job_online(job) && vf_slot_may(s, slot, job, NULL) == 0)
+        put_desk(s, job, out);
     put_missing(job, out);
     vf_buf_text(
         out,

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include <vaultfs/desk.h>
 #include <vaultfs/mount.h>
 
 /* ------------------------------------------------------------------------------------------------------------- options */
@@ -27,7 +28,8 @@ struct vf_mount_options {
     char *passphrase_command;
     char *path_prefix; /* what photo_path in cards.csv begins with; NULL: the mount point */
     bool allow_other;
-    bool cache_grant; /* cache=grant: pages stay until the end of the grant */
+    bool cache_grant;       /* cache=grant: pages stay until the end of the grant */
+    char *request, *answer; /* shares by files: absolute; NULL: from the desk's address */
     uid_t uid;
     gid_t gid;
     bool debug;
@@ -68,6 +70,7 @@ struct vf_open_file {
     uint64_t ino;
     unsigned handles;
     bool stored;
+    unsigned lapsed; /* rounds since the lease of its share ran out; 0: it has not */
     enum vf_file_state state;
     struct vf_open_file *next;
 };
@@ -89,6 +92,14 @@ bool vf_files_close(struct vf_files *f, uint64_t ino);
 void vf_files_dropped(struct vf_files *f, uint64_t ino);
 /* Every inode with handles or pages, copied; freed by the caller. */
 uint64_t *vf_files_list(struct vf_files *f, size_t *ret_n);
+/* The same with what programs have open; NULL and 0: none, or no memory. */
+struct vf_file_seen {
+    uint64_t ino;
+    unsigned handles;
+};
+struct vf_file_seen *vf_files_seen(struct vf_files *f, size_t *ret_n);
+/* One more round without a good share, or none: how many there were, this one too. */
+unsigned vf_files_lapsed(struct vf_files *f, uint64_t ino, bool lapsed);
 /* How many times programs have them open. */
 uint64_t vf_files_handles(struct vf_files *f);
 
@@ -112,6 +123,12 @@ void vf_cards_unref(struct vf_cards *c);
  * A slot is a folder of the mount: one job name with one manifest. Renewals put a new vf_job into the same slot, so that no inode
  * number changes. A slot lives until unmount: ended ones still show GRANT.txt.
  */
+struct vf_walk { /* the order in which files of one part are opened */
+    pthread_mutex_t lock;
+    uint32_t last;
+    unsigned run; /* so many in the order of their refs */
+};
+#define VF_AHEAD 8
 enum vf_slot_state { VF_SLOT_LIVE, VF_SLOT_ENDED, VF_SLOT_REVOKED };
 struct vf_slot_job {
     uint32_t number; /* 24 bits, from the hash of job name and manifest: the same after every mount */
@@ -124,9 +141,10 @@ struct vf_slot_job {
     struct vf_files files;
     int64_t changed_us;     /* newest change of any record: the time of its folders */
     struct vf_cards *cards; /* guarded by job_lock, counted; NULL without text */
-    unsigned warned;        /* bit 0: 24 h, bit 1: 1 h, bit 2: 10 min */
-    bool replaced;          /* another slot has this name now: found by number only */
-    bool ending;            /* the watcher's own: between the two halves of its end */
+    struct vf_walk walk[VF_PART_COUNT];
+    unsigned warned; /* bit 0: 24 h, bit 1: 1 h, bit 2: 10 min */
+    bool replaced;   /* another slot has this name now: found by number only */
+    bool ending;     /* the watcher's own: between the two halves of its end */
 };
 
 struct vf_session {
@@ -157,6 +175,8 @@ struct vf_session {
     int ready_fd; /* written once the kernel has greeted us */
     struct vf_deny *deny;
     struct vf_repeats *repeats;
+    struct vf_desk_client *desk;
+    struct vf_waits *waits;
 };
 #define VF_MOUNT_READERS 4
 /* Longest READ, whatever a program asks for: each reader may need as much locked memory for rows of cards.csv. */
@@ -197,6 +217,8 @@ bool vf_node_is_dir(const struct vf_node *node);
 int vf_node_child(struct vf_session *s, const struct vf_node *dir, const char *name, struct vf_node *ret);
 /* Attributes; `job` is the slot's, held by the caller (NULL for root and markers). */
 int vf_node_stat(struct vf_session *s, const struct vf_node *node, struct vf_job *job, struct stat *ret);
+/* The part that a file with one value of a record belongs to. */
+enum vf_part vf_node_part(const struct vf_node *node);
 /* Granted and present? ENOENT otherwise. */
 int vf_node_exists(const struct vf_node *node, struct vf_job *job);
 
@@ -218,10 +240,13 @@ void vf_reader_give(struct vf_session *s, struct vf_value_reader *r);
 /* grant_txt.c: the text of GRANT.txt as it is now, appended. */
 void vf_grant_txt(struct vf_session *s, struct vf_slot_job *slot, struct vf_job *job, struct vf_buf *out);
 
+/* A moment of the boot clock as trusted time. */
+int64_t vf_time_of_boot(struct vf_session *s, int64_t boot_us);
+
 /* cards.c. The layout of a job's cards.csv; VF_OK and NULL when no text is granted. */
 enum vf_err vf_cards_layout(struct vf_session *s, struct vf_job *job, struct vf_cards **ret);
 uint64_t vf_cards_size(const struct vf_cards *c, bool excel);
-/* Text is granted and the budget covers every record. */
+/* Text is granted and the budget covers every record (and the key desk can release them at once). */
 bool vf_cards_exist(struct vf_session *s, struct vf_job *job);
 /* Put the bytes from `at` on into `out` (locked memory); *ret_len is short only at the end of the file. */
 enum vf_err vf_cards_read(struct vf_session *s, struct vf_job *job, const struct vf_cards *c, struct vf_value_reader *reader,
@@ -269,6 +294,45 @@ void vf_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void vf_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void vf_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 
+struct vf_handle;
+struct vf_request_op { /* an OPEN or READ of a granted file, as it is handed from one thread to another */
+    struct vf_request_op *next;
+    fuse_req_t req;
+    fuse_ino_t ino;
+    struct fuse_file_info fi;
+    struct vf_node node;
+    struct vf_handle *handle;
+    struct vf_job *job; /* a reference */
+    struct vf_caller caller;
+    bool read, ahead;
+    size_t size; /* of a READ */
+    off_t off;
+    int64_t deadline_boot_us;
+};
+/* Go on with what waited for its share, or refuse it; replies, and gives back what it holds. */
+void vf_request_finish(struct vf_session *s, struct vf_request_op *op, int err);
+/* What a program gets at a gate that is shut. */
+int vf_gate_errno(struct vf_session *s, struct vf_slot_job *slot, struct vf_job *job);
+
+/* waits.c */
+/* Can the file be opened now without asking the desk? Always so for offline grants. */
+bool vf_share_here(struct vf_job *job, const struct vf_node *node);
+/* Ask the desk for what `op` needs: 0 or an errno, at its deadline at the latest. */
+int vf_share_get(struct vf_session *s, const struct vf_request_op *op);
+/* A file of an online job is opened: is somebody walking through them? Sets op->ahead. */
+void vf_share_opened(struct vf_request_op *op);
+struct vf_waits *vf_waits_new(void); /* NULL: no memory */
+void vf_waits_free(struct vf_waits *w);
+enum vf_err vf_waits_start(struct vf_session *s, struct vf_why *why); /* the thread that looks after leases */
+/* Copied; false: no memory or thread, or the mount is going away. */
+bool vf_waits_add(struct vf_session *s, const struct vf_request_op *op);
+/* What waits for a share of this slot (NULL: of any) is answered now: it has ended, or the mount is going away. */
+void vf_waits_over(struct vf_session *s, const struct vf_slot_job *slot);
+/* Everything that waits is answered, and nothing waits any more. Idempotent. Join: until its threads are done. */
+void vf_waits_stop(struct vf_session *s);
+void vf_waits_join(struct vf_session *s);
+void vf_waits_join_leases(struct vf_session *s); /* after s->stopping was set */
+
 /* dir.c */
 void vf_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void vf_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
@@ -294,6 +358,7 @@ bool vf_signals_asked(void);
 void vf_signals_done(void); /* from here on a signal changes nothing: the end is under way */
 
 /* watch.c */
+void vf_watch_init(struct vf_session *s); /* before anything may wake it */
 enum vf_err vf_watch_start(struct vf_session *s, struct vf_why *why);
 void vf_watch_stop(struct vf_session *s);
 void vf_watch_wake(struct vf_session *s);

@@ -44,6 +44,11 @@ bool vf_node_of(struct vf_session *s, fuse_ino_t ino, struct vf_node *ret)
     return ret->slot != NULL;
 }
 
+enum vf_part vf_node_part(const struct vf_node *node)
+{
+    return node->kind == VF_NODE_PHOTO || node->kind == VF_NODE_SIGNATURE ? VF_PART_IMAGE : VF_PART_TEXT;
+}
+
 bool vf_node_is_dir(const struct vf_node *node)
 {
     return node->kind == VF_NODE_ROOT || node->kind == VF_NODE_JOB || node->kind == VF_NODE_PHOTOS ||

@@ -17,6 +17,7 @@ static const char usage[] =
     "      --job JOB                only this job, at the root of the mount\n"
     "      --passphrase-file F      the station's passphrase is the first line of F\n"
     "      --passphrase-command C   the station's passphrase is what C prints\n"
+    "      --request R --answer A   no network: what online grants need is written to R for the key desk, and taken from A\n"
     "  -o OPTION[,OPTION]...        mount options:\n"
     "         allow_other           other users may read too\n"
     "         uid=N, gid=N          owner of the files\n"
@@ -28,12 +29,15 @@ static const char usage[] =
     "\n"
     "Unmount with: fusermount3 -u MOUNTPOINT\n";
 
+enum { OPT_REQUEST = 512, OPT_ANSWER };
 enum { OPT_JOB = 256, OPT_PASS_FILE, OPT_PASS_COMMAND, OPT_VERSION, OPT_HELP };
 static const struct option long_options[] = {
     {"foreground", no_argument, NULL, 'f'},
     {"job", required_argument, NULL, OPT_JOB},
     {"passphrase-file", required_argument, NULL, OPT_PASS_FILE},
     {"passphrase-command", required_argument, NULL, OPT_PASS_COMMAND},
+    {"request", required_argument, NULL, OPT_REQUEST},
+    {"answer", required_argument, NULL, OPT_ANSWER},
     {"version", no_argument, NULL, OPT_VERSION},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
@@ -141,6 +145,10 @@ static int one_option(struct vf_mount_options *ret, int c, const char *program)
         return set(&ret->passphrase_file, optarg) ? 0 : 1;
     case OPT_PASS_COMMAND:
         return set(&ret->passphrase_command, optarg) ? 0 : 1;
+    case OPT_REQUEST:
+        return set(&ret->request, optarg) ? 0 : 1;
+    case OPT_ANSWER:
+        return set(&ret->answer, optarg) ? 0 : 1;
     case OPT_VERSION:
     case OPT_HELP:
         return 0;
@@ -169,6 +177,38 @@ static int check_mountpoint(const struct vf_mount_options *o)
         return 1;
     }
     return -1;
+}
+
+/* Absolute, since the daemon works in another folder; the file itself need not exist, its folder must. */
+static int take_file(char **file, const char *mountpoint, const char *option)
+{
+    if (!*file)
+        return -1;
+    char *slash = strrchr(*file, '/');
+    VF_FREE char *name = strdup(slash ? slash + 1 : *file);
+    if (slash)
+        slash[slash == *file] = '\0';
+    VF_FREE char *folder = realpath(slash ? *file : ".", NULL);
+    char *whole = NULL;
+    if (!name || *name == '\0' || !folder || asprintf(&whole, "%s/%s", strcmp(folder, "/") == 0 ? "" : folder, name) < 0)
+        return wrong("%s: there is no such folder for the file", option);
+    free(*file);
+    *file = whole;
+    if (within(whole, mountpoint))
+        return wrong("%s: the file cannot lie in the mount itself", option);
+    return -1;
+}
+
+static int take_files(struct vf_mount_options *ret)
+{
+    if (!ret->request != !ret->answer)
+        return wrong("--request and --answer go together");
+    int status = take_file(&ret->request, ret->mountpoint, "--request");
+    if (status < 0)
+        status = take_file(&ret->answer, ret->mountpoint, "--answer");
+    if (status < 0 && ret->request && strcmp(ret->request, ret->answer) == 0)
+        return wrong("--request and --answer must be two files");
+    return status;
 }
 
 /* The last part of the mount point may not exist yet when it is a symlink's target: only what is there can be mounted on. */
@@ -209,7 +249,8 @@ int vf_options_parse(int argc, char **argv, struct vf_mount_options *ret)
     }
     if (ret->job && !vf_job_valid(ret->job, strlen(ret->job)))
         return wrong("\"%s\" is no job name (a-z, 0-9 and -, at most 32 characters)", ret->job);
-    return take_paths(ret, argc, argv);
+    int status = take_paths(ret, argc, argv);
+    return status < 0 ? take_files(ret) : status;
 }
 
 void vf_options_done(struct vf_mount_options *o)
@@ -220,5 +261,7 @@ void vf_options_done(struct vf_mount_options *o)
     free(o->passphrase_file);
     free(o->passphrase_command);
     free(o->path_prefix);
+    free(o->request);
+    free(o->answer);
     *o = (struct vf_mount_options){0};
 }

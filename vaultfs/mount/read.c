@@ -3,13 +3,14 @@
  * OPEN decides everything. In order:
  *   1 the gate of the job (closed: the end has come)
  *   2 may: window, revocation, clock
- *   3 budget of distinct records
- *   4 the entry goes to the log's queue (unless one of this second covers it, which is durable); the disk works on it while
- *   5 the value is looked up, its hash compared with what was signed, decrypted
- *   6 wait until the entry is durable
- *   7 NOTIFY_STORE puts the plaintext into the page cache, so that no READ is needed
- *   8 leave the gate, reply
- * Any failure: no byte, an errno, a deny entry. A READ (a page that was evicted, cards.csv) passes 1, 2 and 5 again.
+ *   3 share: online jobs alone. Where it is not here the desk is asked, outside the gate and on another thread (waits.c)
+ *   4 budget of distinct records
+ *   5 the entry goes to the log's queue (unless one of this second covers it, which is durable); the disk works on it while
+ *   6 the value is looked up, its hash compared with what was signed, decrypted
+ *   7 wait until the entry is durable, and look once more whether the share's lease still runs
+ *   8 NOTIFY_STORE puts the plaintext into the page cache, so that no READ is needed
+ *   9 leave the gate, reply
+ * Any failure: no byte, an errno, a deny entry. A READ (a page that was evicted, cards.csv) passes 1, 2, 3 and 6 again.
  */
 #include "mount.h"
 
@@ -89,7 +90,13 @@ static bool store_content(struct vf_session *s, uint64_t ino, const uint8_t *dat
     return fuse_lowlevel_notify_store(s->fuse, ino, 0, &v, 0) == 0;
 }
 
-/* Steps 3 to 7, inside the gate. */
+/* A disk that hangs must not make a share outlive its lease. */
+static enum vf_err still_here(struct vf_job *job, const struct vf_node *node)
+{
+    return vf_share_here(job, node) ? VF_OK : VF_E_NO_SHARE;
+}
+
+/* Steps 4 to 8, inside the gate. */
 static int open_value(struct vf_session *s, struct vf_handle *h, struct vf_job *job, const struct vf_caller *caller,
                       uint64_t ino, bool store, bool *ret_stored)
 {
@@ -114,6 +121,7 @@ static int open_value(struct vf_session *s, struct vf_handle *h, struct vf_job *
             durable = vf_access_wait(s, &access, NULL);
         if (durable)
             err = durable;
+        err = err ? err : still_here(job, &h->node);
         vf_access_done(s, &access, err == VF_OK);
     }
     if (!err && store)
@@ -141,8 +149,7 @@ static int open_cards(struct vf_session *s, struct vf_handle *h, struct vf_job *
     return err ? program_errno(err) : 0;
 }
 
-/* What a program gets at a gate that is shut. */
-static int gate_errno(struct vf_session *s, struct vf_slot_job *slot, struct vf_job *job)
+int vf_gate_errno(struct vf_session *s, struct vf_slot_job *slot, struct vf_job *job)
 {
     if (atomic_load(&s->leaving))
         return ENODEV; /* the mount is going away, the grant is not */
@@ -158,31 +165,28 @@ static void drop_closed(struct vf_session *s, struct vf_slot_job *slot, uint64_t
 }
 
 /* Everything below a job that has contents of records. */
-static int open_granted(struct vf_session *s, struct vf_handle *h, struct vf_job *job, const struct fuse_ctx *ctx,
-                        uint64_t ino)
+static int open_granted(struct vf_session *s, const struct vf_request_op *op)
 {
+    struct vf_handle *h = op->handle;
+    struct vf_job *job = op->job;
     struct vf_slot_job *slot = h->node.slot;
-    struct vf_caller caller;
     int err = vf_slot_may(s, slot, job, NULL);
 
-    vf_caller_of(ctx, &caller);
     if (!err && !vf_end_gate_enter(&slot->gate)) {
-        err = gate_errno(s, slot, job);
+        err = vf_gate_errno(s, slot, job);
     } else if (!err) {
         bool store = false, stored = false;
-        struct vf_open_file *file = vf_files_open(&slot->files, ino, &store);
+        struct vf_open_file *file = vf_files_open(&slot->files, op->ino, &store);
         if (!file)
             err = ENOMEM;
         else if (is_cards(&h->node))
-            err = open_cards(s, h, job, &caller);
+            err = open_cards(s, h, job, &op->caller);
         else
-            err = open_value(s, h, job, &caller, ino, store, &stored);
+            err = open_value(s, h, job, &op->caller, op->ino, store, &stored);
         if (file && vf_files_opened(&slot->files, file, stored, err != 0))
-            drop_closed(s, slot, ino);
+            drop_closed(s, slot, op->ino);
         vf_end_gate_leave(&slot->gate);
     }
-    if (is_refusal(err))
-        vf_access_deny(s, &h->node, job, &caller, err);
     return err;
 }
 
@@ -201,6 +205,68 @@ static int open_text(struct vf_session *s, struct vf_handle *h, struct vf_job *j
         memcpy(h->text, text.data, text.len);
     h->text_len = text.len;
     return 0;
+}
+
+static void finish_open(struct vf_session *s, struct vf_request_op *op, int err)
+{
+    struct vf_handle *h = op->handle;
+    struct vf_slot_job *slot = op->node.slot;
+    if (!err)
+        err = open_granted(s, op);
+    if (is_refusal(err))
+        vf_access_deny(s, &op->node, op->job, &op->caller, err);
+    if (err) {
+        handle_unref(h);
+        fuse_reply_err(op->req, err);
+        return;
+    }
+    op->fi.fh = (uint64_t)(uintptr_t)h;
+    op->fi.keep_cache = 1;
+    if (fuse_reply_open(op->req, &op->fi) == -ENOENT) {
+        /* The opener was interrupted: no RELEASE will come. */
+        if (vf_files_close(&slot->files, op->ino))
+            drop_closed(s, slot, op->ino);
+        handle_unref(h);
+    }
+}
+
+/* Without its share it waits for the desk, unless it would be refused anyway. */
+static bool must_wait(struct vf_session *s, struct vf_request_op *op)
+{
+    return !vf_share_here(op->job, &op->node) && vf_slot_may(s, op->node.slot, op->job, NULL) == 0 &&
+           vf_node_exists(&op->node, op->job) == 0;
+}
+
+static void start_op(struct vf_session *s, struct vf_request_op *op)
+{
+    bool online = vf_job_online(op->job);
+    if (online && !op->read)
+        vf_share_opened(op);
+    if (!online || !must_wait(s, op)) {
+        vf_request_finish(s, op, 0);
+        return;
+    }
+    op->deadline_boot_us = vf_clock_boot_us() + VF_DESK_WAIT_US;
+    if (!vf_waits_add(s, op))
+        vf_request_finish(s, op, atomic_load(&s->leaving) ? ENODEV : ENOMEM);
+}
+
+/* GRANT.txt and markers. */
+static void open_plain(struct vf_session *s, fuse_req_t req, struct fuse_file_info *fi, struct vf_handle *h)
+{
+    struct vf_job *job = h->node.slot ? vf_slot_job_ref(h->node.slot) : NULL;
+    int err = open_text(s, h, job);
+    if (job)
+        vf_job_unref(job);
+    if (err) {
+        handle_unref(h);
+        fuse_reply_err(req, err);
+        return;
+    }
+    fi->fh = (uint64_t)(uintptr_t)h;
+    fi->direct_io = 1;
+    if (fuse_reply_open(req, fi) == -ENOENT)
+        handle_unref(h);
 }
 
 void vf_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -223,27 +289,22 @@ void vf_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     atomic_init(&h->refs, 1);
     h->node = node;
+    if (node.kind == VF_NODE_GRANT_TXT || node.kind == VF_NODE_MARKER) {
+        open_plain(s, req, fi, h);
+        return;
+    }
     struct vf_job *job = node.slot ? vf_slot_job_ref(node.slot) : NULL;
-    bool plain = node.kind == VF_NODE_GRANT_TXT || node.kind == VF_NODE_MARKER;
     int err = vf_node_is_dir(&node) ? EISDIR : vf_node_exists(&node, job);
-    if (!err)
-        err = plain ? open_text(s, h, job) : open_granted(s, h, job, fuse_req_ctx(req), ino);
-    if (job)
-        vf_job_unref(job);
     if (err) {
+        if (job)
+            vf_job_unref(job);
         handle_unref(h);
         fuse_reply_err(req, err);
         return;
     }
-    fi->fh = (uint64_t)(uintptr_t)h;
-    fi->direct_io = plain;
-    fi->keep_cache = !plain;
-    if (fuse_reply_open(req, fi) == -ENOENT) {
-        /* The opener was interrupted: no RELEASE will come. */
-        if (!plain && vf_files_close(&node.slot->files, ino))
-            drop_closed(s, node.slot, ino);
-        handle_unref(h);
-    }
+    struct vf_request_op op = {.req = req, .ino = ino, .fi = *fi, .node = node, .handle = h, .job = job};
+    vf_caller_of(fuse_req_ctx(req), &op.caller);
+    start_op(s, &op);
 }
 
 static void reply_slice(fuse_req_t req, const char *data, size_t len, size_t size, off_t off)
@@ -262,6 +323,7 @@ static int read_value(struct vf_session *s, fuse_req_t req, const struct vf_hand
     const uint8_t *data = NULL;
     size_t len = 0;
     enum vf_err err = get_content(reader, &h->node, job, &data, &len, NULL);
+    err = err ? err : still_here(job, &h->node);
     if (!err)
         reply_slice(req, (const char *)data, len, size, off);
     vf_reader_give(s, reader);
@@ -271,17 +333,16 @@ static int read_value(struct vf_session *s, fuse_req_t req, const struct vf_hand
 static int read_cards(struct vf_session *s, fuse_req_t req, const struct vf_handle *h, struct vf_job *job, size_t size,
                       off_t off)
 {
-    /* The reader first: as few buffers as there are readers, so that a crowd waits for memory instead of being refused. */
+    /* In the reader's own memory: a crowd waits for a reader instead of being refused. */
     struct vf_value_reader *reader = vf_reader_take(s);
-    VF_SECRET uint8_t *out = vf_secret_new(size ? size : 1);
+    uint8_t *out = vf_value_reader_room(reader, size ? size : 1);
     size_t len = 0;
     enum vf_err err = out ? vf_cards_read(s, job, h->cards, reader, h->node.kind == VF_NODE_CARDS_EXCEL, (uint64_t)off, out,
                                           size, &len, NULL)
                           : VF_E_LOCKED_MEMORY;
+    err = err ? err : still_here(job, &h->node);
     if (!err)
         fuse_reply_buf(req, (const char *)out, len);
-    vf_secret_free(out);
-    out = NULL;
     vf_reader_give(s, reader);
     return err ? program_errno(err) : 0;
 }
@@ -298,23 +359,39 @@ void vf_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
         handle_unref(h);
         return;
     }
-    struct vf_slot_job *slot = h->node.slot;
-    struct vf_job *job = vf_slot_job_ref(slot);
-    int err = vf_slot_may(s, slot, job, NULL);
+    struct vf_request_op op = {.req = req, .ino = ino, .node = h->node, .handle = h, .read = true, .size = size, .off = off};
+    op.job = vf_slot_job_ref(h->node.slot);
+    start_op(s, &op);
+}
+
+static void finish_read(struct vf_session *s, struct vf_request_op *op, int err)
+{
+    const struct vf_handle *h = op->handle;
+    struct vf_slot_job *slot = op->node.slot;
+    if (!err)
+        err = vf_slot_may(s, slot, op->job, NULL);
     if (!err && !vf_end_gate_enter(&slot->gate)) {
-        err = gate_errno(s, slot, job);
+        err = vf_gate_errno(s, slot, op->job);
     } else if (!err) {
-        err = h->cards ? read_cards(s, req, h, job, size, off) : read_value(s, req, h, job, size, off);
+        err = h->cards ? read_cards(s, op->req, h, op->job, op->size, op->off)
+                       : read_value(s, op->req, h, op->job, op->size, op->off);
         vf_end_gate_leave(&slot->gate);
     }
     if (is_refusal(err)) {
-        struct vf_caller caller;
-        vf_caller_of(fuse_req_ctx(req), &caller);
-        vf_access_deny(s, &h->node, job, &caller, err);
+        vf_caller_of(fuse_req_ctx(op->req), &op->caller);
+        vf_access_deny(s, &op->node, op->job, &op->caller, err);
     }
-    vf_job_unref(job);
     if (err)
-        fuse_reply_err(req, err);
+        fuse_reply_err(op->req, err);
+}
+
+void vf_request_finish(struct vf_session *s, struct vf_request_op *op, int err)
+{
+    if (op->read)
+        finish_read(s, op, err);
+    else
+        finish_open(s, op, err);
+    vf_job_unref(op->job);
 }
 
 void vf_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -10,8 +10,12 @@
 #include <syslog.h>
 #include <unistd.h>
 
-/* Readers with their scratch (1 MiB of plaintext and its padding each), rows of cards.csv, keys: within an ordinary user's 8 MiB. */
-#define ARENA_BYTES  (7u * 1024 * 1024)
+/*
+ * Readers with their scratch (1 MiB of plaintext and its padding each), and for online jobs the desk's shares: 32 bytes a record and an answer of 41 bytes
+ * a record, which for 47,000 are 3.5 MB. Within an ordinary user's 8 MiB; where more may be locked there is room for more such jobs.
+ */
+#define ARENA_BYTES  (8u * 1024 * 1024 - 65536)
+#define ARENA_AMPLE  (24u * 1024 * 1024)
 #define FUSE_THREADS 16
 #define FREE_WAIT_US (5 * VF_SECOND_US)
 
@@ -32,6 +36,23 @@ static enum vf_err open_station(struct vf_session *s, struct vf_why *why)
     VF_TRY(vf_station_open(o->station, VF_STATION_MOUNT, pass, &s->station, why));
     s->log = vf_station_log(s->station);
     return VF_OK;
+}
+
+static void tell(void *user, const char *text)
+{
+    struct vf_session *s = user;
+    syslog(LOG_WARNING, "%s", text);
+    vf_watch_wake(s); /* it may be that a grant was revoked */
+}
+
+static enum vf_err make_client(struct vf_session *s, struct vf_why *why)
+{
+    const struct vf_desk_client_options opt = {
+        .station = s->station, .request_path = s->opt->request, .answer_path = s->opt->answer, .tell = tell, .user = s};
+    s->waits = vf_waits_new();
+    if (!s->waits)
+        return vf_fail(why, VF_E_NOMEM, "out of memory");
+    return vf_desk_client_new(&opt, &s->desk, why);
 }
 
 static enum vf_err make_readers(struct vf_session *s, struct vf_why *why)
@@ -147,6 +168,7 @@ static enum vf_err serve(struct vf_session *s, struct vf_why *why)
             err = vf_fail(why, VF_E_SYSTEM, "%s: the kernel ended the mount: %s", s->mountpoint, strerror(-rc));
     }
     vf_signals_done();
+    vf_waits_join(s);
     vf_watch_stop(s);
     vf_control_stop(control);
     fuse_session_unmount(s->fuse);
@@ -166,6 +188,8 @@ static void tear_down(struct vf_session *s)
     for (size_t i = 0; i < s->nreaders; i++)
         vf_value_reader_free(s->readers[i]);
     free(s->readers);
+    vf_desk_client_free(s->desk);
+    vf_waits_free(s->waits);
     vf_slots_free(s);
     vf_deny_free(s->deny);
     vf_repeats_free(s->repeats);
@@ -177,7 +201,8 @@ static void tear_down(struct vf_session *s)
 static enum vf_err run(struct vf_session *s, struct vf_why *why)
 {
     VF_TRY(vf_process_harden(why));
-    VF_TRY(vf_crypto_init(ARENA_BYTES, why));
+    if (vf_crypto_init(ARENA_AMPLE, NULL))
+        VF_TRY(vf_crypto_init(ARENA_BYTES, why));
     VF_TRY(open_station(s, why));
     s->started_us = vf_station_enrol(s->station)->created_us; /* times of the root do not change from mount to mount */
     s->deny = vf_deny_new();
@@ -188,6 +213,7 @@ static enum vf_err run(struct vf_session *s, struct vf_why *why)
     VF_TRY(check_job(s, why));
     VF_TRY(check_free(s, why));
     VF_TRY(make_readers(s, why));
+    VF_TRY(make_client(s, why));
     VF_TRY(make_fuse(s, why));
     return serve(s, why);
 }
@@ -211,6 +237,7 @@ int vf_mount_main(int argc, char **argv)
             vf_leak_warn(stderr);
             session.mountpoint = options.mountpoint;
             pthread_rwlock_init(&session.jobs_lock, NULL);
+            vf_watch_init(&session);
             enum vf_err err = run(&session, &why);
             if (err) {
                 (void)fprintf(stderr, "vaultfs: %s\n", why.text);

@@ -32,6 +32,8 @@ static void slot_free(struct vf_slot_job *slot)
     vf_job_unref(slot->job);
     vf_end_gate_done(&slot->gate);
     vf_files_done(&slot->files);
+    for (int part = 0; part < VF_PART_COUNT; part++)
+        pthread_mutex_destroy(&slot->walk[part].lock);
     pthread_rwlock_destroy(&slot->job_lock);
     vf_cards_unref(slot->cards);
     free(slot);
@@ -46,6 +48,8 @@ static struct vf_slot_job *slot_new(struct vf_session *s, struct vf_job *job)
     pthread_rwlock_init(&slot->job_lock, NULL);
     vf_end_gate_init(&slot->gate);
     vf_files_init(&slot->files, s->opt->cache_grant);
+    for (int part = 0; part < VF_PART_COUNT; part++)
+        pthread_mutex_init(&slot->walk[part].lock, NULL);
     slot->number = slot_number(s, g);
     memcpy(slot->name, g->job, sizeof(slot->name));
     slot->manifest = g->manifest_hash;

@@ -33,6 +33,39 @@ static void put_key(struct vf_buf *out, const char *key, const char *value)
     vf_buf_json(out, value, strlen(value));
 }
 
+static void put_moment(struct vf_session *s, struct vf_buf *out, const char *key, int64_t boot_us)
+{
+    char text[VF_TIME_LEN + 1];
+    vf_time_format(vf_time_of_boot(s, boot_us), text);
+    put_key(out, key, text);
+}
+
+/* What can be read now without asking the desk. */
+static void put_shares(struct vf_session *s, struct vf_job *job, struct vf_buf *out)
+{
+    struct vf_shares_state shares;
+    vf_job_shares_state_get(job, &shares);
+    vf_buf_fmt(out, ",\"shares\":{\"text\":%u,\"image\":%u", shares.held[VF_PART_TEXT], shares.held[VF_PART_IMAGE]);
+    if (shares.last_boot_us) {
+        put_moment(s, out, "first_until", shares.first_boot_us);
+        put_moment(s, out, "last_until", shares.last_boot_us);
+    }
+    vf_buf_text(out, "}");
+}
+
+static void put_desk(struct vf_session *s, struct vf_buf *out)
+{
+    struct vf_desk_client_status desk;
+    vf_desk_client_status_get(s->desk, &desk);
+    vf_buf_fmt(out, ",\"desk\":{\"by\":\"%s\",\"away\":%s,\"exchanges\":%llu,\"failures\":%llu",
+               desk.by_files ? "files" : "http", desk.away ? "true" : "false", (unsigned long long)desk.exchanges,
+               (unsigned long long)desk.failures);
+    if (desk.reached_boot_us)
+        put_moment(s, out, "reached", desk.reached_boot_us);
+    put_key(out, "problem", desk.text);
+    vf_buf_text(out, "}");
+}
+
 static void put_job(struct vf_session *s, struct vf_slot_job *slot, struct vf_buf *out)
 {
     struct vf_job *job = vf_slot_job_ref(slot);
@@ -53,6 +86,9 @@ static void put_job(struct vf_session *s, struct vf_slot_job *slot, struct vf_bu
     put_key(out, "from", from);
     put_key(out, "until", until);
     put_key(out, "ends", vf_grant_ends_text(g));
+    put_key(out, "release", vf_job_online(job) ? "online" : "offline");
+    if (vf_job_online(job))
+        put_shares(s, job, out);
     vf_buf_fmt(out, ",\"records\":%u,\"incomplete\":%u", g->records, missing);
     if (g->budget)
         vf_buf_fmt(out, ",\"budget\":%llu,\"budget_left_text\":%llu,\"budget_left_image\":%llu",
@@ -88,7 +124,9 @@ static enum vf_err control_status(void *user, struct vf_buf *out, struct vf_why 
     for (size_t i = 0; i < s->nslots; i++)
         handles += vf_files_handles(&s->slots[i]->files);
     pthread_rwlock_unlock(&s->jobs_lock);
-    vf_buf_fmt(out, "],\"open_files\":%llu}", (unsigned long long)handles);
+    vf_buf_fmt(out, "],\"open_files\":%llu", (unsigned long long)handles);
+    put_desk(s, out);
+    vf_buf_text(out, "}");
     return vf_buf_check(out, "the status", why);
 }
 
@@ -115,6 +153,49 @@ const struct vf_control_ops vf_mount_control_ops = {
 
 /* ------------------------------------------------------------------------------------------------------ vaultfs status */
 
+static const char *text_in(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+/* "2026-11-22T01:45:00Z" as people write it. */
+static const char *person(const char *time, char *out, size_t size)
+{
+    int64_t us;
+    if (!vf_time_parse(time, strlen(time), &us))
+        return time;
+    vf_time_format_person(us, out, size);
+    return out;
+}
+
+static void print_desk(const json_t *desk)
+{
+    char when[64];
+    const char *reached = text_in(desk, "reached"), *problem = text_in(desk, "problem");
+    if (*reached)
+        (void)printf("  desk    last answered %s", person(reached, when, sizeof(when)));
+    else
+        (void)printf("  desk    has not answered yet");
+    (void)printf("%s%s\n", *problem ? "; now: " : "", problem);
+}
+
+static void print_shares(const json_t *shares)
+{
+    char first[64], last[64];
+    if (!*text_in(shares, "last_until")) {
+        (void)printf("          nothing can be read without asking the key desk\n");
+        return;
+    }
+    (void)printf("          texts of %lld records and images of %lld can be read until %s",
+                 (long long)json_integer_value(json_object_get(shares, "text")),
+                 (long long)json_integer_value(json_object_get(shares, "image")),
+                 person(text_in(shares, "first_until"), first, sizeof(first)));
+    if (strcmp(text_in(shares, "first_until"), text_in(shares, "last_until")) != 0)
+        (void)printf(", some until %s", person(text_in(shares, "last_until"), last, sizeof(last)));
+    (void)printf(", longer if the desk answers\n");
+}
+
 static void print_text(const json_t *doc)
 {
     const char *text;
@@ -127,6 +208,11 @@ static void print_text(const json_t *doc)
     (void)printf("  log     %lld entries, %lld sealed%s\n", (long long)json_integer_value(json_object_get(log, "entries")),
                  (long long)json_integer_value(json_object_get(log, "sealed")),
                  json_is_true(json_object_get(log, "writable")) ? "" : "; IT CANNOT BE WRITTEN: nothing opens until it can");
+    bool online = false;
+    json_array_foreach(json_object_get(doc, "jobs"), i, job) online =
+        online || strcmp(text_in(job, "release"), "online") == 0;
+    if (online)
+        print_desk(json_object_get(doc, "desk"));
     json_array_foreach(json_object_get(doc, "jobs"), i, job)
     {
         (void)printf("  job     %-20s %s, %lld records, until %s", json_string_value(json_object_get(job, "job")),
@@ -139,6 +225,8 @@ static void print_text(const json_t *doc)
         text = json_string_value(json_object_get(job, "ends"));
         if (text)
             (void)printf("          %s\n", text);
+        if (strcmp(text_in(job, "release"), "online") == 0 && strcmp(text_in(job, "state"), "live") == 0)
+            print_shares(json_object_get(job, "shares"));
     }
 }
 

@@ -91,6 +91,7 @@ static void take_deliveries(struct vf_session *s)
         fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_CARDS, 0), -1, 0);
         fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_CARDS_EXCEL, 0), -1, 0);
     }
+    vf_watch_wake(s); /* there may be leases to look after now */
 }
 
 /* This thread alone adds slots and ends them. */
@@ -117,6 +118,7 @@ static bool sleep_for(struct vf_session *s, int64_t us)
 static void leave(struct vf_session *s)
 {
     atomic_store(&s->leaving, true);
+    vf_waits_stop(s);
     vf_slots_leave(s);
     fuse_session_exit(s->fuse);
     pthread_kill(s->main_thread, SIGHUP); /* out of the system call that it waits in */
@@ -143,7 +145,7 @@ static void *watch(void *arg)
     return NULL;
 }
 
-enum vf_err vf_watch_start(struct vf_session *s, struct vf_why *why)
+void vf_watch_init(struct vf_session *s)
 {
     pthread_condattr_t attr;
     pthread_mutex_init(&s->watch_lock, NULL);
@@ -151,11 +153,17 @@ enum vf_err vf_watch_start(struct vf_session *s, struct vf_why *why)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&s->watch_wake, &attr);
     pthread_condattr_destroy(&attr);
+}
+
+enum vf_err vf_watch_start(struct vf_session *s, struct vf_why *why)
+{
     int rc = pthread_create(&s->watcher, NULL, watch, s);
     s->watcher_runs = rc == 0;
     if (!rc)
         rc = pthread_create(&s->keeper, NULL, vf_keeper_run, s);
     s->keeper_runs = rc == 0;
+    if (!rc)
+        VF_TRY(vf_waits_start(s, why));
     return rc ? vf_fail(why, VF_E_SYSTEM, "no thread to watch the end of the grants: %s", strerror(rc)) : VF_OK;
 }
 
@@ -177,5 +185,6 @@ void vf_watch_stop(struct vf_session *s)
     pthread_join(s->watcher, NULL);
     if (s->keeper_runs)
         pthread_join(s->keeper, NULL);
+    vf_waits_join_leases(s);
     s->watcher_runs = s->keeper_runs = false;
 }

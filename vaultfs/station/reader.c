@@ -20,6 +20,7 @@ struct vf_value_reader {
     struct vf_hasher hasher;
     uint8_t *scratch;                                                     /* arena */
     size_t used;                                                          /* bytes of it that may hold plaintext */
+    size_t room;                                                          /* and these at its end, the caller's */
     struct vf_field_key *keys;                                            /* arena */
     uint8_t *sealed;                                                      /* copy of one ciphertext */
     uint8_t manifest[VF_REF_LEN + VF_FIELD_COUNT * VF_MANIFEST_ITEM_LEN]; /* copies of one record's row and envelopes */
@@ -69,7 +70,18 @@ void vf_value_reader_wipe(struct vf_value_reader *r)
 {
     vf_wipe(r->scratch, r->used);
     r->used = 0;
+    vf_wipe(r->scratch + SCRATCH_LEN - r->room, r->room);
+    r->room = 0;
     vf_wipe(r->keys, VF_FIELD_COUNT * sizeof(*r->keys));
+}
+
+uint8_t *vf_value_reader_room(struct vf_value_reader *r, size_t size)
+{
+    if (size > SCRATCH_LEN / 2)
+        return NULL;
+    vf_wipe(r->scratch + SCRATCH_LEN - r->room, r->room);
+    r->room = size;
+    return r->scratch + SCRATCH_LEN - size;
 }
 
 /* A record's rows in the stored grant, proved to be what was verified: in the reader. */
@@ -239,7 +251,7 @@ enum vf_err vf_value_reader_texts(struct vf_value_reader *r, const struct vf_job
         const uint8_t *plain = NULL;
         size_t len = 0, room = vf_field_padded(field, 0) + 4;
         (void)columns_of(&job->layout, field, &column, &key);
-        if (used + room > SCRATCH_LEN)
+        if (used + room > SCRATCH_LEN - r->room)
             err = vf_fail(why, VF_E_LIMIT, "a record's text is too long");
         else
             err = open_one(r, job, index, column, &r->keys[key], &rows, r->scratch + used, room, &plain, &len, why);

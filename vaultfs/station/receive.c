@@ -126,7 +126,7 @@ static enum vf_err take_policy(struct vf_station *st, int fd, struct vf_received
     vf_policy_chain_done(&chain);
     if (!err)
         vf_received_tell(told, "policy version %u of %s%s", st->policy.policy.version, st->policy.policy.force_name,
-             told->already ? " (here already)" : "");
+                         told->already ? " (here already)" : "");
     return err;
 }
 
@@ -278,8 +278,8 @@ static enum vf_err take_grant(struct vf_station *st, int fd, struct vf_received 
     vf_station_clock_grant(st, g);
     char until[64];
     vf_time_format_person(g->until_us, until, sizeof(until));
-    vf_received_tell(told, "grant %.16s for job %s: %u record%s until %s; %s%s", g->id.c, g->job, g->records, g->records == 1 ? "" : "s",
-         until, vf_grant_ends_text(g), told->already ? " (here already)" : "");
+    vf_received_tell(told, "grant %.16s for job %s: %u record%s until %s; %s%s", g->id.c, g->job, g->records,
+                     g->records == 1 ? "" : "s", until, vf_grant_ends_text(g), told->already ? " (here already)" : "");
     return VF_OK;
 }
 

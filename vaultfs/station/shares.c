@@ -234,7 +234,8 @@ static enum vf_err make_room(struct vf_shares *s, const struct vf_share_in *shar
     return VF_OK;
 }
 
-static enum vf_err put_all(struct vf_shares *s, const struct vf_share_in *shares, size_t n, int64_t until, struct vf_why *why)
+static enum vf_err put_all(struct vf_shares *s, const struct vf_share_in *shares, size_t n, int64_t until,
+                           struct vf_why *why)
 {
     int64_t now = vf_clock_boot_us();
     VF_TRY(make_room(s, shares, n, why));

@@ -37,8 +37,8 @@ struct vf_station_clock {
     int64_t past;                     /* at h_boot: what had gone by while H stood at the cap */
     int64_t saved_h, saved_past;
     int64_t told, told_reset_us; /* H and the clock-reset as the log has them */
-    int64_t desk, desk_boot; /* what the desk said of a time far ahead, and when it did; 0: nothing of the kind ... */
-    int64_t desk_since_boot; /* ... and since when it has said the same */
+    int64_t desk, desk_boot;     /* what the desk said of a time far ahead, and when it did; 0: nothing of the kind ... */
+    int64_t desk_since_boot;     /* ... and since when it has said the same */
     bool lost;       /* the file could not be read, and no grant is known yet that bounds H (vf_station_clock_settle) */
     uint32_t policy; /* highest policy version known: an older one is not believed */
     int64_t reset_taken_us; /* issue time of the last clock-reset that was taken */
@@ -53,7 +53,7 @@ struct vf_station_floors {
     bool device_revoked;
     struct vf_grant_id *revoked;
     size_t nrevoked;
-    size_t ntaken; /* the last ones of them: taken since the log was read */
+    size_t ntaken;             /* the last ones of them: taken since the log was read */
     struct vf_log_place place; /* what the log says before it is in here */
     uint64_t saved;            /* entries before the place that the file has */
 };
