@@ -26,5 +26,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     inside(&r.enrol, data, len);
     inside(&r.checkpoints, data, len);
     inside(&r.entries, data, len);
+    inside(&r.receipt, data, len);
     return 0;
 }
