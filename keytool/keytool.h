@@ -55,11 +55,11 @@
     X(LAST_DAY, "last-day", "DATE", false, "when every prekey of the batch is destroyed, used or not (in 62 days)") \
     X(LEASE, "lease", "T", false, "how long the shares may be kept, such as 8h; at most to the grant's end (15m)")  \
     X(LIST, "list", "FILE", false, "refs or warrant numbers, one a line")                                           \
-    X(LISTEN, "listen", "ADDR:PORT|unix:PATH", false, "where stations reach it; without: a socket of systemd")      \
+    X(LISTEN, "listen", "ADDRESS", false, "where stations reach it; without: a socket of systemd")                  \
     X(LOG, "log", "LOG", true, "a log folder or a handed-in file")                                                  \
     X(MAP, "map", "FILE", false, "lines \"column = field\" or \"column = ignore\"")                                 \
     X(MAX_GRANT, "max-grant", "DURATION", false, "the longest a grant may last, such as 31d")                       \
-    X(METRICS, "metrics", "ADDR:PORT|unix:PATH", false, "where figures for monitoring are, and nothing else")       \
+    X(METRICS, "metrics", "ADDRESS", false, "where figures for monitoring are, and nothing else")                   \
     X(NAME, "name", "NAME", false, "its name")                                                                      \
     X(NO_HANDIN, "no-handin", NULL, false, "renew without a recent log from the device")                            \
     X(NO_PASSPHRASE, "no-passphrase", NULL, false, "store the key without a passphrase")                            \

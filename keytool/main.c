@@ -17,6 +17,7 @@ static const struct {
     {"grant", kt_grant_verbs, "who may read which fields of which records until when"},
     {"bundle", kt_bundle_verbs, "the ciphertext that goes with a grant"},
     {"station", kt_station_verbs, "the supplier's side"},
+    {"desk", kt_desk_verbs, "the key desk, for online grants"},
     {"audit", kt_audit_verbs, "the log, anywhere"},
 };
 #define NOUNS (sizeof(nouns) / sizeof(nouns[0]))
