@@ -109,14 +109,21 @@ void desk_take_policy(struct desk_world *w, struct vf_desk *d)
 
 void desk_client_make(struct desk_world *w, const char *name, int64_t for_us, uint64_t budget, struct desk_client *c)
 {
+    desk_client_make_from(w, name, vf_clock_wall_us(), for_us, budget, c);
+}
+
+void desk_client_make_from(struct desk_world *w, const char *name, int64_t from_us, int64_t for_us, uint64_t budget,
+                           struct desk_client *c)
+{
     static const struct vf_log_options batch = {.batch = true};
     struct vf_vault *v = open_as(&w->p, VF_VAULT_WRITE, ALICE);
 
     *c = (struct desk_client){0};
     bureau_make(&w->p, vf_vault_id_get(v), name, &c->b);
     struct vf_issue_options opt = options_for(&c->b, "cards", vf_field_set_card_print());
-    opt.now_us = opt.from_us = vf_clock_wall_us();
-    opt.until_us = opt.now_us + for_us;
+    opt.now_us = vf_clock_wall_us();
+    opt.from_us = from_us;
+    opt.until_us = from_us + for_us;
     opt.release = VF_RELEASE_ONLINE;
     opt.budget = budget;
     opt.allow_incomplete = true;
@@ -176,13 +183,13 @@ struct vf_request desk_request(struct desk_client *c, bool first)
     return req;
 }
 
-void desk_want(struct desk_world *w, struct vf_request *req, unsigned who, enum vf_part part)
+void desk_want(const struct desk_client *c, struct vf_request *req, uint32_t row, enum vf_part part)
 {
-    struct vf_vault *v = open_as(&w->p, VF_VAULT_READ, ALICE);
+    struct vf_want *want = &req->wants[req->nwants++];
 
-    MUST(req->nwants < VF_REQUEST_WANTS_MAX);
-    req->wants[req->nwants++] = (struct vf_want){.ref = officer(v, who), .part = part};
-    close_vault(v);
+    MUST(req->nwants <= VF_REQUEST_WANTS_MAX);
+    vf_manifest_ref(&c->i.f.manifest, row, &want->ref);
+    want->part = part;
 }
 
 void desk_request_seal(struct desk_world *w, const struct vf_identity *by, struct vf_request *req, struct vf_buf *sealed)
@@ -249,11 +256,11 @@ struct desk_reply desk_ask(struct desk_world *w, struct vf_desk *d, struct desk_
 }
 
 enum vf_answer_status desk_status_of(struct desk_world *w, struct vf_desk *d, struct desk_client *c, bool first,
-                                     unsigned who, enum vf_part part)
+                                     uint32_t row, enum vf_part part)
 {
     desk_client_works(c, 1);
     struct vf_request req = desk_request(c, first);
-    desk_want(w, &req, who, part);
+    desk_want(c, &req, row, part);
     VF_CLEANUP(desk_reply_done) struct desk_reply r = desk_ask(w, d, c, &req);
     OK(r.err);
     if (r.answer.nshares > 0)

@@ -42,11 +42,13 @@ struct desk_client { /* a device with its log, and an online grant of every offi
 };
 /* `budget` 0: none; from now on for `for_us`. */
 void desk_client_make(struct desk_world *w, const char *name, int64_t for_us, uint64_t budget, struct desk_client *c);
+void desk_client_make_from(struct desk_world *w, const char *name, int64_t from_us, int64_t for_us, uint64_t budget,
+                           struct desk_client *c);
 void desk_client_done(struct desk_client *c);
 void desk_client_works(struct desk_client *c, unsigned entries); /* and seals */
 /* A request for these wants, with the log up to its end, by this client. With `first` grant, manifest and enrolment too. */
 struct vf_request desk_request(struct desk_client *c, bool first);
-void desk_want(struct desk_world *w, struct vf_request *req, unsigned officer, enum vf_part part);
+void desk_want(const struct desk_client *c, struct vf_request *req, uint32_t row, enum vf_part part); /* of the manifest */
 
 struct desk_reply {
     enum vf_err err; /* of vf_desk_answer: then nothing else is set */
@@ -65,7 +67,7 @@ struct desk_reply desk_ask_sealed(struct desk_world *w, struct vf_desk *d, struc
 void desk_request_seal(struct desk_world *w, const struct vf_identity *by, struct vf_request *req, struct vf_buf *sealed);
 /* Works a little, asks for one record's part; the status. */
 enum vf_answer_status desk_status_of(struct desk_world *w, struct vf_desk *d, struct desk_client *c, bool first,
-                                     unsigned officer, enum vf_part part);
+                                     uint32_t row, enum vf_part part);
 /* The first contact, without wants; must be OK. */
 void desk_introduce(struct desk_world *w, struct vf_desk *d, struct desk_client *c);
 /* Do the shares open this grant's envelopes? Aborts if one does not. */
