@@ -18,10 +18,10 @@ def free_port():
 
 
 class DeskWorld(w.World):
-    """`http`: on a port of the loopback; else on a unix socket. The desk is not served until serve()."""
+    """`http`: on a port of the loopback; else on a unix socket. The desk is not served until serve(). `last_day`: of its one batch."""
 
-    def __init__(self, http=False, prekeys=20, **kw):
-        self.http, self.prekeys, self.server = http, prekeys, None
+    def __init__(self, http=False, prekeys=20, last_day=None, **kw):
+        self.http, self.server, self.batch = http, None, ('--prekeys', prekeys) + (('--last-day', last_day) if last_day else ())
         super().__init__(**kw)
 
     def create_options(self):
@@ -33,7 +33,7 @@ class DeskWorld(w.World):
 
     def make_force(self, *args):
         super().make_force(*args)
-        self.keytool('desk', 'create', '--key', self.desk_key, '--prekeys', self.prekeys, '-o', self.dir / 'desk.prekeys', self.store)
+        self.keytool('desk', 'create', '--key', self.desk_key, *self.batch, '-o', self.dir / 'desk.prekeys', self.store)
         self.keytool('vault', 'set', '--prekeys', self.dir / 'desk.prekeys', '--key', self.key('alice'), self.vault)
         self.keytool('desk', 'receive', '--key', self.desk_key, self.store, self.policy)
 
