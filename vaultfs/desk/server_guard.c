@@ -14,8 +14,6 @@
 #define PACE        65536 /* bytes a second */
 #define PER_ADDRESS 32
 
-#define YOUNG_US (VF_SECOND_US / 2)
-
 struct vf_guard {
     pthread_mutex_t lock;
     struct vf_guard_limits limits;
@@ -111,18 +109,17 @@ static void cut_off(struct vf_guard *g, struct vf_client *c)
     (void)shutdown(c->fd, SHUT_RDWR);
 }
 
-/* All places taken: who has been longest without a whole request goes. Nobody who connected just now, so that a flood spends itself. */
+/* All places taken: who has been longest without a whole request, and did least for it, goes. */
 static bool make_room(struct vf_guard *g)
 {
     struct vf_client *oldest = NULL;
-    int64_t now = vf_clock_boot_us();
     for (size_t i = 0; i < g->n; i++) {
         struct vf_client *c = &g->clients[i];
         if (c->used && !c->cut && (c->phase == VF_PHASE_HEAD || c->phase == VF_PHASE_BODY) &&
             (!oldest || c->due_us < oldest->due_us))
             oldest = c;
     }
-    if (!oldest || oldest->due_us - GRACE_US > now - YOUNG_US)
+    if (!oldest)
         return false;
     cut_off(g, oldest);
     return true;

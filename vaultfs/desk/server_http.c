@@ -295,8 +295,9 @@ enum vf_err vf_http_start(struct vf_server *s, size_t i, struct vf_why *why)
     const struct vf_desk_server_options *o = s->opt;
     struct vf_endpoint *end = &s->endpoints[i];
     *end = (struct vf_endpoint){.server = s, .metrics_only = l->metrics, .metrics_too = !o->metrics};
+    /* poll: with epoll this library does not see that a client has gone when it hangs up right behind what it sent. */
     s->daemons[i] = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, admit, end, handle,
+        MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, admit, end, handle,
         end, MHD_OPTION_EXTERNAL_LOGGER, silent, NULL, MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT,
         vf_server_connections(o) + VF_GUARD_SPARE, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_MAX,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION, connected, end, MHD_OPTION_NOTIFY_COMPLETED,
