@@ -107,9 +107,10 @@ enum vf_err vf_desk_clock_start(struct vf_desk *d, struct vf_why *why)
 
     VF_TRY(vf_desk_store_get(d->store, VF_DT_META, VF_DESK_META_UNREADY, strlen(VF_DESK_META_UNREADY), &kept, &found, why));
     pthread_mutex_lock(&d->clock.lock);
-    if (found && !d->clock.unready) {
-        doubt_locked(&d->clock, vf_buf_cstr(&kept) != NULL ? vf_buf_cstr(&kept) : "the clock wants confirming");
-        d->clock.told = true;
+    if (found && (!d->clock.unready || d->clock.told)) { /* what was found at this opening is news */
+        d->clock.unready = d->clock.told = true;
+        (void)snprintf(d->clock.why, sizeof(d->clock.why), "%.255s", vf_buf_cstr(&kept) != NULL ? vf_buf_cstr(&kept) : "");
+        vf_text_one_line(d->clock.why);
     }
     start_locked(d);
     pthread_mutex_unlock(&d->clock.lock);

@@ -226,7 +226,7 @@ VF_MUST_USE enum vf_err vf_desk_copy_path(const struct vf_desk *d, const struct 
 VF_MUST_USE enum vf_err vf_desk_handin_take(struct vf_desk *d, int fd, struct vf_received *told, struct vf_why *why);
 /* Its log is not what it was: nothing more for it until somebody hands in a good one. device->lock is held. */
 void vf_desk_alarm(struct vf_desk *d, struct vf_desk_device *dev, const char *text);
-/* Size of a log folder up to its last checkpoint, and the time of the entry before that (0: none, or not to be told). */
+/* Size of a log folder (of a copy: up to its last checkpoint), and the time of its last entry (0: none, or not to be told). */
 VF_MUST_USE enum vf_err vf_desk_folder_peek(const char *dir, uint64_t *ret_size, int64_t *ret_us, struct vf_why *why);
 
 /* budget.c */

@@ -209,8 +209,8 @@ static bool newest_segment(const char *dir, char name[64])
     return name[0] != '\0';
 }
 
-/* The time of entry number size - 1, or of the last one before, when it is near the end of the newest segment. */
-static int64_t time_of_last(const char *text, size_t len, uint64_t size)
+/* Of the last entry below number `below` in the end of the newest segment: its time (0: none), and the entries up to it. */
+static int64_t time_of_last(const char *text, size_t len, uint64_t below, uint64_t *ret_size)
 {
     struct vf_entry_view view;
     int64_t us = 0;
@@ -219,8 +219,10 @@ static int64_t time_of_last(const char *text, size_t len, uint64_t size)
         const char *end = memchr(text + at, '\n', len - at);
         if (end == NULL)
             break;
-        if (vf_entry_parse(text + at, (size_t)(end - text) - at, &view, NULL) == VF_OK && view.seq < size)
+        if (vf_entry_parse(text + at, (size_t)(end - text) - at, &view, NULL) == VF_OK && view.seq < below) {
             us = view.time_us;
+            *ret_size = view.seq + 1;
+        }
         at = (size_t)(end - text) + 1;
     }
     return us;
@@ -249,6 +251,9 @@ enum vf_err vf_desk_folder_peek(const char *dir, uint64_t *ret_size, int64_t *re
     VF_TRY(vf_buf_check(&tail, path, why));
     if (len > 0)
         VF_TRY(vf_fd_pread(owned, to, len, size - len, path, why));
-    *ret_us = time_of_last((const char *)tail.data, tail.len, peek.copy ? peek.last_size : UINT64_MAX);
+    /* A copy counts up to its last checkpoint, a log of its own up to its end. */
+    *ret_us = time_of_last((const char *)tail.data, tail.len, peek.copy ? peek.last_size : UINT64_MAX, &size);
+    if (!peek.copy && *ret_us > 0)
+        *ret_size = size;
     return VF_OK;
 }
