@@ -1,40 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Clock drills against a daemon whose clock a file sets: suspend, wall clock back while mounted and while not, one wrong step of years
 and back again, ten minutes of it, and the way out (a grant with --clock-reset). No station is bricked."""
-import os
-import struct
 import time
 
+from clockfile import Clock
 from world import EKEYEXPIRED, EKEYREJECTED, World, check, entries, errno_of, read
 
 HOUR, YEAR = 3600, 365 * 86400
-
-
-class Clock:
-    def __init__(self, path):
-        self.path, self.wall, self.boot, self.boot_id = path, 0, 0, 0
-        self.write()
-
-    def write(self):
-        # In place, in one write: the daemon keeps the file open.
-        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
-        os.pwrite(fd, struct.pack('=qqq', int(self.wall * 1e6), int(self.boot * 1e6), self.boot_id), 0)
-        os.close(fd)
-
-    def passes(self, seconds):
-        self.wall += seconds
-        self.boot += seconds
-        self.write()
-
-    def steps(self, seconds):
-        self.wall += seconds
-        self.write()
-
-    def reboot(self, seconds):
-        self.wall += seconds
-        self.boot = 0
-        self.boot_id += 1
-        self.write()
 
 
 world = World(records=8)

@@ -48,8 +48,10 @@ static struct vf_slot_job *slot_new(struct vf_session *s, struct vf_job *job)
     pthread_rwlock_init(&slot->job_lock, NULL);
     vf_end_gate_init(&slot->gate);
     vf_files_init(&slot->files, s->opt->cache_grant);
-    for (int part = 0; part < VF_PART_COUNT; part++)
+    for (int part = 0; part < VF_PART_COUNT; part++) {
         pthread_mutex_init(&slot->walk[part].lock, NULL);
+        slot->walk[part].last = UINT32_MAX; /* nothing was opened yet */
+    }
     slot->number = slot_number(s, g);
     memcpy(slot->name, g->job, sizeof(slot->name));
     slot->manifest = g->manifest_hash;

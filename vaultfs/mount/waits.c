@@ -22,6 +22,8 @@
 #define THREADS       16
 #define LEASE_TICK_US (VF_SECOND_US / 2)
 #define DROP_ROUNDS   3
+#define SHARE_OF_LEFT 16
+#define STRIDE        3 /* records without a photo lie between, and several programs do not keep in step */
 
 struct vf_waits {
     pthread_mutex_t lock;
@@ -59,9 +61,9 @@ static bool wanted_ahead(struct vf_job *job, uint32_t index, enum vf_part part)
 static bool is_walk(struct vf_walk *w, uint32_t index)
 {
     pthread_mutex_lock(&w->lock);
-    if (index > w->last && index - w->last <= VF_AHEAD)
+    if (index > w->last && index - w->last <= STRIDE)
         w->run++;
-    else if (index > w->last || w->last - index > VF_AHEAD)
+    else if (index > w->last || w->last - index > STRIDE)
         w->run = 0;
     if (w->run == 0 || index > w->last)
         w->last = index;
@@ -70,16 +72,16 @@ static bool is_walk(struct vf_walk *w, uint32_t index)
     return walk;
 }
 
-/* What is released ahead counts: near the end of a budget nothing is. */
+/* What is released ahead counts: of a small budget, and near the end of any, nothing is. */
 static size_t look_ahead(struct vf_session *s, struct vf_job *job, uint32_t index, enum vf_part part, uint32_t *ret)
 {
     const struct vf_grant *g = vf_job_grant(job);
     size_t n = 0, most = VF_AHEAD;
     if (g->budget) {
         uint64_t left = vf_job_budget_left(s->station, job, part);
-        if (left < g->budget / 10 || left < 2)
+        if (left < g->budget / 10)
             return 0;
-        most = left - 1 < most ? (size_t)(left - 1) : most;
+        most = left / SHARE_OF_LEFT < most ? (size_t)(left / SHARE_OF_LEFT) : most;
     }
     for (uint32_t i = index + 1; i < vf_job_count(job) && i - index <= 2 * VF_AHEAD && n < most; i++)
         if (wanted_ahead(job, i, part))
