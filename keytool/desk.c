@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define PASS (KT_BIT(PASSPHRASE_FILE) | KT_BIT(PASSPHRASE_COMMAND))
 
@@ -17,9 +18,24 @@ static enum vf_err desk_key_open(const struct kt_args *a, struct vf_identity **r
     return VF_OK;
 }
 
+/* A vault and a station have a database too: told before it is called damaged. */
+enum vf_err kt_desk_check(const char *store, struct vf_why *why)
+{
+    VF_FREE char *prekeys = vf_path_join(store, "prekeys");
+    struct stat st;
+    if (!prekeys)
+        return vf_fail(why, VF_E_NOMEM, "out of memory");
+    if (stat(store, &st))
+        return vf_fail_sys(why, "%s", store);
+    if (stat(prekeys, &st) || !S_ISDIR(st.st_mode))
+        return vf_fail(why, VF_E_INPUT, "%s: not the folder of a key desk (desk create makes one)", store);
+    return VF_OK;
+}
+
 enum vf_err kt_desk_open(const struct kt_args *a, const char *store, struct vf_identity **ret_id, struct vf_desk **ret,
                          struct vf_why *why)
 {
+    VF_TRY(kt_desk_check(store, why));
     VF_TRY(desk_key_open(a, ret_id, why));
     return vf_desk_open(store, VF_DESK_SERVE, *ret_id, ret, why);
 }
@@ -188,6 +204,7 @@ static enum vf_err desk_clock(const struct kt_args *a, struct vf_why *why)
     if (!kt_has(a, KT_CONFIRM))
         return kt_usage(why, "desk clock needs --confirm: it says that you have looked at clock and store");
     /* With a server too: who says this has the desk's key. */
+    VF_TRY(kt_desk_check(a->argv[0], why));
     VF_TRY(desk_key_open(a, &id, why));
     enum vf_err err = vf_desk_control(a->argv[0], "clock", NULL, &none, why);
     if (err == VF_E_NOT_FOUND) {

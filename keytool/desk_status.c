@@ -97,6 +97,7 @@ static void print_status(const json_t *doc)
 static enum vf_err from_folder(const char *store, struct vf_buf *out, struct vf_why *why)
 {
     VF_DESK d = NULL;
+    VF_TRY(kt_desk_check(store, why));
     VF_TRY(vf_desk_open(store, VF_DESK_STATUS, NULL, &d, why));
     return vf_desk_status_put(d, false, out, why);
 }
