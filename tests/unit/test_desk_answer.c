@@ -126,6 +126,7 @@ static void requests_of_strangers(void **state)
     OK(vf_request_make(&req, c.b.device, vf_identity_pub_get(desk2), &sealed, why));
     assert_int_equal(vf_desk_answer(d, sealed.data, sealed.len, 0, false, &out, &o, why), VF_E_DAMAGED);
     /* Changed on its way; too short; nothing. */
+    vf_buf_done(&sealed);
     desk_request_seal(&w, c.b.device, &req, &sealed);
     sealed.data[sealed.len / 2] ^= 1;
     assert_int_equal(vf_desk_answer(d, sealed.data, sealed.len, 0, false, &out, &o, why), VF_E_DAMAGED);

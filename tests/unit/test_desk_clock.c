@@ -20,6 +20,14 @@ static int tear_down(void **state)
     return desk_tear_down(state);
 }
 
+static void shut(void)
+{
+    struct vf_desk *was = d;
+
+    d = NULL;
+    desk_close(was);
+}
+
 /* A desk with a grant of 20 days that was used. */
 static int begin(void **state)
 {
@@ -35,7 +43,8 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
-    desk_close(d);
+    if (d != NULL)
+        shut();
     desk_client_done(&c);
     desk_world_done(&w);
     return 0;
@@ -43,7 +52,7 @@ static int end(void **state)
 
 static void reopen(void)
 {
-    desk_close(d);
+    shut();
     d = desk_open(&w);
 }
 
@@ -127,11 +136,11 @@ static void creeps(void **state)
 static void was_away(void **state)
 {
     (void)state;
-    desk_close(d);
+    shut();
     fake_clock_pass(24 * HOUR_US - VF_SECOND_US);
     d = desk_open(&w);
     assert_int_equal(status(), VF_ANSWER_OK);
-    desk_close(d);
+    shut();
     fake_clock_reboot(24 * HOUR_US + 61 * VF_SECOND_US);
     d = desk_open(&w);
     in_doubt("24 hours");
@@ -148,7 +157,7 @@ static void was_quiet(void **state)
         fake_clock_pass(HOUR_US / 2);
         OK(vf_desk_tick(d, why));
     }
-    desk_close(d);
+    shut();
     unsigned told = desk_log_counts(&w, VF_EVENT_TIME, "ok");
     assert_in_range(told, 8, 10);
     fake_clock_pass(23 * HOUR_US);
@@ -233,7 +242,7 @@ static void log_and_database(void **state)
     VF_BUF bytes = {0};
 
     (void)state;
-    desk_close(d);
+    shut();
     (void)snprintf(db, sizeof(db), "%s/db/data.mdb", w.store);
     (void)snprintf(log, sizeof(log), "%s/log", w.store);
     (void)snprintf(seal, sizeof(seal), "%s/seal", w.store);
@@ -249,7 +258,7 @@ static void log_and_database(void **state)
     vf_buf_done(&bytes);
     d = desk_open(&w);
     assert_int_equal(desk_status_of(&w, d, &c, false, 1, VF_PART_TEXT), VF_ANSWER_OK);
-    desk_close(d);
+    shut();
     /* An older database: the log has what it lacks. */
     OK(vf_file_read(saved_db, 64u << 20, &bytes, why));
     VF_BUF newer = {0};
@@ -257,7 +266,7 @@ static void log_and_database(void **state)
     OK(vf_file_write(db, bytes.data, bytes.len, 0600, true, why));
     d = desk_open(&w);
     assert_int_equal(status(), VF_ANSWER_OK);
-    desk_close(d);
+    shut();
     /* An older log with its seal: the newer database knows better. */
     OK(vf_file_write(db, newer.data, newer.len, 0600, true, why));
     vf_dir_remove(log);
@@ -277,7 +286,7 @@ static void a_changed_log(void **state)
     struct vf_desk *none = NULL;
 
     (void)state;
-    desk_close(d);
+    shut();
     (void)snprintf(path, sizeof(path), "%s/log/entries-00000000000000000000.jsonl", w.store);
     OK(vf_file_read(path, 1u << 20, &bytes, why));
     uint8_t *at = memmem(bytes.data, bytes.len, "\"release\"", 9);

@@ -120,7 +120,6 @@ static enum vf_err sign_of_life(struct vf_desk *d, int64_t after_us, struct vf_w
     char object[VF_TIME_US_LEN + 1];
     const struct vf_entry e = {.event = VF_EVENT_TIME, .part = -1, .object = object, .result = "ok"};
     struct vf_log_state state = {0};
-    uint64_t ticket = 0;
     int64_t now_us = 0;
 
     if (!vf_desk_clock_now(d, &now_us, NULL))
@@ -129,7 +128,7 @@ static enum vf_err sign_of_life(struct vf_desk *d, int64_t after_us, struct vf_w
     if (now_us < state.last_time_us + after_us)
         return VF_OK;
     vf_time_format_us(now_us, object);
-    return vf_desk_tell(d, &e, &ticket, why);
+    return vf_desk_tell_now(d, &e, why);
 }
 
 /* Copies that nobody asked for give their files back. */
