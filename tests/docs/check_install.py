@@ -38,6 +38,8 @@ with tempfile.TemporaryDirectory() as tmp:
     link = at(bindir) / 'vaultfs-keytool'
     check(program.is_file() and os.access(program, os.X_OK), f'{program} is a program')
     check((at(bindir) / 'vaultfs').is_file(), 'vaultfs is in bin')
+    for unit in ('systemd/system/vaultfs-desk.service', 'systemd/system/vaultfs-desk.socket', 'sysusers.d/vaultfs-desk.conf'):
+        check((at('lib') / unit).is_file(), f'{unit} is installed')
     check(link.is_symlink(), 'vaultfs-keytool is a link')
     if not os.readlink(link).startswith('/'):
         check(link.resolve() == program.resolve(), f'vaultfs-keytool leads to {link.resolve()}')
