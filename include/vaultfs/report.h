@@ -12,7 +12,8 @@
 
 /*
  * For every officer and part (text, image): tier 0 unreadable, 1 readable, 2 read or presumed read. Errors go upward only (docs/format.md
- * H.2 has the rules): what was granted offline is readable from issue and for ever; what a log shows was read; what no log, or a log that is
+ * H.2 has the rules): what was granted offline is readable from issue and for ever; what was granted online from its release, which the
+ * key desk's own log shows (without that log, as if it were offline); what a log shows was read; what no log, or a log that is
  * damaged, cut, or ends too early, can speak for is presumed read. Every assumption and doubt is stated, as a code and in words.
  */
 enum vf_exposure_scope {
@@ -23,7 +24,8 @@ enum vf_exposure_scope {
 struct vf_exposure_options { /* borrowed until vf_exposure_free */
     const char *vault;       /* a vault or a backup of one */
     const char *scratch;     /* an empty folder for what a backup holds of logs; NULL: these are not looked at */
-    const char *const *logs; /* log folders and handed-in files */
+    const char *const
+        *logs; /* log folders and handed-in files, of devices and of the key desk; the store of a desk: all of them in it */
     size_t nlogs;
     enum vf_exposure_scope scope;
     struct vf_grant_id grant;
@@ -63,22 +65,25 @@ VF_PUBLIC void vf_exposure_put_words(const struct vf_exposure *x, struct vf_buf 
 /* -------------------------------------------------------------------------------------------------------------- exposed.csv */
 
 /* Words of the column `evidence`: one that a log gives, one that is presumed, or both with a plus between them. In order of weight. */
-#define VF_EXPOSED_WORDS(X)                                                                                      \
-    X(NONE, "none", 0, "no grant in question ever named it")                                                     \
-    X(LOG, "log", 2, "a sealed entry of the device's log shows that it was read")                                \
-    X(LOG_UNSEALED, "log-unsealed", 2, "an entry that no checkpoint covers yet says that it was read")           \
-    X(LOG_DAMAGED, "log-damaged", 2, "an entry of a log that does not verify says that it was read")             \
-    X(LOG_UNKNOWN, "log-unknown-device", 2, "an entry of a log that is no known device's says that it was read") \
-    X(COMPROMISED, "presumed-compromised", 2, "readable on a device that was not its owner's any more")          \
-    X(NO_LOG, "presumed-no-log", 2, "readable on a device of which there is no log")                             \
-    X(DAMAGED, "presumed-damaged-log", 2, "readable on a device whose log is damaged, forged or unreadable")     \
-    X(CUT, "presumed-cut-log", 2, "readable on a device whose log lacks an end that was handed in before")       \
-    X(AFTER_HANDIN, "presumed-after-handin", 2, "readable after the last entry of what was handed in")           \
-    X(GAP, "presumed-gap", 2, "readable on a device whose log has a gap")                                        \
-    X(KILLED, "presumed-killed", 2, "readable on a device whose log lacks the orderly end of a mount")           \
-    X(UNKNOWN_LIST, "presumed-unknown-list", 2, "all records of a list that the vault does not know were read")  \
-    X(OUTSIDE, "log-outside-window", 1, "read, but not in the time that was asked about")                        \
-    X(GRANTED, "granted", 1, "a grant names it: readable from issue and for ever")                               \
+#define VF_EXPOSED_WORDS(X)                                                                                             \
+    X(NONE, "none", 0, "no grant in question ever named it")                                                            \
+    X(NOT_RELEASED, "not-released", 0, "granted online, and the key desk never released it")                            \
+    X(LOG, "log", 2, "a sealed entry of the device's log shows that it was read")                                       \
+    X(LOG_UNSEALED, "log-unsealed", 2, "an entry that no checkpoint covers yet says that it was read")                  \
+    X(LOG_DAMAGED, "log-damaged", 2, "an entry of a log that does not verify says that it was read")                    \
+    X(LOG_UNKNOWN, "log-unknown-device", 2, "an entry of a log that is no known device's says that it was read")        \
+    X(COMPROMISED, "presumed-compromised", 2, "readable on a device that was not its owner's any more")                 \
+    X(NO_LOG, "presumed-no-log", 2, "readable on a device of which there is no log")                                    \
+    X(DAMAGED, "presumed-damaged-log", 2, "readable on a device whose log is damaged, forged or unreadable")            \
+    X(CUT, "presumed-cut-log", 2, "readable on a device whose log lacks an end that was handed in before")              \
+    X(AFTER_HANDIN, "presumed-after-handin", 2, "readable after the last entry of what was handed in")                  \
+    X(GAP, "presumed-gap", 2, "readable on a device whose log has a gap")                                               \
+    X(KILLED, "presumed-killed", 2, "readable on a device whose log lacks the orderly end of a mount")                  \
+    X(UNKNOWN_LIST, "presumed-unknown-list", 2, "all records of a list that the vault does not know were read")         \
+    X(OUTSIDE, "log-outside-window", 1, "read, but not in the time that was asked about")                               \
+    X(GRANTED, "granted", 1, "a grant names it: readable from issue and for ever")                                      \
+    X(RELEASED, "released", 1, "the key desk released it: readable from then on")                                       \
+    X(GRANTED_ONLINE, "granted-online", 1, "granted online, and no log of the key desk shows that it was not released") \
     X(UNKNOWN_GRANT, "granted-unknown", 1, "a grant that the vault does not know may name it")
 enum vf_exposed_word {
 #define VF_EXPOSED_ENUM_(code, word, tier, text) VF_EXPOSED_##code,

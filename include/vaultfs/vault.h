@@ -78,6 +78,9 @@ VF_PUBLIC size_t vf_policy_admin_keys(const struct vf_policy *policy, struct vf_
 /* Keys of the admins of every version in force so far (and of version 1, pending or not), each once: who may have signed the vault's log. Freed by the caller. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_policy_chain_signers(const struct vf_policy_chain *chain, struct vf_note_key **ret,
                                                           size_t *ret_n, struct vf_why *why);
+/* Likewise the keys of their desks: who may have signed a desk's log. There may be none. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_policy_chain_desks(const struct vf_policy_chain *chain, struct vf_note_key **ret,
+                                                        size_t *ret_n, struct vf_why *why);
 
 /* ---------------------------------------------------------------------------------------------------------------- the vault */
 

@@ -43,7 +43,14 @@ class Force:
         self.run(os.environ['SYNTH'], '--out', self.dir / 'synth', '--records', records, '--seed', seed, '--photo-kb', '20-30', '--signatures', 40,
                  '--protected', 25, '--incomplete', 20)
         self.keytool('identity', 'new', '--role', 'admin', '--name', 'alice', '--no-passphrase', self.key)
-        self.keytool('vault', 'create', '--force-name', 'Northshire Police', '--admin', f'{self.key}.pub', '--threshold', 1, '--key', self.key, self.vault)
+        for name in ('desk', 'other-desk'):
+            self.keytool('identity', 'new', '--role', 'desk', '--name', name, '--no-passphrase', self.dir / f'{name}.key')
+        self.keytool('vault', 'create', '--force-name', 'Northshire Police', '--admin', f'{self.key}.pub', '--threshold', 1, '--desk', self.dir / 'desk.key.pub',
+                     '--desk-url', 'http://desk.example.org:8750', '--key', self.key, self.vault)
+        # The key desk, and one that no policy names.
+        for name in ('desk', 'other-desk'):
+            self.keytool('desk', 'create', '--key', self.dir / f'{name}.key', '--prekeys', 300, '-o', self.dir / f'{name}.prekeys', self.dir / name)
+        self.keytool('vault', 'set', '--prekeys', self.dir / 'desk.prekeys', '--key', self.key, self.vault)
         self.keytool('policy', 'export', self.vault, '-o', self.dir / 'force.policy')
         self.keytool('record', 'import', '--csv', self.dir / 'synth/force.csv', '--map', self.dir / 'synth/force.map', '--photos', self.dir / 'synth/photos',
                      '--refs-out', self.dir / 'refs.csv', '--key', self.key, self.vault)
@@ -92,17 +99,20 @@ class Force:
         self.keytool('station', 'create', '--name', name, '--policy', self.dir / 'force.policy', '--no-passphrase', '-o', home / 'd.enrol', home / 'station')
         return home
 
-    def grant(self, home, job, refs, fields, until='+30d', expect=0):
+    def grant(self, home, job, refs, fields, until='+30d', expect=0, release='offline'):
         listing = home / f'{job}.list'
         listing.write_text(''.join(f'{r}\n' for r in sorted(refs)))
         out = home / f'{job}.grant'
         p = self.keytool('grant', 'issue', '--to', home / 'd.enrol', '--job', job, '--fields', ','.join(fields), '--list', listing, '--until', until, '--purpose', 'Cards',
-                         '--release', 'offline', '--allow-incomplete', '--include-protected', '--key', self.key, '-o', out, self.vault, expect=expect)
+                         '--release', release, '--allow-incomplete', '--include-protected', '--key', self.key, '-o', out, self.vault, expect=expect)
         return self.grant_id(out) if p.returncode == 0 else None
 
     def grant_id(self, path):
         text = path.read_bytes()
         return re.search(rb'grant: ([A-Z2-7]{16})\n', text)[1].decode(), re.search(rb'manifest-sha256: ([0-9a-f]{64})\n', text)[1].decode()
+
+    def write_desk_log(self, lines, store='desk'):
+        self.write_log(self.dir, lines, store)
 
     def write_log(self, home, lines, station='station'):
         """Lines for log-writer."""

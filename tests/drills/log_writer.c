@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes entries into the log of a station, at times that it is told, through the real writer: log-writer LOG-FOLDER SEAL-FILE, commands on
+ * Writes entries into the log of a station or a key desk, at times that it is told, through the real writer: log-writer LOG-FOLDER SEAL-FILE, commands on
  * standard input, one a line. Only for tests: no station appends what it did not do.
  *
  *   at US                                         the clocks stand at this time, microseconds since 1970
- *   EVENT GRANT REFS PART FIELDS RESULT           an entry; REFS: refs with commas, all:HASH or -; PART: text, image or -; FIELDS with commas or -
+ *   EVENT GRANT REFS PART FIELDS RESULT [OBJECT]  an entry; REFS: refs with commas, all:HASH or -; PART: text, image or -; FIELDS with commas or -;
+ *                                                 OBJECT: its underscores are spaces
  *   gap N                                         the disk takes nothing while N entries are tried
  *   step SECONDS                                  somebody sets the wall clock
  *   many N GRANT FILE                             N reads under the grant of the refs in FILE, one a line, a millisecond apart
@@ -55,7 +56,7 @@ static void take_refs(char *text, struct vf_entry *e, struct vf_ref *refs, struc
     e->refs = refs;
 }
 
-static void take_entry(char *words[6])
+static void take_entry(char *words[7])
 {
     static struct vf_ref refs[REFS_MAX];
     struct vf_entry e = {.part = -1, .has_caller = true, .uid = 1000, .pid = 4242, .exe = "/usr/bin/cardpress"};
@@ -74,6 +75,9 @@ static void take_entry(char *words[6])
     if (strcmp(words[4], "-") != 0)
         need(vf_field_set_parse(words[4], &e.fields, &why) == VF_OK, "not fields");
     e.result = words[5];
+    for (char *p = words[6]; p != NULL && *p != '\0'; p++)
+        *p = *p == '_' ? ' ' : *p;
+    e.object = words[6];
     if (vf_log_commit(log_, &e, &why) != VF_OK)
         die("append", &why);
 }
@@ -142,12 +146,12 @@ static void many(uint64_t n, const char *grant_text, const char *path)
 
 static void take_line(char *line)
 {
-    char *words[6] = {NULL};
+    char *words[7] = {NULL};
     struct vf_why why = {0};
     size_t n = 0;
 
     for (char *save = NULL, *w = strtok_r(line, " \n", &save); w != NULL; w = strtok_r(NULL, " \n", &save)) {
-        need(n < 6, "too many words");
+        need(n < 7, "too many words");
         words[n++] = w;
     }
     if (n == 0)
@@ -167,7 +171,7 @@ static void take_line(char *line)
     } else if (strcmp(words[0], "die") == 0) {
         _exit(0);
     } else {
-        need(n == 6, "not a command");
+        need(n >= 6, "not a command");
         take_entry(words);
     }
 }

@@ -19,7 +19,8 @@ def part_of(field):
 
 
 class Grant:
-    def __init__(self, gid, device, refs, fields, issued, renews=None, known=True, manifest=None):
+    def __init__(self, gid, device, refs, fields, issued, renews=None, known=True, manifest=None, online=False, until=None):
+        self.online, self.until = online, until
         self.id, self.device, self.refs, self.fields, self.issued, self.renews, self.known, self.manifest = gid, device, set(refs), set(fields), issued, renews, known, manifest
 
 
@@ -41,7 +42,17 @@ class Log:
         self.killed = killed  # a mount of it has no unmount: within it, or, of a folder, at its end
 
 
+class Desk:
+    """A log of the key desk as the program is given it. releases: (grant, ref or 'all', part); closed: grants whose key it destroyed."""
+
+    def __init__(self, kind, state, releases, closed, speaks_until, knows_batch=True):
+        self.kind, self.state, self.releases, self.closed = kind, state, releases, closed  # state: good, damaged, strange
+        self.speaks_until, self.knows_batch = speaks_until, knows_batch
+
+
 class Model:
+    desk = None  # a Desk, or None: its log was not given
+
     def __init__(self, refs, images):
         self.refs = set(refs)          # every ref the force ever had
         self.images = images           # ref -> set of images that it has
@@ -113,6 +124,34 @@ class Model:
             return 'presumed-gap'
         return 'presumed-killed' if best.killed else None
 
+    # ------------------------------------------------------------------------------------------------------ what was released
+
+    def released(self, gid):
+        """(ref, part) that the desk's log says it gave out, good or not."""
+        out = set()
+        for grant, ref, part in self.desk.releases if self.desk else []:
+            if grant == gid:
+                out |= {(r, part) for r in (self.grants[gid].refs if ref == 'all' else [ref])}
+        return out
+
+    def covered(self, gid, now):
+        """Is it certain that nothing else of this grant was released?"""
+        desk, g = self.desk, self.grants[gid]
+        if desk is None or desk.state != 'good' or not desk.knows_batch:
+            return False
+        out = self.released(gid)
+        for log in self.logs:
+            for read, _ in log.reads:
+                if read.grant != gid:
+                    continue
+                for part in read.parts:
+                    refs = read.refs if read.refs != 'all' else [r for r in g.refs if part == TEXT or self.images.get(r)]
+                    if any((r, part) not in out for r in refs):
+                        return False
+        if gid in desk.closed or desk.speaks_until > g.until + 3600:
+            return True
+        return desk.kind == 'folder' and desk.speaks_until >= now - 7 * 3600
+
     # ------------------------------------------------------------------------------------------------------------ the answer
 
     def expect(self, q):
@@ -121,17 +160,19 @@ class Model:
         cells = {}
 
         def cell(ref, part):
-            return cells.setdefault((ref, part), {'readable': set(), 'known': False, 'stray': False, 'presumed': set(), 'word': None, 'in': [], 'out': []})
+            return cells.setdefault((ref, part), {'readable': set(), 'known': False, 'stray': False, 'released': False, 'unproven': False, 'withheld': False, 'presumed': set(), 'word': None, 'in': [], 'out': []})
 
-        def grant_to(refs, fields, known, word):
+        def grant_to(refs, fields, known, word, how=None, only=None):
             for ref in refs:
                 for part in (TEXT, IMAGE):
+                    if only is not None and (ref, part) not in only:
+                        continue
                     c = cell(ref, part)
                     have = {f for f in fields if part_of(f) == part and (part == TEXT or f in self.images.get(ref, set()))}
                     if not have:
                         continue
                     c['readable'] |= have
-                    c['known' if known else 'stray'] = True
+                    c[how or ('known' if known else 'stray')] = True
                     if word:
                         c['presumed'] |= have
                         if c['word'] is None or PRESUMED_WORDS.index(word) < PRESUMED_WORDS.index(c['word']):
@@ -147,7 +188,19 @@ class Model:
             word = self.presumption(g.device, q)
             if until is not None and g.issued > until and g.issued <= q.get('now', g.issued):
                 word = None
-            grant_to(g.refs, g.fields, True, word)
+            if not g.online:
+                grant_to(g.refs, g.fields, True, word)
+                continue
+            out = self.released(gid)
+            grant_to(g.refs, g.fields, True, word, 'released', out)
+            if not self.covered(gid, q['now']):
+                grant_to(g.refs, g.fields, True, word, 'unproven')
+                continue
+            for ref in g.refs:
+                for part in (TEXT, IMAGE):
+                    if (ref, part) not in out and any(part_of(f) == part and (part == TEXT or f in self.images.get(ref, set())) for f in g.fields):
+                        cell(ref, part)['withheld'] = True
+                    cell(ref, part)
 
         # Grants that the vault does not know, but a log does.
         for log in self.logs:
@@ -211,7 +264,7 @@ class Model:
     @staticmethod
     def line(c):
         fields, times = set(), (None, None)
-        readable = c['known'] or c['stray']
+        readable = c['known'] or c['stray'] or c['released'] or c['unproven']
         if c['in'] or c['word']:
             words = []
             fields = set(c['presumed'])
@@ -226,5 +279,6 @@ class Model:
             times = (min(r[1] for r in c['out']), max(r[1] for r in c['out']))
             return 1, 'log-outside-window', c['readable'].union(*(r[2] for r in c['out'])), times
         if readable:
-            return 1, 'granted' if c['known'] else 'granted-unknown', set(c['readable']), times
-        return 0, 'none', fields, times
+            word = 'granted' if c['known'] else 'released' if c['released'] else 'granted-online' if c['unproven'] else 'granted-unknown'
+            return 1, word, set(c['readable']), times
+        return 0, 'not-released' if c['withheld'] else 'none', fields, times

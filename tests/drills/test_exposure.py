@@ -12,10 +12,11 @@ import random
 import shutil
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from force import DAY, DAYS, Force, check, parse_time  # noqa: E402
-from model import IMAGE, IMAGES, SCHEMA, TEXT, TEXTS, Grant, Log, Model, Read, part_of  # noqa: E402
+from model import IMAGE, IMAGES, SCHEMA, TEXT, TEXTS, Desk, Grant, Log, Model, Read, part_of  # noqa: E402
 
 GRANTABLE = ['name_on_card', 'rank', 'warrant_no', 'photo', 'signature', 'card_type', 'surname', 'valid_to']
 
@@ -56,8 +57,10 @@ class Drill:
         fields = set(rng.sample(GRANTABLE, rng.randint(1, len(GRANTABLE))))
         self.f.set_day(day)
         self.jobs += 1
-        gid, manifest = self.f.grant(d.home, f'job-{self.jobs}', refs, sorted(fields, key=SCHEMA.index))
-        g = Grant(gid, d.key, refs, fields, self.f.time(day), known=not self.old, manifest=manifest)
+        online = not self.old and rng.random() < 0.4
+        days = rng.choice([2, 6, 30])
+        gid, manifest = self.f.grant(d.home, f'job-{self.jobs}', refs, sorted(fields, key=SCHEMA.index), until=f'+{days}d', release='online' if online else 'offline')
+        g = Grant(gid, d.key, refs, fields, self.f.time(day), known=not self.old, manifest=manifest, online=online, until=self.f.time(day) + days * DAY)
         self.m.grants[gid] = g
         if not self.old:
             self.m.devices[d.key] = d.name
@@ -68,6 +71,8 @@ class Drill:
 
     def renew(self, d, day):
         _, g = self.rng.choice(d.grants)
+        if self.old and g.online:
+            return
         self.f.set_day(day)
         out = d.home / f'renewed-{day:.3f}.grant'
         p = self.f.keytool('grant', 'renew', '--until', '+10d', '--no-handin', '--key', self.f.key, '-o', out, g.id, self.f.vault, expect=None)
@@ -75,7 +80,7 @@ class Drill:
             return  # a protected record, one that is erased, a value that is gone, a name that is taken
         gid, manifest = self.f.grant_id(out)
         check(manifest == g.manifest, 'a renewal has another list')
-        n = Grant(gid, d.key, g.refs, g.fields, self.f.time(day), renews=g.id, known=not self.old, manifest=manifest)
+        n = Grant(gid, d.key, g.refs, g.fields, self.f.time(day), renews=g.id, known=not self.old, manifest=manifest, online=g.online, until=self.f.time(day) + 10 * DAY)
         self.m.grants[gid] = n
         d.grants.append((day, n))
 
@@ -287,13 +292,76 @@ class Drill:
         self.m.logs.append(self.log_of(d, folder, 'folder'))
         return [folder]
 
+    # ------------------------------------------------------------------------------------------------------------- the desk
+
+    def desk(self):
+        """What the desk released, for the reads there were and beside; and what is left of its log. Returns paths for --log."""
+        rng, f = self.rng, self.f
+        online = [g for g in self.m.grants.values() if g.online]
+        how = rng.choice(['folder', 'folder', 'folder', 'store', 'none', 'damaged', 'early', 'copy', 'forgot', 'other'])
+        if not online:
+            return []
+        last = f.time(25 if how == 'early' else 39.99)
+        events = []  # time, line, what the model is told
+        for g in online:
+            wanted = set()
+            for d in self.devices:
+                for r in d.reads + d.extra:
+                    if r.grant == g.id and not (how == 'forgot' and rng.random() < 0.3):
+                        wanted |= {(r.at - 60, 'all' if r.refs == 'all' else r.refs[0], part) for part in r.parts}
+            for _ in range(rng.randint(0, 4)):
+                part = rng.choice([TEXT, IMAGE])
+                refs = [r for r in self.order(g.refs) if part == TEXT or self.f.images[r]]
+                if refs:
+                    wanted.add((f.time(rng.uniform(5, 38)), rng.choice(refs + ['all']) if part == TEXT else rng.choice(refs), part))
+            wanted = {w for w in wanted if g.issued < w[0] <= last - 1000}
+            for at, ref, part in wanted:
+                events.append((at, f'release {g.id} {f"all:{g.manifest}" if ref == "all" else ref} {part} - ok', (g.id, ref, part)))
+            ended = max([g.until] + [w[0] for w in wanted]) + 5
+            if ended < last - 500 and rng.random() < 0.5:
+                events.append((ended, f'{rng.choice(["expire", "revoke"])} {g.id} - - - ok prekey_1/{len(events)}', g.id))
+        events.sort(key=lambda e: (e[0], e[1]))
+        lines = []
+        for at, line, _ in events:
+            lines += [f'at {at * 1000000 + 7}', line]
+        f.write_desk_log([f'at {f.time(1) * 1000000}', *lines, f'at {last * 1000000}', 'time - - - - ok', 'seal'])
+        told = [e[2] for e in events]
+        releases, closed = [t for t in told if isinstance(t, tuple)], {t for t in told if isinstance(t, str)}
+        desk = Desk('folder', 'good', releases, closed, last)
+        self.m.desk = desk
+        path = f.dir / 'desk/log'
+        if how == 'none':
+            self.m.desk = None
+            return []
+        if how == 'other':
+            self.m.desk = Desk('folder', 'strange', [], set(), last)
+            return [f.dir / 'other-desk/log']
+        if how == 'store':
+            return [f.dir / 'desk']
+        copy = f.dir / 'desk-copy'
+        if how in ('copy', 'damaged'):
+            shutil.copytree(path, copy)
+        if how == 'copy':
+            (copy / 'handed-in').write_text('')
+            desk.kind = 'copy'
+            return [copy]
+        if how == 'damaged':
+            desk.state = 'damaged'
+            segment = next(copy.glob('entries-*'))
+            entries = segment.read_bytes().splitlines(keepends=True)
+            at = rng.randrange(len(entries))
+            entries[at] = entries[at].replace(b'"host":"', b'"host":"x', 1)
+            segment.write_bytes(b''.join(entries))
+            return [copy]
+        return [path]
+
     # ------------------------------------------------------------------------------------------------------------ questions
 
     def questions(self):
         rng = self.rng
         out = []
         for _ in range(3):
-            q = {}
+            q = {'now': int(time.time())}
             if rng.random() < 0.4:
                 q['compromised'] = self.f.time(rng.choice([rng.uniform(15, 39), 39]))
                 q['off'] = rng.random() < 0.5
@@ -351,6 +419,7 @@ class Drill:
             self.lose_the_vault()
         for d in self.devices:
             logs += self.fate(d)
+        logs += self.desk()
         vault = self.old or self.f.vault
         if not self.old and self.rng.random() < 0.3:
             vault = self.f.dir / 'vault.backup'

@@ -114,6 +114,13 @@ uint32_t vf_case_device_by_log(const struct vf_case *c, const struct vf_hash *lo
 /* Remember a grant that nobody issued here. */
 VF_MUST_USE enum vf_err vf_case_stray_add(struct vf_case *c, const struct vf_case_stray *stray, struct vf_why *why);
 
+/*
+ * The logs in the store of a key desk: its own, and its copies of its devices'. *ret_n 0: the path is no such store. Freed with
+ * vf_case_paths_free.
+ */
+VF_MUST_USE enum vf_err vf_case_desk_store(const char *path, char ***ret, size_t *ret_n, struct vf_why *why);
+void vf_case_paths_free(char **paths, size_t n);
+
 /* case_log.c: the vault's own logs below `root` (the vault's folder, or the scratch folder of a backup). */
 VF_MUST_USE enum vf_err vf_case_read_logs(struct vf_case *c, const char *root, struct vf_why *why);
 

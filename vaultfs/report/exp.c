@@ -8,6 +8,7 @@ void vf_exposure_free(struct vf_exposure *x)
 {
     if (x == NULL)
         return;
+    vf_exp_desk_free(x);
     for (uint32_t i = 0; i < x->nlogs; i++) {
         vf_log_peek_done(&x->logs[i].peek);
         free(x->logs[i].verdict);
@@ -149,8 +150,10 @@ static enum vf_err compute(struct vf_exposure *x, struct vf_why *why)
     VF_TRY(renewed_strays(x, why));
     VF_TRY(vf_exp_sources_vault_strays(x, why));
     VF_TRY(vf_exp_logs_find(x, why));
+    VF_TRY(vf_exp_desk_read(x, why));
     VF_TRY(vf_exp_logs_read(x, why));
     vf_exp_logs_judge(x);
+    vf_exp_desk_judge(x);
     VF_TRY(vf_exp_sources_apply(x, why));
     for (uint32_t i = 0; i < x->nsources; i++)
         if (x->sources[i].in_scope && x->sources[i].device != VF_EXP_NONE)

@@ -5,6 +5,7 @@
  *   exp.c           scope, order of the steps
  *   exp_logs.c      which logs there are, whose they are, what they are worth
  *   exp_entries.c   the pass over one log's entries: a few lookups an entry, no memory
+ *   exp_desk.c      logs of key desks: what was released of online grants, and what was not
  *   exp_sources.c   from grants, and what was decided of their devices, to cells
  *   exp_say.c       assumptions and doubts, in words and as codes
  *   exp_csv.c       exposed.csv, written
@@ -44,9 +45,22 @@ struct vf_exp_cell {
     vf_field_set readable, presumed;
     uint32_t readable_source, presumed_source;
     uint8_t presumed_word; /* 0: not presumed read */
-    bool can_read;
-    bool stranger; /* readable only by a grant that the vault does not know */
+    uint8_t how;           /* it is readable: VF_EXPOSED_GRANTED and those behind it, the most certain; 0: it is not */
+    bool withheld;         /* granted online, and not released */
 };
+
+/* What a key desk released of an online grant. */
+struct vf_exp_released {
+    uint8_t *bits[VF_PART_COUNT]; /* by ref, as the case's; NULL: none. Room for so many refs: */
+    uint32_t room[VF_PART_COUNT];
+    bool all[VF_PART_COUNT];     /* every record of its list */
+    bool unknown[VF_PART_COUNT]; /* every record of a list that is not known */
+    uint32_t log;                /* VF_EXP_NONE: no log of a desk names the grant */
+    uint32_t closed;             /* the log in which its one-time key is destroyed; VF_EXP_NONE: none */
+};
+
+/* Why the log of a key desk does not show that something was not released. */
+enum vf_exp_unproven { VF_EXP_DESK_NO_LOG = 1, VF_EXP_DESK_BROKEN, VF_EXP_DESK_CONTRADICTED, VF_EXP_DESK_EARLY };
 
 /* A grant, known or stray. */
 struct vf_exp_source {
@@ -57,12 +71,22 @@ struct vf_exp_source {
     uint32_t device;   /* VF_EXP_NONE: not known */
     uint32_t manifest; /* VF_EXP_NONE: any record may be meant */
     bool in_scope;
+    bool online;
+    bool live;         /* online: its key is there still */
+    uint8_t unproven;  /* online: why what was not released may be readable by it all the same; 0: it is not */
+    bool contradicted; /* a device's log shows a read of what was not released */
+    struct vf_exp_released *released; /* online; NULL: no desk's log names it */
 };
 
 enum vf_exp_log_state { VF_EXP_LOG_UNREADABLE, VF_EXP_LOG_DAMAGED, VF_EXP_LOG_STRANGE, VF_EXP_LOG_GOOD };
 struct vf_exp_log {
     char *path;
-    bool given;      /* by --log; else the vault's own copy */
+    bool given;                                /* by --log; else the vault's own copy */
+    bool desk;                                 /* of a key desk */
+    bool broken;                               /* of a desk: what it does not say may have been all the same */
+    uint32_t *batches, nbatches, batches_room; /* of a desk: the batches of prekeys that it made */
+    uint32_t *closed, nclosed, closed_room;    /* ... and destroyed as a whole */
+    uint64_t releases;
     bool copy;       /* speaks up to its last sealed entry */
     uint32_t device; /* VF_EXP_NONE: of no device that the vault knows */
     enum vf_exp_log_state state;
@@ -152,6 +176,21 @@ VF_MUST_USE enum vf_err vf_exp_logs_find(struct vf_exposure *x, struct vf_why *w
 VF_MUST_USE enum vf_err vf_exp_logs_read(struct vf_exposure *x, struct vf_why *why);
 void vf_exp_logs_judge(struct vf_exposure *x);
 
+/* exp_desk.c: before the devices' logs are read, and when they were judged. */
+VF_MUST_USE enum vf_err vf_exp_desk_read(struct vf_exposure *x, struct vf_why *why);
+void vf_exp_desk_judge(struct vf_exposure *x);
+VF_MUST_USE enum vf_err vf_exp_desk_say(struct vf_exposure *x, struct vf_why *why);
+bool vf_exp_desk_released(const struct vf_exp_source *s, unsigned part, uint32_t ref);
+/* A log of the device shows a read of it (VF_EXP_NONE: of all of the list). */
+void vf_exp_desk_check_read(const struct vf_exposure *x, struct vf_exp_source *s, unsigned part, uint32_t ref);
+void vf_exp_desk_free(struct vf_exposure *x);
+/* A desk's log is believed to be complete when its last entry is no older: a quiet desk writes every six hours. */
+#define VF_EXP_DESK_QUIET_US (7 * 3600 * VF_SECOND_US)
+
+#define VF_EXP_STRAYS_MAX 256u /* grants that only logs know, followed one by one */
+
+/* exp_entries.c: a ref that an entry names, made known; VF_CASE_NONE: there is no room for more that nobody knows. */
+VF_MUST_USE enum vf_err vf_exp_ref_find(struct vf_exposure *x, const struct vf_ref *ref, uint32_t *ret, struct vf_why *why);
 /* exp_entries.c: verify a log and take what it says. `held`: checkpoints that it must contain. */
 VF_MUST_USE enum vf_err vf_exp_entries_take(struct vf_exposure *x, uint32_t log, const struct vf_note *held, size_t nheld,
                                             struct vf_why *why);

@@ -15,7 +15,7 @@ struct vf_exp_line vf_exp_line_of(const struct vf_exposure *x, uint32_t ref, uns
 {
     const struct vf_exp_cell *c = &x->cells[(size_t)ref * 2 + part];
     struct vf_exp_line l = {.source = VF_EXP_NONE};
-    uint32_t readable = c->can_read ? c->readable_source : VF_EXP_NONE;
+    uint32_t readable = c->how != 0 ? c->readable_source : VF_EXP_NONE;
 
     if (c->in.word != 0 || c->presumed_word != 0) {
         l.tier = 2;
@@ -42,9 +42,11 @@ struct vf_exp_line vf_exp_line_of(const struct vf_exposure *x, uint32_t ref, uns
         l.last_us = c->out.last_us;
         if (c->out.source != VF_EXP_NONE)
             l.source = c->out.source;
-    } else if (c->can_read) {
+    } else if (c->how != 0) {
         l.tier = 1;
-        l.other_word = c->stranger ? VF_EXPOSED_UNKNOWN_GRANT : VF_EXPOSED_GRANTED;
+        l.other_word = c->how;
+    } else if (c->withheld) {
+        l.other_word = VF_EXPOSED_NOT_RELEASED;
     }
     return l;
 }

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STRAYS_MAX         256u
 #define VF_EXP_SESSION_LEN 32u
 
 struct pass {
@@ -38,7 +37,8 @@ static bool device_counts(const struct vf_exposure *x, uint32_t device)
 static uint32_t find_stray(const struct vf_exposure *x, const struct vf_grant_id *id, uint32_t device)
 {
     for (uint32_t i = x->c->ngrants; i < x->nsources; i++)
-        if (x->sources[i].device == device && memcmp(x->sources[i].id.c, id->c, VF_GRANT_ID_LEN) == 0)
+        if ((x->sources[i].device == device || x->sources[i].online) &&
+            memcmp(x->sources[i].id.c, id->c, VF_GRANT_ID_LEN) == 0)
             return i;
     return VF_EXP_NONE;
 }
@@ -51,7 +51,7 @@ static enum vf_err add_stray(struct pass *p, const struct vf_entry_view *e, stru
     p->source = find_stray(x, &p->id, p->log->device);
     if (p->source != VF_EXP_NONE)
         return VF_OK;
-    if (x->nsources - x->c->ngrants >= STRAYS_MAX + x->c->nstrays) {
+    if (x->nsources - x->c->ngrants >= VF_EXP_STRAYS_MAX + x->c->nstrays) {
         /* One stands for all the others: it may name everybody. */
         x->many_strays = true;
         if (!p->has_many)
@@ -126,7 +126,7 @@ static void note_read(const struct vf_exposure *x, const struct vf_entry_view *e
     vf_exp_read_merge(in_window(x, e) ? in : out, what);
 }
 
-static enum vf_err find_ref(struct vf_exposure *x, const struct vf_ref *ref, uint32_t *ret, struct vf_why *why)
+enum vf_err vf_exp_ref_find(struct vf_exposure *x, const struct vf_ref *ref, uint32_t *ret, struct vf_why *why)
 {
     *ret = vf_case_find(x->c, ref);
     if (*ret != VF_CASE_NONE)
@@ -149,12 +149,14 @@ static enum vf_err read_refs(struct pass *p, const struct vf_entry_view *e, unsi
     for (size_t i = 0; i < n; i++) {
         struct vf_ref ref = vf_case_entry_ref(e, i);
         uint32_t at;
-        VF_TRY(find_ref(x, &ref, &at, why));
+        VF_TRY(vf_exp_ref_find(x, &ref, &at, why));
         if (at == VF_CASE_NONE)
             continue;
         p->log->known += at < x->c->nrefs - x->nstrangers ? 1 : 0;
         note_read(x, e, &x->now_in[(size_t)at * 2 + part], &x->now_out[(size_t)at * 2 + part], what);
         x->touched[at] = 1;
+        if (p->source != VF_EXP_NONE && x->sources[p->source].online)
+            vf_exp_desk_check_read(x, &x->sources[p->source], part, at);
     }
     return VF_OK;
 }
@@ -171,6 +173,8 @@ static void read_all(const struct pass *p, const struct vf_entry_view *e, unsign
         named = vf_case_manifest_find(x->c, &hash);
     if (named == VF_EXP_NONE)
         named = e->manifest.p == NULL && granted != VF_EXP_NONE ? granted : x->c->nmanifests;
+    if (p->source != VF_EXP_NONE && x->sources[p->source].online)
+        vf_exp_desk_check_read(x, &x->sources[p->source], part, VF_EXP_NONE);
     note_read(x, e, &x->all_now_in[(size_t)named * 2 + part], &x->all_now_out[(size_t)named * 2 + part], what);
     if (granted != VF_EXP_NONE && granted != named)
         note_read(x, e, &x->all_now_in[(size_t)granted * 2 + part], &x->all_now_out[(size_t)granted * 2 + part], what);

@@ -78,6 +78,15 @@ static void put_nature(const struct vf_exposure *x, struct vf_buf *out)
         "those records that we granted to it, and its software writes down each record that it opens, in a log that cannot "
         "be changed afterwards without being noticed. The figures below are computed from what we granted and from those "
         "logs.\n\n");
+    bool online = false;
+    for (uint32_t i = 0; i < x->nsources; i++)
+        online |= x->sources[i].in_scope && x->sources[i].online && x->sources[i].unproven == 0;
+    if (online)
+        vf_buf_text(
+            out,
+            "Some of it was granted so that each record has to be fetched from our own key desk before it can be opened. "
+            "The desk writes down what it gives out; what it did not give out could not be opened there, and is "
+            "counted as not readable.\n\n");
 }
 
 static void put_number_rows(const struct vf_exposure *x, struct vf_buf *out)

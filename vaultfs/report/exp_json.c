@@ -135,7 +135,10 @@ static json_t *log_json(const struct vf_exposure *x, const struct vf_exp_log *l)
 
     set(o, "path", json_string(vf_exp_log_name(l)));
     set(o, "from", json_string(l->given ? "given" : "kept by the vault"));
-    set(o, "form", json_string(l->copy ? "handed in: speaks up to its last sealed entry" : "folder of the device"));
+    set(o, "form",
+        json_string(l->copy   ? "handed in: speaks up to its last sealed entry"
+                    : l->desk ? "folder of the key desk"
+                              : "folder of the device"));
     set(o, "device", l->device != VF_EXP_NONE ? json_string(vf_exp_device_name(x, l->device)) : json_null());
     set(o, "state", json_string(log_state(l)));
     set(o, "used", json_boolean(l->used));
@@ -151,6 +154,8 @@ static json_t *log_json(const struct vf_exposure *x, const struct vf_exp_log *l)
     set(o, "root", hex_of(root.b, VF_HASH_LEN));
     set(o, "last_entry", time_or_null(v->entries > 0, v->last_us));
     set(o, "sealed_until", time_or_null(v->sealed > 0, v->sealed_until_us));
+    if (l->desk)
+        set(o, "releases", number(l->releases));
     set(o, "reads", number(l->reads));
     set(o, "reads_not_sealed", number(l->unsealed_reads));
     set(o, "gaps", number(v->gaps));
@@ -205,6 +210,22 @@ static json_t *devices(const struct vf_exposure *x)
     return list;
 }
 
+/* Of an online grant: is what the desk did not release unreadable? */
+static const char *unreleased(const struct vf_exp_source *s)
+{
+    switch ((enum vf_exp_unproven)s->unproven) {
+    case VF_EXP_DESK_NO_LOG:
+        return "presumed readable: no log of the key desk";
+    case VF_EXP_DESK_BROKEN:
+        return "presumed readable: the key desk's log is contradicted";
+    case VF_EXP_DESK_CONTRADICTED:
+        return "presumed readable: a read that was not released";
+    case VF_EXP_DESK_EARLY:
+        return "presumed readable: the key desk's log ends too early";
+    }
+    return s->live ? "unreadable until now" : "unreadable";
+}
+
 static json_t *grants(const struct vf_exposure *x)
 {
     json_t *list = json_array();
@@ -217,6 +238,8 @@ static json_t *grants(const struct vf_exposure *x)
         set(o, "id", id_of(&s->id));
         set(o, "device", json_string(vf_exp_device_name(x, s->device)));
         set(o, "known", json_boolean(s->grant != VF_EXP_NONE));
+        if (s->online)
+            set(o, "unreleased", json_string(unreleased(s)));
         (void)json_array_append_new(list, o);
         if (s->grant == VF_EXP_NONE)
             continue;

@@ -46,6 +46,7 @@ static enum vf_err add_log(struct vf_exposure *x, const char *path, uint32_t dev
         return VF_OK;
     }
     l->device = owner;
+    l->desk = owner == VF_EXP_NONE && l->peek.origin.kind == VF_LOG_DESK;
     l->state = owner != VF_EXP_NONE ? VF_EXP_LOG_GOOD : VF_EXP_LOG_STRANGE; /* until it was read */
     return VF_OK;
 }
@@ -58,6 +59,9 @@ static int by_length(const void *a, const void *b)
 
     if (la->device != lb->device)
         return la->device < lb->device ? -1 : 1;
+    int cmp = la->desk && lb->desk ? memcmp(la->peek.id.b, lb->peek.id.b, VF_HASH_LEN) : (int)la->desk - (int)lb->desk;
+    if (cmp != 0)
+        return cmp;
     if (la->peek.last_size != lb->peek.last_size)
         return la->peek.last_size < lb->peek.last_size ? -1 : 1;
     if (la->copy != lb->copy)
@@ -65,10 +69,24 @@ static int by_length(const void *a, const void *b)
     return strcmp(la->path, lb->path);
 }
 
+/* A log, or the store of a key desk: then all that are in it. */
+static enum vf_err add_given(struct vf_exposure *x, const char *path, struct vf_why *why)
+{
+    char **paths = NULL;
+    size_t n = 0;
+
+    VF_TRY(vf_case_desk_store(path, &paths, &n, why));
+    enum vf_err err = n == 0 ? add_log(x, path, VF_EXP_NONE, true, why) : VF_OK;
+    for (size_t i = 0; i < n && err == VF_OK; i++)
+        err = add_log(x, paths[i], VF_EXP_NONE, true, why);
+    vf_case_paths_free(paths, n);
+    return err;
+}
+
 enum vf_err vf_exp_logs_find(struct vf_exposure *x, struct vf_why *why)
 {
     for (size_t i = 0; i < x->opt.nlogs; i++)
-        VF_TRY(add_log(x, x->opt.logs[i], VF_EXP_NONE, true, why));
+        VF_TRY(add_given(x, x->opt.logs[i], why));
     for (uint32_t d = 0; d < x->c->ndevices; d++)
         if (x->devices[d].in_scope && x->c->devices[d].handin_dir != NULL)
             VF_TRY(add_log(x, x->c->devices[d].handin_dir, d, false, why));
@@ -90,7 +108,7 @@ enum vf_err vf_exp_logs_read(struct vf_exposure *x, struct vf_why *why)
         struct vf_exp_log *l = &x->logs[i];
         if (i == 0 || x->logs[i - 1].device != l->device || l->device == VF_EXP_NONE)
             nheld = 0;
-        if (l->state == VF_EXP_LOG_UNREADABLE)
+        if (l->state == VF_EXP_LOG_UNREADABLE || l->desk)
             continue;
         VF_TRY(vf_exp_entries_take(x, i, held, nheld, why));
         if (l->state == VF_EXP_LOG_GOOD && l->peek.last.len > 0 &&

@@ -164,7 +164,6 @@ static enum vf_err say_vault_logs(struct vf_exposure *x, struct vf_why *why)
 static enum vf_err say_vault(struct vf_exposure *x, struct vf_why *why)
 {
     char when[64];
-    uint32_t online = 0;
 
     if (x->c->backup) {
         vf_exp_time_words(x->c->as_of_us, when);
@@ -182,7 +181,6 @@ static enum vf_err say_vault(struct vf_exposure *x, struct vf_why *why)
     }
     for (uint32_t i = 0; i < x->c->ngrants; i++) {
         const struct vf_case_grant *k = &x->c->grants[i];
-        online += x->sources[i].in_scope && k->g.release == VF_RELEASE_ONLINE ? 1 : 0;
         if (x->sources[i].in_scope && k->manifest == VF_CASE_NONE)
             DOUBT("list-missing",
                   "The vault has no list of the records of grant %.16s: every record counts as readable by it.", k->g.id.c);
@@ -192,11 +190,6 @@ static enum vf_err say_vault(struct vf_exposure *x, struct vf_why *why)
                   "its own: what it grants is presumed read.",
                   k->g.id.c);
     }
-    if (online > 0)
-        ASSUME("online-as-offline",
-               "Grants that a desk releases: %u. Without the desk's log they count like offline grants: "
-               "readable from issue.",
-               online);
     return say_vault_logs(x, why);
 }
 
@@ -210,8 +203,10 @@ static enum vf_err say_strays(struct vf_exposure *x, struct vf_why *why)
             continue;
         DOUBT("unknown-grant", "A log names the grant %.16s to %s, which the vault does not know%s.", s->id.c,
               vf_exp_device_name(x, s->device),
-              s->manifest != VF_EXP_NONE ? ", for a list that it does know: the records of that list count as readable by it"
-                                         : ", nor its list: every record counts as readable by it");
+              s->online && s->unproven == 0 ? ": what the key desk released by it counts as readable"
+              : s->manifest != VF_EXP_NONE
+                  ? ", for a list that it does know: the records of that list count as readable by it"
+                  : ", nor its list: every record counts as readable by it");
     }
     if (n > NAMED_MAX)
         DOUBT("unknown-grant", "%u more grants that the vault does not know are named by logs.", n - NAMED_MAX);
@@ -393,6 +388,8 @@ static enum vf_err say_logs(struct vf_exposure *x, struct vf_why *why)
 {
     for (uint32_t i = 0; i < x->nlogs; i++) {
         const struct vf_exp_log *l = &x->logs[i];
+        if (l->desk)
+            continue;
         VF_TRY(say_odd(x, l, why));
         if (l->state == VF_EXP_LOG_GOOD && l->unsealed_reads > 0)
             DOUBT("not-sealed",
@@ -432,6 +429,7 @@ enum vf_err vf_exp_say_all(struct vf_exposure *x, struct vf_why *why)
     VF_TRY(say_vault(x, why));
     for (uint32_t d = 0; d < x->c->ndevices; d++)
         VF_TRY(say_device(x, d, why));
+    VF_TRY(vf_exp_desk_say(x, why));
     VF_TRY(say_logs(x, why));
     return say_strays(x, why);
 }

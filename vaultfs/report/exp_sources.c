@@ -111,7 +111,8 @@ enum vf_err vf_exp_sources_known(struct vf_exposure *x, struct vf_why *why)
                                         .grant = i,
                                         .device = k->device,
                                         .manifest = k->manifest,
-                                        .in_scope = x->opt.scope == VF_EXPOSURE_ALL};
+                                        .in_scope = x->opt.scope == VF_EXPOSURE_ALL,
+                                        .online = k->g.release == VF_RELEASE_ONLINE};
         VF_TRY(add(x, &s, NULL, why));
     }
     return VF_OK;
@@ -161,7 +162,7 @@ static bool newer(const struct vf_exposure *x, uint32_t a, uint32_t b)
 
 struct use {
     uint32_t source;
-    bool stranger;
+    uint8_t how; /* VF_EXPOSED_GRANTED and those behind it */
     uint8_t presumed;
 };
 
@@ -169,13 +170,11 @@ static void use_cell(struct vf_exposure *x, struct vf_exp_cell *cell, vf_field_s
 {
     if (fields == 0)
         return;
-    /* A grant that the vault knows explains more than one that it does not. */
-    if (!cell->can_read || (cell->stranger && !u->stranger) ||
-        (cell->stranger == u->stranger && newer(x, u->source, cell->readable_source))) {
+    /* What is certain explains more than what is not. */
+    if (cell->how == 0 || u->how < cell->how || (cell->how == u->how && newer(x, u->source, cell->readable_source))) {
         cell->readable_source = u->source;
-        cell->stranger = u->stranger;
+        cell->how = u->how;
     }
-    cell->can_read = true;
     cell->readable |= fields;
     if (u->presumed == 0)
         return;
@@ -187,7 +186,9 @@ static void use_cell(struct vf_exposure *x, struct vf_exp_cell *cell, vf_field_s
     }
 }
 
-static void use_ref(struct vf_exposure *x, uint32_t ref, vf_field_set fields, unsigned images, const struct use *u)
+/* `images`: bit 0, there is a photo; bit 1, a signature. `parts`: a bit for each that is meant. */
+static void use_ref(struct vf_exposure *x, uint32_t ref, vf_field_set fields, unsigned images, unsigned parts,
+                    const struct use *u)
 {
     vf_field_set pictures = fields & VF_EXP_IMAGES;
 
@@ -196,8 +197,10 @@ static void use_ref(struct vf_exposure *x, uint32_t ref, vf_field_set fields, un
     if ((images & 2) == 0)
         pictures &= ~VF_FIELD_BIT(VF_FIELD_SIGNATURE);
     x->touched[ref] = 1;
-    use_cell(x, &x->cells[(size_t)ref * 2 + VF_PART_TEXT], fields & vf_exp_part_mask(VF_PART_TEXT), u);
-    use_cell(x, &x->cells[(size_t)ref * 2 + VF_PART_IMAGE], pictures, u);
+    if ((parts & 1u << VF_PART_TEXT) != 0)
+        use_cell(x, &x->cells[(size_t)ref * 2 + VF_PART_TEXT], fields & vf_exp_part_mask(VF_PART_TEXT), u);
+    if ((parts & 1u << VF_PART_IMAGE) != 0)
+        use_cell(x, &x->cells[(size_t)ref * 2 + VF_PART_IMAGE], pictures, u);
 }
 
 /* The gravest thing that is presumed of the grants of this device. */
@@ -225,21 +228,94 @@ static uint8_t presumption(const struct vf_exposure *x, const struct vf_exp_sour
     return d->killed ? VF_EXPOSED_KILLED : 0;
 }
 
+#define BOTH_PARTS (1u << VF_PART_TEXT | 1u << VF_PART_IMAGE)
+
+static unsigned parts_released(const struct vf_exp_source *s, uint32_t ref)
+{
+    return (vf_exp_desk_released(s, VF_PART_TEXT, ref) ? 1u << VF_PART_TEXT : 0) |
+           (vf_exp_desk_released(s, VF_PART_IMAGE, ref) ? 1u << VF_PART_IMAGE : 0);
+}
+
+/* A ref that the desk released and that is not on the grant's list, or the list is not known: whatever the grant can name. */
+static void apply_released_beside(struct vf_exposure *x, const struct vf_exp_source *s, const struct use *u)
+{
+    const struct vf_case_manifest *m = s->manifest != VF_EXP_NONE ? &x->c->manifests[s->manifest] : NULL;
+    const struct vf_exp_released *r = s->released;
+
+    for (unsigned part = 0; part < VF_PART_COUNT; part++) {
+        bool any = r->unknown[part] || (r->all[part] && m == NULL);
+        for (uint32_t ref = 0; ref < x->c->nrefs; ref++)
+            if (any || (ref < r->room[part] && (r->bits[part][ref / 8] >> ref % 8 & 1) != 0))
+                use_ref(x, ref, s->fields, 3, 1u << part, u);
+    }
+}
+
+/* Online: from its release on. A release of one that is on the list, and only there, is settled by the list. */
+static void apply_released(struct vf_exposure *x, const struct vf_exp_source *s, const struct use *u)
+{
+    const struct vf_case_manifest *m = s->manifest != VF_EXP_NONE ? &x->c->manifests[s->manifest] : NULL;
+    uint32_t listed[VF_PART_COUNT] = {0};
+    uint32_t set[VF_PART_COUNT] = {0};
+    const struct vf_exp_released *r = s->released;
+
+    if (r == NULL)
+        return;
+    for (uint32_t i = 0; m != NULL && i < m->n; i++) {
+        use_ref(x, m->at[i], s->fields, m->images[i], parts_released(s, m->at[i]), u);
+        for (unsigned part = 0; part < VF_PART_COUNT; part++)
+            listed[part] += m->at[i] < r->room[part] && (r->bits[part][m->at[i] / 8] >> m->at[i] % 8 & 1) != 0 ? 1 : 0;
+    }
+    for (unsigned part = 0; part < VF_PART_COUNT; part++)
+        for (uint32_t i = 0; i < r->room[part] / 8; i++)
+            set[part] += (uint32_t)__builtin_popcount(r->bits[part][i]);
+    if (m == NULL || listed[0] != set[0] || listed[1] != set[1] || r->unknown[0] || r->unknown[1])
+        apply_released_beside(x, s, u);
+}
+
+/* What it names and the desk never gave out. */
+static void apply_withheld(struct vf_exposure *x, const struct vf_exp_source *s)
+{
+    const struct vf_case_manifest *m = s->manifest != VF_EXP_NONE ? &x->c->manifests[s->manifest] : NULL;
+
+    for (uint32_t i = 0; m != NULL && i < m->n; i++) {
+        x->touched[m->at[i]] = 1;
+        for (unsigned part = 0; part < VF_PART_COUNT; part++) {
+            vf_field_set fields = s->fields & vf_exp_part_mask(part);
+            if (part == VF_PART_IMAGE)
+                fields &= ((m->images[i] & 1) != 0 ? VF_FIELD_BIT(VF_FIELD_PHOTO) : 0) |
+                          ((m->images[i] & 2) != 0 ? VF_FIELD_BIT(VF_FIELD_SIGNATURE) : 0);
+            if (fields != 0 && !vf_exp_desk_released(s, part, m->at[i]))
+                x->cells[(size_t)m->at[i] * 2 + part].withheld = true;
+        }
+    }
+}
+
 static void apply_source(struct vf_exposure *x, uint32_t i)
 {
     const struct vf_exp_source *s = &x->sources[i];
-    const struct use u = {.source = i, .stranger = s->grant == VF_EXP_NONE, .presumed = presumption(x, s)};
+    struct use u = {.source = i,
+                    .how = s->grant == VF_EXP_NONE ? VF_EXPOSED_UNKNOWN_GRANT : VF_EXPOSED_GRANTED,
+                    .presumed = presumption(x, s)};
 
+    if (s->online) {
+        u.how = VF_EXPOSED_RELEASED;
+        apply_released(x, s, &u);
+        u.how = s->grant == VF_EXP_NONE ? VF_EXPOSED_UNKNOWN_GRANT : VF_EXPOSED_GRANTED_ONLINE;
+    }
+    if (s->online && s->unproven == 0) {
+        apply_withheld(x, s);
+        return;
+    }
     if (s->manifest == VF_EXP_NONE) {
         for (uint32_t r = 0; r < x->c->nrefs; r++)
-            use_ref(x, r, s->fields, 3, &u);
+            use_ref(x, r, s->fields, 3, BOTH_PARTS, &u);
         return;
     }
     const struct vf_case_manifest *m = &x->c->manifests[s->manifest];
     /* The list says which fields; of a grant that the vault knows, it is the same. */
     vf_field_set fields = s->grant == VF_EXP_NONE ? m->fields : s->fields;
     for (uint32_t r = 0; r < m->n; r++)
-        use_ref(x, m->at[r], fields, m->images[r], &u);
+        use_ref(x, m->at[r], fields, m->images[r], BOTH_PARTS, &u);
 }
 
 /* `all` entries: what was noted once a list goes to every record of it. */

@@ -90,7 +90,10 @@ void vf_exposed_sentence(const struct vf_exposed_part *p, enum vf_part part, str
 {
     put_fields(p, part, out);
     if (p->tier == 0) {
-        vf_buf_text(out, " could not be read.");
+        vf_buf_text(out, " could not be read");
+        if (p->presumed == VF_EXPOSED_NOT_RELEASED)
+            put_presumed(p, out);
+        vf_buf_text(out, ".");
         return;
     }
     if (p->tier == 1 && !p->has_times) {

@@ -267,17 +267,18 @@ enum vf_err vf_policy_chain_compare(const struct vf_policy_chain *mine, const st
     return VF_OK;
 }
 
-static enum vf_err add_signers(const struct vf_policy *p, struct vf_note_key **list, size_t *n, struct vf_why *why)
+static enum vf_err add_keys(const struct vf_identity_pub *pubs, size_t npubs, struct vf_note_key **list, size_t *n,
+                            struct vf_why *why)
 {
-    struct vf_note_key *more = reallocarray(*list, *n + p->nadmins, sizeof(*more));
+    struct vf_note_key *more = reallocarray(*list, *n + npubs + 1, sizeof(*more));
 
     if (more == NULL)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
     *list = more;
-    for (size_t i = 0; i < p->nadmins; i++) {
+    for (size_t i = 0; i < npubs; i++) {
         struct vf_note_key key = {0};
         bool known = false;
-        vf_note_key_of(&p->admins[i], &key);
+        vf_note_key_of(&pubs[i], &key);
         for (size_t j = 0; j < *n && !known; j++)
             known = memcmp(more[j].key, key.key, sizeof(key.key)) == 0 && strcmp(more[j].name, key.name) == 0;
         if (!known)
@@ -286,8 +287,9 @@ static enum vf_err add_signers(const struct vf_policy *p, struct vf_note_key **l
     return VF_OK;
 }
 
-enum vf_err vf_policy_chain_signers(const struct vf_policy_chain *chain, struct vf_note_key **ret, size_t *ret_n,
-                                    struct vf_why *why)
+/* Of the admins, or of the desks, of each version. */
+static enum vf_err keys_of(const struct vf_policy_chain *chain, bool desks, struct vf_note_key **ret, size_t *ret_n,
+                           struct vf_why *why)
 {
     VF_FREE struct vf_note_key *list = NULL;
     size_t n = 0;
@@ -303,12 +305,25 @@ enum vf_err vf_policy_chain_signers(const struct vf_policy_chain *chain, struct 
         VF_TRY(vf_note_parse(chain->bytes + at, len, &note, why));
         VF_TRY(vf_policy_parse(note.text, note.text_len, "the policy", &policy, &previous, why));
         /* A pending version gave nobody a right yet; but who made the vault is an admin of its first version, in force or not. */
+        size_t npubs = desks ? (policy.has_desk ? 1 : 0) : policy.nadmins;
         if (i < chain->nhashes || i == 0)
-            VF_TRY(add_signers(&policy, &list, &n, why));
+            VF_TRY(add_keys(desks ? &policy.desk : policy.admins, npubs, &list, &n, why));
         at += len + 1;
     }
     *ret = list;
     *ret_n = n;
     list = NULL;
     return VF_OK;
+}
+
+enum vf_err vf_policy_chain_signers(const struct vf_policy_chain *chain, struct vf_note_key **ret, size_t *ret_n,
+                                    struct vf_why *why)
+{
+    return keys_of(chain, false, ret, ret_n, why);
+}
+
+enum vf_err vf_policy_chain_desks(const struct vf_policy_chain *chain, struct vf_note_key **ret, size_t *ret_n,
+                                  struct vf_why *why)
+{
+    return keys_of(chain, true, ret, ret_n, why);
 }
