@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -99,6 +100,7 @@ struct station {
 static struct station stations[CLIENTS];
 static uint32_t destroyed[PREKEYS];
 static size_t ndestroyed;
+static atomic_uint answered; /* in this round */
 
 static void station_make(struct station *s, unsigned which, int64_t for_us)
 {
@@ -157,6 +159,7 @@ static bool ask(struct station *s, uint8_t *in)
     note_shares(s, &a, shares);
     note_receipt(s, &a);
     s->answers++;
+    atomic_fetch_add(&answered, 1);
     return true;
 }
 
@@ -315,10 +318,14 @@ static void one_round(const char *key, unsigned *seed)
     }
     struct station *short_one = &stations[CLIENTS - 1];
     station_make(short_one, CLIENTS - 1, (5 + rand_r(seed) % 60) * VF_SECOND_US);
+    atomic_store(&answered, 0);
     pid_t pid = start_desk(key);
     for (size_t i = 0; i < CLIENTS; i++)
         MUST(pthread_create(&threads[i], NULL, ask_on, &stations[i]) == 0);
-    (void)usleep(2000 + (unsigned)rand_r(seed) % 120000);
+    /* Now and then while it starts, else at work. */
+    for (unsigned i = 0; round_ % 8 != 7 && i < 30000 && atomic_load(&answered) == 0; i++)
+        (void)usleep(1000);
+    (void)usleep(1000 + (unsigned)rand_r(seed) % 70000);
     MUST(kill(pid, SIGKILL) == 0);
     MUST(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     for (size_t i = 0; i < CLIENTS; i++) {

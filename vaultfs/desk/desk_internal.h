@@ -265,6 +265,7 @@ VF_MUST_USE enum vf_err vf_desk_prekey_live(const struct vf_desk_batch *b, uint3
 #define VF_DESK_TOMBSTONE_LEN (1 + 1 + 1 + 8 + VF_GRANT_ID_LEN)
 /* In memory, at once: from here on the key is not used. The first reason stays. */
 void vf_desk_mark_dead(struct vf_desk *d, uint32_t batch, uint32_t number, enum vf_prekey_end end);
+void vf_desk_batch_mark(struct vf_desk_batch *b, uint32_t number, enum vf_prekey_end end);
 
 /* tell.c */
 VF_MUST_USE enum vf_err vf_desk_tell(struct vf_desk *d, const struct vf_entry *e, uint64_t *ret_ticket, struct vf_why *why);

@@ -27,7 +27,7 @@ struct ending {
 
 /* --------------------------------------------------------------------------------------------------------------------- in memory */
 
-static void mark(struct vf_desk_batch *b, uint32_t number, enum vf_prekey_end end)
+void vf_desk_batch_mark(struct vf_desk_batch *b, uint32_t number, enum vf_prekey_end end)
 {
     pthread_rwlock_wrlock(&b->gate);
     for (uint32_t i = 0; i < b->count; i++)
@@ -43,7 +43,7 @@ void vf_desk_mark_dead(struct vf_desk *d, uint32_t batch, uint32_t number, enum 
     struct vf_desk_batch *b = vf_desk_batch_find(d, batch);
     pthread_rwlock_unlock(&d->lock);
     if (b != NULL)
-        mark(b, number, end);
+        vf_desk_batch_mark(b, number, end);
 }
 
 enum vf_err vf_desk_prekey_live(const struct vf_desk_batch *b, uint32_t number, struct vf_why *why)
@@ -150,7 +150,7 @@ static enum vf_err finish(struct vf_desk *d, const struct ending *e, struct vf_w
 /* take_lock and end_lock are held. */
 static enum vf_err destroy(struct vf_desk *d, const struct ending *e, struct vf_why *why)
 {
-    mark(e->batch, e->number, e->end);
+    vf_desk_batch_mark(e->batch, e->number, e->end);
     VF_TRY(tombstone(d, e, why));
     enum vf_err err = finish(d, e, why);
     if (err == VF_OK && e->grant != NULL) {

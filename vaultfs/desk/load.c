@@ -252,7 +252,9 @@ static enum vf_err load_tombstone(void *user, struct vf_slice key, struct vf_sli
     if (key.len != 8 || val.len != VF_DESK_TOMBSTONE_LEN || val.data[0] != VF_DESK_ROW_VERSION ||
         val.data[2] < VF_PREKEY_ENDED || val.data[2] > VF_PREKEY_LAST_DAY)
         return damaged(d, "a tombstone", why);
-    vf_desk_mark_dead(d, vf_get_be32(key.data), vf_get_be32(key.data + 4), (enum vf_prekey_end)val.data[2]);
+    struct vf_desk_batch *b = vf_desk_batch_find(d, vf_get_be32(key.data));
+    if (b != NULL)
+        vf_desk_batch_mark(b, vf_get_be32(key.data + 4), (enum vf_prekey_end)val.data[2]);
     return VF_OK;
 }
 
