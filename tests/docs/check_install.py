@@ -38,7 +38,8 @@ with tempfile.TemporaryDirectory() as tmp:
     link = at(bindir) / 'vaultfs-keytool'
     check(program.is_file() and os.access(program, os.X_OK), f'{program} is a program')
     check((at(bindir) / 'vaultfs').is_file(), 'vaultfs is in bin')
-    for unit in ('systemd/system/vaultfs-desk.service', 'systemd/system/vaultfs-desk.socket', 'sysusers.d/vaultfs-desk.conf'):
+    units = ('systemd/system/vaultfs-desk.service', 'systemd/system/vaultfs-desk.socket', 'sysusers.d/vaultfs-desk.conf')
+    for unit in units:
         check((at('lib') / unit).is_file(), f'{unit} is installed')
     check(link.is_symlink(), 'vaultfs-keytool is a link')
     if not os.readlink(link).startswith('/'):
@@ -60,6 +61,7 @@ with tempfile.TemporaryDirectory() as tmp:
     # Nothing else, and nothing of the tests, is installed.
     rest = sorted(str(p.relative_to(dest)) for p in dest.rglob('*') if not p.is_dir() and 'man1' not in p.parts and 'vaultfs' not in p.parts[-2:])
     allowed = {str((at(bindir) / 'vaultfs').relative_to(dest)), str(link.relative_to(dest)),
+               *(str((at('lib') / unit).relative_to(dest)) for unit in units),
                *(str((at(datadir) / 'bash-completion/completions' / n).relative_to(dest)) for n in ('vaultfs', 'vaultfs-keytool'))}
     check(set(rest) <= allowed, f'installed besides: {sorted(set(rest) - allowed)}')
     print(f'{len(pages)} pages, {len(docs)} documents, two programs')
