@@ -86,6 +86,8 @@ void fake_world_done(struct fake_world *w)
 
 /* ----------------------------------------------------------------------------------------------------------------- the answer */
 
+/* On a thread of its own: `why` is the test's. */
+
 /* The log, as a real desk takes it. */
 static bool take_log(struct fake_desk *f, const struct vf_request *req, struct vf_buf *receipt)
 {
@@ -98,22 +100,22 @@ static bool take_log(struct fake_desk *f, const struct vf_request *req, struct v
     vf_note_key_of(f->device, &key);
     vf_buf_init(&last, VF_NOTE_MAX);
     vf_buf_init(receipt, VF_NOTE_MAX);
-    OK(vf_log_copy_open(f->copy, f->origin, &key, 1, &copy, why));
+    MUST(vf_log_copy_open(f->copy, f->origin, &key, 1, &copy, NULL) == VF_OK);
     vf_log_copy_state_get(copy, &state);
     if (req->log_from == state.size && req->log_size > state.size) {
-        OK(vf_log_copy_extend(copy, req->log_from, req->checkpoints, req->entries, NULL, NULL, why));
+        MUST(vf_log_copy_extend(copy, req->log_from, req->checkpoints, req->entries, NULL, NULL, NULL) == VF_OK);
         atomic_fetch_add(&f->entries, (unsigned)(req->log_size - state.size));
         vf_log_copy_state_get(copy, &state);
         MUST(state.size == req->log_size);
         good = true;
     }
     f->size = state.size;
-    OK(vf_log_copy_last(copy, &last, why));
+    MUST(vf_log_copy_last(copy, &last, NULL) == VF_OK);
     if (last.len > 0) {
         VF_FREE struct vf_note *note = calloc(1, sizeof(*note));
         MUST(note != NULL);
-        OK(vf_note_parse(last.data, last.len, note, why));
-        OK(vf_receipt_make(note, f->id, vf_clock_wall_us(), receipt, why));
+        MUST(vf_note_parse(last.data, last.len, note, NULL) == VF_OK);
+        MUST(vf_receipt_make(note, f->id, vf_clock_wall_us(), receipt, NULL) == VF_OK);
     }
     vf_log_copy_close(copy);
     return good;
@@ -124,7 +126,7 @@ static size_t make_shares(const struct fake_desk *f, const struct vf_request *re
     const struct vf_grant_file *g = &f->grant->f;
     struct vf_release_secret secret;
     size_t n = 0;
-    OK(vf_release_secret_open(&f->pair[g->grant.prekey_number], g->grant.sealed_secret, &secret));
+    MUST(vf_release_secret_open(&f->pair[g->grant.prekey_number], g->grant.sealed_secret, &secret) == VF_OK);
     for (uint32_t i = 0; req->all_text && i < g->manifest.nrecords; i++) {
         vf_manifest_ref(&g->manifest, i, &ret[n].ref);
         ret[n].part = VF_PART_TEXT;
@@ -174,8 +176,8 @@ void fake_desk_answer(struct fake_desk *f, const void *request, size_t len, stru
     VF_SECRET struct vf_share *shares = vf_secret_new(most * sizeof(*shares));
 
     MUST(shares != NULL);
-    OK(vf_request_open(f->id, request, len, &plain, &req, why));
-    OK(vf_request_signed(&plain, f->device, why));
+    MUST(vf_request_open(f->id, request, len, &plain, &req, NULL) == VF_OK);
+    MUST(vf_request_signed(&plain, f->device, NULL) == VF_OK);
     count(f, &req);
     f->hash = req.hash;
     struct vf_answer a = {.request = req.hash, .time_us = vf_clock_wall_us() + f->time_off_us};
@@ -192,7 +194,7 @@ void fake_desk_answer(struct fake_desk *f, const void *request, size_t len, stru
     if (fault == FAKE_OTHER_REQUEST)
         a.request.b[0] ^= 1;
     vf_buf_init(out, VF_ANSWER_MAX);
-    OK(vf_answer_make(&a, fault == FAKE_OTHER_DESK ? f->other : f->id, &req.answer_to, out, why));
+    MUST(vf_answer_make(&a, fault == FAKE_OTHER_DESK ? f->other : f->id, &req.answer_to, out, NULL) == VF_OK);
     if (fault == FAKE_OLD_ANSWER && f->last.len > 0) {
         vf_buf_reset(out);
         vf_buf_put(out, f->last.data, f->last.len);
