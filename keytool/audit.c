@@ -84,13 +84,29 @@ static enum vf_err find_device(void *user, const struct vf_device_item *item, st
     return one_key(b->g, &item->enrol, why);
 }
 
+/* A key desk's log beside the vault: a desk that some policy of the force names has begun it. */
+static enum vf_err take_desks(struct kt_against *g, const char *log, struct vf_why *why)
+{
+    free(g->keys);
+    g->keys = NULL;
+    g->nkeys = 0;
+    VF_TRY(vf_policy_chain_desks(vf_vault_policy(g->vault), &g->keys, &g->nkeys, why));
+    if (g->nkeys == 0)
+        return vf_fail(why, VF_E_INPUT, "%s: the log of a key desk, and no policy of this vault ever named one", log);
+    return VF_OK;
+}
+
 /* A device's log beside the vault that knows the device: its enrolment is the one to go by. */
 static enum vf_err take_device(struct kt_against *g, const char *log, struct vf_why *why)
 {
     VF_CLEANUP(vf_log_peek_done) struct vf_log_peek peek = {0};
     struct by_log b = {.g = g, .id = &peek.id};
     /* A log that cannot even be looked at is the verification's to judge. */
-    if (vf_log_peek(log, &peek, NULL) || peek.origin.kind != VF_LOG_STATION)
+    if (vf_log_peek(log, &peek, NULL))
+        return VF_OK;
+    if (peek.origin.kind == VF_LOG_DESK)
+        return take_desks(g, log, why);
+    if (peek.origin.kind != VF_LOG_STATION)
         return VF_OK;
     return vf_device_each(g->vault, find_device, &b, why);
 }

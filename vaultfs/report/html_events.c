@@ -40,7 +40,7 @@ static uint64_t refs_in(const struct vf_entry_view *e)
 
 static void take_release(struct vf_facts *f, const struct vf_entry_view *e)
 {
-    uint64_t n = refs_in(e);
+    uint64_t n = e->all && e->has_count ? e->count : refs_in(e);
 
     f->all.released = vf_count_add(f->all.released, n);
     f->log[f->now].c.released = vf_count_add(f->log[f->now].c.released, n);

@@ -24,10 +24,14 @@ struct gather {
     const struct vf_report_options *opt;
     struct copies *copy;
     size_t n;
+    size_t given;  /* of them, the first */
+    char **stores; /* paths of logs in stores of key desks that were given */
+    size_t nstores;
 };
 
 static void gather_done(struct gather *g)
 {
+    vf_case_paths_free(g->stores, g->nstores);
     for (size_t i = 0; g->copy != NULL && i < g->n; i++)
         if (g->copy[i].peeked)
             vf_log_peek_done(&g->copy[i].peek);
@@ -50,11 +54,39 @@ static void add_path(struct paths *p, const char *path)
         p->left++;
 }
 
-/* Those given, the vault's own, and what its devices handed in. */
-static enum vf_err find_paths(struct vf_report *r, const struct vf_report_options *opt, struct paths *p, struct vf_why *why)
+/* A log that was given; or the store of a key desk, and then every log in it. */
+static enum vf_err add_given(struct gather *g, const char *path, struct paths *p, struct vf_why *why)
 {
+    char **found = NULL;
+    size_t n = 0;
+
+    VF_TRY(vf_case_desk_store(path, &found, &n, why));
+    if (n == 0) {
+        add_path(p, path);
+        return VF_OK;
+    }
+    char **more = reallocarray(g->stores, g->nstores + n, sizeof(*more));
+    if (more == NULL) {
+        vf_case_paths_free(found, n);
+        return vf_fail(why, VF_E_NOMEM, "no memory for the logs in %s", path);
+    }
+    g->stores = more;
+    for (size_t i = 0; i < n; i++) {
+        g->stores[g->nstores++] = found[i];
+        add_path(p, found[i]);
+    }
+    free(found);
+    return VF_OK;
+}
+
+/* Those given, the vault's own, and what its devices handed in. */
+static enum vf_err find_paths(struct gather *g, const struct vf_report_options *opt, struct paths *p, struct vf_why *why)
+{
+    const struct vf_report *r = g->r;
+
     for (size_t i = 0; i < opt->nlogs; i++)
-        add_path(p, opt->logs[i]);
+        VF_TRY(add_given(g, opt->logs[i], p, why));
+    g->given = p->n;
     for (size_t i = 0; r->vault != NULL && i < r->vault->nlogs; i++)
         add_path(p, r->vault->logs[i].path);
     for (size_t i = 0; r->vault != NULL && i < r->vault->ndevices; i++)
@@ -171,7 +203,7 @@ static enum vf_err verify(struct gather *g, size_t i, bool facts, struct vf_why 
     const struct vf_case *vault = g->r->vault;
     struct reading d = {.f = &g->r->f, .opt = g->opt};
     struct vf_verify_options o = {.user = &d, .progress = progress, .each = facts ? take : NULL};
-    struct vf_note_key device;
+    struct vf_note_key device = {.name = "nobody"};
     VF_FREE struct vf_note_key *keys = NULL;
     VF_FREE struct vf_note *notes = calloc(g->n, sizeof(*notes));
     uint32_t owner = vault != NULL ? vf_case_device_by_log(vault, &l->id) : VF_CASE_NONE;
@@ -190,6 +222,11 @@ static enum vf_err verify(struct gather *g, size_t i, bool facts, struct vf_why 
     } else if (vault != NULL && vault->has_policy && l->has_origin && l->origin.kind == VF_LOG_VAULT) {
         VF_TRY(vf_policy_chain_signers(&vault->chain, &keys, &o.nsigners, why));
         o.signers = keys;
+    } else if (vault != NULL && vault->has_policy && l->has_origin && l->origin.kind == VF_LOG_DESK) {
+        /* Where no policy names a desk, nobody may have begun it. */
+        VF_TRY(vf_policy_chain_desks(&vault->chain, &keys, &o.nsigners, why));
+        o.signers = o.nsigners > 0 ? keys : &device;
+        o.nsigners = o.nsigners > 0 ? o.nsigners : 1;
     }
     o.ncheckpoints = facts ? held_notes(g, i, notes) : 0;
     o.checkpoints = notes;
@@ -214,7 +251,7 @@ static enum vf_err verify_or_tell(struct gather *g, size_t i, bool facts, struct
 
     if (err == VF_OK)
         return VF_OK;
-    if (err == VF_E_NOMEM || (err == VF_E_NOT_FOUND && i < g->opt->nlogs))
+    if (err == VF_E_NOMEM || (err == VF_E_NOT_FOUND && i < g->given))
         return vf_fail(why, err, "%s", own.text);
     vf_facts_unread(l, err, own.text);
     return VF_OK;
@@ -336,7 +373,7 @@ enum vf_err vf_report_gather(struct vf_report *r, const struct vf_report_options
     struct paths p = {0};
     uint64_t seed;
 
-    VF_TRY(find_paths(r, opt, &p, why));
+    VF_TRY(find_paths(&g, opt, &p, why));
     vf_random(&seed, sizeof(seed));
     VF_TRY(vf_facts_init(&r->f, p.n, seed, why));
     r->f.vault = r->vault;
