@@ -36,10 +36,9 @@ void vf_server_line(struct vf_server *s, const char *fmt, ...)
         s->opt->line(s->opt->user, text);
 }
 
-void vf_server_bad(struct vf_server *s, enum vf_bad what, const char *peer)
+bool vf_server_may_tell(struct vf_server *s)
 {
     int64_t now = vf_clock_boot_us();
-    vf_figures_bad(s->figures, what);
     pthread_mutex_lock(&s->line_lock);
     if (now - s->bad_minute_us >= MINUTE_US) {
         if (s->bad_more)
@@ -48,13 +47,18 @@ void vf_server_bad(struct vf_server *s, enum vf_bad what, const char *peer)
         s->bad_lines = 0;
         s->bad_more = 0;
     }
-    if (s->bad_lines < BAD_LINES) {
-        s->bad_lines++;
-        vf_server_line(s, "event=refused from=%s why=%s", peer, vf_bad_text(what));
-    } else {
-        s->bad_more++;
-    }
+    bool may = s->bad_lines < BAD_LINES;
+    s->bad_lines += may;
+    s->bad_more += !may;
     pthread_mutex_unlock(&s->line_lock);
+    return may;
+}
+
+void vf_server_bad(struct vf_server *s, enum vf_bad what, const char *peer)
+{
+    vf_figures_bad(s->figures, what);
+    if (vf_server_may_tell(s))
+        vf_server_line(s, "event=refused from=%s why=%s", peer, vf_bad_text(what));
 }
 
 /* --------------------------------------------------------------------------------------------------------------------- tick */

@@ -158,7 +158,8 @@ void vf_desk_outcome_put(const struct vf_desk_outcome *o, struct vf_buf *out); /
 unsigned vf_server_connections(const struct vf_desk_server_options *opt);
 /* One line of key=value, with the time before it. */
 void vf_server_line(struct vf_server *s, const char *fmt, ...) VF_PRINTF(2, 3);
-/* The same for what anybody can cause: ten a minute, then a count. */
+/* Of what anybody can cause ten lines a minute are written, then how many more there were: may this one? */
+bool vf_server_may_tell(struct vf_server *s);
 void vf_server_bad(struct vf_server *s, enum vf_bad what, const char *peer);
 enum vf_err vf_http_start(struct vf_server *s, size_t i, struct vf_why *why);
 void vf_http_work(struct vf_exchange *e);

@@ -33,11 +33,17 @@ static void call_done(void *user, struct MHD_Connection *c, void **context, enum
     *context = NULL;
 }
 
+struct told {
+    struct vf_buf *out;
+    enum vf_artefact kind;
+};
+
 static void told(void *user, const struct vf_received *one)
 {
-    struct vf_buf *out = user;
-    vf_buf_reset(out); /* one file, one word: the last */
-    vf_received_put(one, out);
+    struct told *t = user;
+    t->kind = one->kind;
+    vf_buf_reset(t->out); /* one file, one word: the last */
+    vf_received_put(one, t->out);
 }
 
 static enum vf_err do_receive(struct vf_server *s, struct MHD_Connection *c, const struct call *call, struct vf_buf *out,
@@ -45,10 +51,11 @@ static enum vf_err do_receive(struct vf_server *s, struct MHD_Connection *c, con
 {
     const char *name = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "name");
     const struct vf_receive_file file = {.fd = call->fd, .name = name ? name : "file"};
-    enum vf_err err = vf_desk_receive(s->desk, &file, 1, told, out, why);
+    struct told t = {.out = out};
+    enum vf_err err = vf_desk_receive(s->desk, &file, 1, told, &t, why);
     if (out->len == 0)
         return err ? err : vf_fail(why, VF_E_SYSTEM, "%s: nothing was told of it", file.name);
-    vf_server_line(s, "event=received taken=%d", err == VF_OK);
+    vf_server_line(s, "event=received what=\"%s\" taken=%s", vf_artefact_text(t.kind), err == VF_OK ? "yes" : "no");
     return VF_OK; /* the file's own failure is in what was told */
 }
 

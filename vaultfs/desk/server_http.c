@@ -100,13 +100,30 @@ static void completed(void *user, struct MHD_Connection *c, void **context, enum
 
 /* ---------------------------------------------------------------------------------------------------------------- release */
 
+/* A stranger is asked who he is as often as he likes; that is told as other things are that anybody can cause. */
+static void tell_answer(const struct vf_exchange *e, const struct vf_desk_outcome *o, int64_t took_us)
+{
+    char grant[VF_GRANT_ID_LEN + 1] = "-";
+    if (o->grant.c[0])
+        (void)snprintf(grant, sizeof(grant), "%.16s", o->grant.c);
+    vf_figures_answer(e->server->figures, o, e->len, e->answer.len, took_us);
+    if (!*o->device && !vf_server_may_tell(e->server))
+        return;
+    vf_server_line(
+        e->server,
+        "event=answer from=%s device=%s job=%s grant=%s status=%s entries=%llu shares=%llu new=%llu in=%zu out=%zu "
+        "ms=%.1f",
+        e->client->peer, *o->device ? o->device : "-", *o->job ? o->job : "-", grant, vf_answer_text(o->status),
+        (unsigned long long)o->entries, (unsigned long long)o->shares, (unsigned long long)o->fresh, e->len, e->answer.len,
+        (double)took_us / 1e3);
+}
+
 /* On a worker's thread, while the connection rests. */
 void vf_http_work(struct vf_exchange *e)
 {
     struct vf_server *s = e->server;
     struct vf_desk_outcome o = {0};
     struct vf_why why = {0};
-    char grant[VF_GRANT_ID_LEN + 1] = "-";
 
     vf_buf_init(&e->answer, VF_ANSWER_MAX);
     enum vf_err err = vf_desk_answer(s->desk, e->body, e->len, 0, false, &e->answer, &o, &why);
@@ -114,15 +131,7 @@ void vf_http_work(struct vf_exchange *e)
         err = vf_buf_check(&e->answer, "the answer", &why);
     int64_t took = vf_clock_boot_us() - e->started_us;
     if (!err) {
-        if (o.grant.c[0])
-            (void)snprintf(grant, sizeof(grant), "%.16s", o.grant.c);
-        vf_figures_answer(s->figures, &o, e->len, e->answer.len, took);
-        vf_server_line(s,
-                       "event=answer from=%s device=%s job=%s grant=%s status=%s entries=%llu shares=%llu new=%llu in=%zu "
-                       "out=%zu ms=%.1f",
-                       e->client->peer, *o.device ? o.device : "-", *o.job ? o.job : "-", grant, vf_answer_text(o.status),
-                       (unsigned long long)o.entries, (unsigned long long)o.shares, (unsigned long long)o.fresh, e->len,
-                       e->answer.len, (double)took / 1e3);
+        tell_answer(e, &o, took);
     } else if (err == VF_E_DAMAGED || err == VF_E_FORMAT || err == VF_E_VERSION || err == VF_E_FORGED) {
         e->status = MHD_HTTP_BAD_REQUEST;
         e->text = "not a request to this desk";
