@@ -214,13 +214,13 @@ static void take_verdict(struct vf_exp_log *l, enum vf_err err, const struct vf_
     if (err != VF_OK) {
         l->state = VF_EXP_LOG_UNREADABLE;
         (void)snprintf(l->words, sizeof(l->words), "%.319s", reason->text);
+    } else if (!l->verdict->origin_checked) {
+        l->state = VF_EXP_LOG_STRANGE;
+        (void)snprintf(l->words, sizeof(l->words), "no policy of this force ever named the desk that began it");
     } else if (!l->verdict->good) {
         l->state = VF_EXP_LOG_DAMAGED;
         (void)snprintf(l->words, sizeof(l->words), "%.319s",
                        l->verdict->nfindings > 0 ? l->verdict->findings[0] : "it does not verify");
-    } else if (!l->verdict->origin_checked) {
-        l->state = VF_EXP_LOG_STRANGE;
-        (void)snprintf(l->words, sizeof(l->words), "no policy of this force ever named the desk that began it");
     } else {
         l->state = VF_EXP_LOG_GOOD;
     }
