@@ -7,6 +7,17 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* Who changes or destroys something is not kept waiting by those who only look, however many they are. */
+void vf_desk_rwlock_init(pthread_rwlock_t *lock)
+{
+    pthread_rwlockattr_t attr;
+
+    (void)pthread_rwlockattr_init(&attr);
+    (void)pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    (void)pthread_rwlock_init(lock, &attr);
+    (void)pthread_rwlockattr_destroy(&attr);
+}
+
 static enum vf_err open_store(struct vf_desk *d, struct vf_why *why)
 {
     VF_FREE char *db = vf_path_join(d->path, "db");
@@ -101,7 +112,7 @@ enum vf_err vf_desk_open(const char *path, enum vf_desk_mode mode, const struct 
     (void)pthread_mutex_init(&d->clock.lock, NULL);
     (void)pthread_mutex_init(&d->take_lock, NULL);
     (void)pthread_mutex_init(&d->end_lock, NULL);
-    (void)pthread_rwlock_init(&d->lock, NULL);
+    vf_desk_rwlock_init(&d->lock);
     enum vf_err err = open_all(d, why);
     if (err != VF_OK) {
         enum vf_err ignored = vf_desk_close(d, NULL);

@@ -151,6 +151,9 @@ struct vf_desk {
     _Atomic int64_t folder_problem_us; /* boot clock when a disk last failed; 0: it works */
 };
 
+/* desk.c */
+void vf_desk_rwlock_init(pthread_rwlock_t *lock);
+
 /* create.c */
 VF_MUST_USE enum vf_err vf_desk_place_check(const char *path, bool cow_ok, struct vf_why *why);
 #define VF_DESK_BATCH_NAME_MAX 24

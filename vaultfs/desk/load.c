@@ -73,7 +73,7 @@ enum vf_err vf_desk_batch_open(struct vf_desk *d, uint32_t number, struct vf_des
     b->number = number;
     b->count = vf_prekeys_count(p);
     b->last_us = vf_prekeys_last_us(p);
-    (void)pthread_rwlock_init(&b->gate, NULL);
+    vf_desk_rwlock_init(&b->gate);
     b->dead = calloc(b->count, 1);
     b->owner = calloc(b->count, sizeof(struct vf_desk_grant *));
     if (b->dead == NULL || b->owner == NULL)

@@ -93,6 +93,8 @@ static enum vf_err policy_set(struct vf_desk *d, struct vf_policy_chain *chain, 
         d->policy = *chain;
         d->policy_floor = (uint32_t)chain->ruling;
         d->policy_hash = chain->policy.text_hash;
+        for (size_t i = 0; i < d->ngrants; i++) /* until it is judged, nothing that others agreed on */
+            d->grants[i]->agreed = false;
         *chain = old;
         pthread_rwlock_unlock(&d->lock);
         VF_TRY(vf_desk_grants_judge(d, why));
