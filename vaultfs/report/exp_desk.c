@@ -374,10 +374,13 @@ static enum vf_exp_unproven judge(struct vf_exposure *x, struct vf_exp_source *s
     if (is_closed(x, s, l))
         return 0;
     int64_t until = l->copy ? l->verdict->sealed_until_us : l->verdict->last_us;
-    /* Its clock can be an hour off without an entry; and after the end a desk releases nothing. */
-    if (s->grant != VF_EXP_NONE && until > x->c->grants[s->grant].g.until_us + VF_EXP_CLOCK_US)
-        return 0;
     s->live = true;
+    if (until > x->opt.now_us + VF_EXP_CLOCK_US) /* of a time to come: its clock says nothing */
+        return VF_EXP_DESK_EARLY;
+    /* Its clock can be an hour off without an entry; and after the end a desk releases nothing. */
+    s->live = s->grant == VF_EXP_NONE || until <= x->c->grants[s->grant].g.until_us + VF_EXP_CLOCK_US;
+    if (!s->live)
+        return 0;
     return !l->copy && until >= x->opt.now_us - VF_EXP_DESK_QUIET_US ? 0 : VF_EXP_DESK_EARLY;
 }
 
