@@ -31,6 +31,7 @@ world.serve()
 station, enrol = world.station()
 world.deliver(station, enrol, job='cards', release='online')
 world.deliver(station, enrol, job='few', release='online', extra=('--budget', '12'))
+world.deliver(station, enrol, job='again', release='online')
 world.deliver(station, enrol, job='plain', release='offline', until='+30d')
 clock = Clock(world.dir / 'clock')
 mnt = world.dir / 'mnt'
@@ -157,6 +158,28 @@ def leases():
         check(held.read() == first, 'the open file reads without the desk')
 
 
+def renewed():
+    """A renewal disturbs no open file, and what is read anew is released under it."""
+    world.proxy.mode = 'pass'
+    becomes(photo(22, 'again'), 0, 'a file opens', 8)
+    with open(photo(22, 'again'), 'rb') as held:
+        first, old = held.read(), job('again')['grant']
+        world.proxy.refuse()
+        new = world.dir / 'renewed.grant'
+        world.keytool('grant', 'renew', '--until', '+90m', '--no-handin', '--key', world.key('alice'), '-o', new, old, world.vault)
+        world.receive(station, new)
+        end = time.time() + 5
+        while job('again')['grant'] == old and time.time() < end:
+            time.sleep(0.1)
+        check(job('again')['grant'] != old, 'the renewal is in place')
+        time.sleep(1.2)
+        held.seek(0)
+        check(held.read() == first, 'what is open reads on, desk or not')
+        world.proxy.mode = 'pass'
+        becomes(photo(22, 'again'), 0, 'and opens under the renewal', 8)
+    check(any(e['event'] == 'release' and e['grant'] == job('again')['grant'] for e in world.desk_entries(torn=True)), 'which the desk released')
+
+
 def away():
     """The desk is gone: ridden out, then ENOKEY, then back by itself."""
     world.proxy.mode = 'pass'
@@ -251,7 +274,7 @@ def ended():
     check('ended on' in text('few'), 'and GRANT.txt says so')
 
 
-for part in (first_reads, walks, leases, away, cut_and_slow, budgets, revoked, ended):
+for part in (first_reads, walks, leases, renewed, away, cut_and_slow, budgets, revoked, ended):
     start = time.time()
     part()
     print(f'{part.__name__}: {time.time() - start:.1f} s')

@@ -315,8 +315,8 @@ static void *run(void *arg)
 
     while (!atomic_load(&c->stop)) {
         pthread_mutex_lock(&c->lock);
-        bool wanted = pick(c, &a) || pick_later(c, &a);
-        bool renew = !wanted && time_to_renew(c);
+        bool renew = time_to_renew(c); /* first, once a second: those who walk through folders leave no other time for it */
+        bool wanted = !renew && (pick(c, &a) || pick_later(c, &a));
         if (!wanted && !renew && !atomic_load(&c->stop))
             idle(c);
         pthread_mutex_unlock(&c->lock);
@@ -446,6 +446,8 @@ static enum vf_err wait_for(struct vf_desk_client *c, struct client_waiter *w, i
                           : client_hold_check(&c->holds, &vf_job_grant(w->job)->id, w->index, w->part, why);
     if (err && c->files && !atomic_load(&c->stop))
         ask_later(c, w);
+    if (!err)
+        err = vf_job_may(c->station, w->job, why);
     if (err) {
         pthread_mutex_unlock(&c->lock);
         return err;

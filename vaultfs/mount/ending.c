@@ -65,6 +65,10 @@ bool vf_slot_end_finish(struct vf_session *s, struct vf_slot_job *slot)
     drop_pages(s, slot);
     struct vf_job *job = vf_slot_job_ref(slot);
     vf_job_forget(job);
+    struct vf_job *before = vf_slot_before_ref(slot, true);
+    if (before)
+        vf_job_forget(before);
+    vf_job_unref(before);
     drop_names(s, slot);
     vf_access_slot_over(s, slot);
     vf_access_event_later(s, revoked ? VF_EVENT_REVOKE : VF_EVENT_EXPIRE, job, revoked ? "EKEYREVOKED" : "EKEYEXPIRED");

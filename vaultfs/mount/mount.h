@@ -137,6 +137,7 @@ struct vf_slot_job {
     _Atomic(enum vf_slot_state) state;
     pthread_rwlock_t job_lock; /* guards the pointer only */
     struct vf_job *job;
+    struct vf_job *before; /* of an online grant that was renewed: its leases still cover what is open. Likewise guarded */
     struct vf_end_gate gate;
     struct vf_files files;
     int64_t changed_us;     /* newest change of any record: the time of its folders */
@@ -230,6 +231,8 @@ void vf_slots_free(struct vf_session *s);
 struct vf_slot_job *vf_slot_by_name(struct vf_session *s, const char *name);
 struct vf_slot_job *vf_slot_by_number(struct vf_session *s, uint32_t number);
 struct vf_job *vf_slot_job_ref(struct vf_slot_job *slot); /* never NULL; unref after use */
+/* NULL: there is none. With `drop`, it is not asked for again. */
+struct vf_job *vf_slot_before_ref(struct vf_slot_job *slot, bool drop);
 struct vf_cards *vf_slot_cards_ref(struct vf_slot_job *slot);
 /* 0 when the contents of the slot may be looked at now, else the errno of the end, the revocation, the start or the clock. */
 int vf_slot_may(struct vf_session *s, struct vf_slot_job *slot, struct vf_job *job, struct vf_why *why);

@@ -30,6 +30,7 @@ static void slot_free(struct vf_slot_job *slot)
     if (!slot)
         return;
     vf_job_unref(slot->job);
+    vf_job_unref(slot->before);
     vf_end_gate_done(&slot->gate);
     vf_files_done(&slot->files);
     for (int part = 0; part < VF_PART_COUNT; part++)
@@ -81,6 +82,11 @@ static bool slot_renew(struct vf_session *s, struct vf_slot_job *slot, struct vf
     struct vf_job *old = slot->job;
     bool same_grant = memcmp(&vf_job_grant(old)->id, &vf_job_grant(job)->id, sizeof(struct vf_grant_id)) == 0;
     slot->job = vf_job_ref(job);
+    if (!same_grant && vf_job_online(old)) { /* a renewal disturbs no open file */
+        struct vf_job *older = slot->before;
+        slot->before = old;
+        old = older;
+    }
     pthread_rwlock_unlock(&slot->job_lock);
     if (!same_grant)
         slot->warned = 0;
@@ -200,6 +206,21 @@ struct vf_job *vf_slot_job_ref(struct vf_slot_job *slot)
 {
     pthread_rwlock_rdlock(&slot->job_lock);
     struct vf_job *job = vf_job_ref(slot->job);
+    pthread_rwlock_unlock(&slot->job_lock);
+    return job;
+}
+
+struct vf_job *vf_slot_before_ref(struct vf_slot_job *slot, bool drop)
+{
+    struct vf_job *job = NULL;
+    if (drop) {
+        pthread_rwlock_wrlock(&slot->job_lock);
+        job = slot->before;
+        slot->before = NULL;
+    } else {
+        pthread_rwlock_rdlock(&slot->job_lock);
+        job = slot->before ? vf_job_ref(slot->before) : NULL;
+    }
     pthread_rwlock_unlock(&slot->job_lock);
     return job;
 }

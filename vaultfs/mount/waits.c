@@ -213,11 +213,25 @@ static void say_used(struct vf_job *job, const struct vf_node *node)
     }
 }
 
+/* When its last lease is over. */
+static void forget_before(struct vf_slot_job *slot, struct vf_job *before)
+{
+    struct vf_shares_state shares;
+    if (!before)
+        return;
+    vf_job_shares_state_get(before, &shares);
+    if (shares.last_boot_us == 0)
+        vf_job_unref(vf_slot_before_ref(slot, true));
+    vf_job_unref(before);
+}
+
 static void look_at_files(struct vf_session *s, struct vf_slot_job *slot, struct vf_job *job)
 {
     size_t n = 0;
     struct vf_file_seen *seen = vf_files_seen(&slot->files, &n);
     int64_t text_until = n > 0 ? vf_job_text_until(job) : 0;
+    struct vf_job *before = vf_slot_before_ref(slot, false);
+    int64_t text_before = before && n > 0 ? vf_job_text_until(before) : 0;
     for (size_t i = 0; i < n; i++) {
         struct vf_node node;
         if (!vf_node_of(s, seen[i].ino, &node))
@@ -225,10 +239,13 @@ static void look_at_files(struct vf_session *s, struct vf_slot_job *slot, struct
         bool good = until_of(job, &node, text_until) > 0;
         if (good && seen[i].handles > 0)
             say_used(job, &node);
+        /* The pages came under the grant that this one renews: they may stay for its lease. */
+        good = good || (before && until_of(before, &node, text_before) > 0);
         if (vf_files_lapsed(&slot->files, seen[i].ino, !good) <= DROP_ROUNDS && !good)
             fuse_lowlevel_notify_inval_inode(s->fuse, seen[i].ino, 0, 0);
     }
     free(seen);
+    forget_before(slot, before);
 }
 
 /* *ret_online: there is something to look at. */
