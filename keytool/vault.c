@@ -103,15 +103,15 @@ static enum vf_err vault_status(const struct kt_args *a, struct vf_why *why)
     const struct vf_policy_chain *chain = vf_vault_policy(v);
     const struct vf_policy *p = chain->ruling ? &chain->policy : &chain->pending;
     if (kt_has(a, KT_JSON))
-        return kt_print_json(json_pack("{s:s,s:o,s:b,s:i,s:b,s:o,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "force", p->force_name,
-                                       "vault", kt_json_hex(p->vault.b, sizeof(p->vault.b)), "in_force", chain->ruling > 0,
-                                       "policy_version", (int)p->version, "pending", (int)chain->has_pending, "admins",
-                                       admins_json(p), "threshold", (int)p->threshold, "records", (json_int_t)c.records,
-                                       "values", (json_int_t)c.values, "grants", (json_int_t)c.grants, "grants_live",
-                                       (json_int_t)live, "devices", (json_int_t)c.devices, "bytes", (json_int_t)c.map_bytes, "prekeys",
-                                       (json_int_t)prekeys, "prekeys_until",
-                                       prekeys_us ? kt_json_time(prekeys_us) : json_null()),
-                             why);
+        return kt_print_json(
+            json_pack("{s:s,s:o,s:b,s:i,s:b,s:o,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "force", p->force_name, "vault",
+                      kt_json_hex(p->vault.b, sizeof(p->vault.b)), "in_force", chain->ruling > 0, "policy_version",
+                      (int)p->version, "pending", (int)chain->has_pending, "admins", admins_json(p), "threshold",
+                      (int)p->threshold, "records", (json_int_t)c.records, "values", (json_int_t)c.values, "grants",
+                      (json_int_t)c.grants, "grants_live", (json_int_t)live, "devices", (json_int_t)c.devices, "bytes",
+                      (json_int_t)c.map_bytes, "prekeys", (json_int_t)prekeys, "prekeys_until",
+                      prekeys_us ? kt_json_time(prekeys_us) : json_null()),
+            why);
     (void)printf("%s\n", p->force_name);
     (void)printf("policy   version %u%s, %u of %zu admin%s must sign:", p->version,
                  chain->ruling ? "" : " (not in force yet)", p->threshold, p->nadmins, kt_s(p->nadmins));
@@ -209,7 +209,8 @@ static enum vf_err vault_restore(const struct kt_args *a, struct vf_why *why)
 
 /* ----------------------------------------------------------------------------------------------------------------- set */
 
-static enum vf_err take_prekeys(const struct kt_args *a, struct vf_vault *v, const struct vf_identity *id, struct vf_why *why)
+static enum vf_err take_prekeys(const struct kt_args *a, struct vf_vault *v, const struct vf_identity *id,
+                                struct vf_why *why)
 {
     const char *path = kt_get(a, KT_PREKEYS);
     struct vf_prekeys_report r;
@@ -221,8 +222,8 @@ static enum vf_err take_prekeys(const struct kt_args *a, struct vf_vault *v, con
     if (r.known)
         (void)printf("%s: batch %u was here already\n", path, r.batch);
     else
-        (void)printf("%s: batch %u, %u prekey%s for as many online grants, which end by %s at the latest\n", path, r.batch, r.count,
-                     kt_s(r.count), last);
+        (void)printf("%s: batch %u, %u prekey%s for as many online grants, which end by %s at the latest\n", path, r.batch,
+                     r.count, kt_s(r.count), last);
     return VF_OK;
 }
 
