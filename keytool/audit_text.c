@@ -298,12 +298,8 @@ void kt_entry_csv_header(struct vf_buf *out)
  */
 static void put_csv(struct vf_buf *out, const struct vf_entry_text *t)
 {
-    size_t blanks = 0;
     vf_buf_text(out, ",\"");
-    /* Some programs skip blanks before a formula. */
-    while (blanks < t->len && t->p[blanks] == ' ')
-        blanks++;
-    if (blanks < t->len && memchr("=+-@", t->p[blanks], 4))
+    if (t->len > 0 && vf_csv_runs(t->p, t->len))
         vf_buf_text(out, "'");
     for (size_t i = 0; i < t->len;) {
         const char *escape = memchr(t->p + i, '\\', t->len - i);

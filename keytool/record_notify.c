@@ -184,7 +184,7 @@ static void put_safe(struct vf_buf *out, const struct vf_buf *value)
 {
     VF_BUF safe;
     vf_buf_init(&safe, VF_VALUE_MAX + 2);
-    if (value->len > 0 && memchr("=+-@\t\r", value->data[0], 6))
+    if (value->len > 0 && vf_csv_runs((const char *)value->data, value->len))
         vf_buf_u8(&safe, '\'');
     vf_buf_put(&safe, value->data, value->len);
     if (safe.bad)

@@ -232,8 +232,9 @@ VF_PUBLIC VF_MUST_USE bool vf_unhex(const char *in, size_t len, uint8_t *ret, si
 
 /* Well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 VF_PUBLIC VF_MUST_USE bool vf_utf8_valid(const char *s, size_t len);
-/* Valid UTF-8 without control characters (C0, C1, DEL), line/paragraph separators or bidirectional controls: safe to show in a
- * note, a terminal or a file a person reads. */
+/* Valid UTF-8 without control characters (C0, C1, DEL), line/paragraph separators, bidirectional controls or characters that show
+ * nothing (zero width, soft hyphen, byte order mark, tags, joiners …): safe to show in a note, a terminal or a file a person reads, and two
+ * that differ look different, unless letters look alike. Not for officers' names: some scripts need joiners. */
 VF_PUBLIC VF_MUST_USE bool vf_text_printable(const char *s, size_t len);
 /* Make it so, in place: each character that is not becomes '?', and what is cut in two at the end goes. For names that other people gave. */
 VF_PUBLIC void vf_text_one_line(char *text);

@@ -139,6 +139,9 @@ VF_PUBLIC VF_MUST_USE bool vf_status_parse(const char *s, size_t len,
 /* Bytes that a value takes in a CSV cell with quotes: quotes doubled, plus two. */
 VF_PUBLIC size_t vf_csv_quoted_len(const char *value, size_t len);
 VF_PUBLIC void vf_csv_quote(struct vf_buf *out, const char *value, size_t len);
+/* Would a spreadsheet take it for a formula? It begins with = + - or @, in any width, or a tab or line end, whatever blanks of Unicode and
+ * invisible characters stand before. An apostrophe in front makes it text. */
+VF_PUBLIC VF_MUST_USE bool vf_csv_runs(const char *value, size_t len);
 
 /* ---------------------------------------------------------------------------------------------------------------- CSV in */
 

@@ -678,14 +678,23 @@ EVENTS = {'mount': '', 'open': 'disclosure', 'deny': '', 'repeat': 'disclosure',
 
 
 ESCAPES = {'"': '\\"', '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t'}
-BIDI = {0x061c, 0x200e, 0x200f, *range(0x202a, 0x202f), *range(0x2066, 0x206a)}
+# What a person cannot see, or what turns what he sees around: Bidi_Control, Default_Ignorable_Code_Point, line ends, annotation marks.
+UNSEEN = {0xad, 0x34f, 0x61c, 0x115f, 0x1160, 0x17b4, 0x17b5, *range(0x180b, 0x1810), *range(0x200b, 0x2010), *range(0x2028, 0x202f), *range(0x2060, 0x2070), 0x3164,
+          *range(0xfe00, 0xfe10), 0xfeff, 0xffa0, *range(0xfff0, 0xfffc), *range(0x1bca0, 0x1bca4), *range(0x1d173, 0x1d17b), *range(0xe0000, 0xe1000)}
+
+
+def escaped(c):
+    n = ord(c)
+    if n > 0xffff:
+        return f'\\u{0xd800 + (n - 0x10000 >> 10):04x}\\u{0xdc00 + (n - 0x10000 & 0x3ff):04x}'
+    return f'\\u{n:04x}'
 
 
 def written(value):
     """A JSON value in the one way that an entry has it."""
     if isinstance(value, str):
-        unsafe = lambda c: ord(c) < 0x20 or 0x7f <= ord(c) < 0xa0 or ord(c) in BIDI | {0x2028, 0x2029}
-        return '"' + ''.join(ESCAPES.get(c) or (f'\\u{ord(c):04x}' if unsafe(c) else c) for c in value) + '"'
+        unsafe = lambda c: ord(c) < 0x20 or 0x7f <= ord(c) < 0xa0 or ord(c) in UNSEEN
+        return '"' + ''.join(ESCAPES.get(c) or (escaped(c) if unsafe(c) else c) for c in value) + '"'
     if isinstance(value, list):
         return '[' + ','.join(map(written, value)) + ']'
     if isinstance(value, dict):

@@ -130,7 +130,19 @@ static void test_hostile(void **state)
 
 static void test_csv(void **state)
 {
-    static const char *const formulas[] = {"=1+1", "+1", "-1", "@SUM(A1)", " =1", "   -cmd|' /C calc'!A0"};
+    static const char *const formulas[] = {"=1+1",
+                                           "+1",
+                                           "-1",
+                                           "@SUM(A1)",
+                                           " =1",
+                                           "   -cmd|' /C calc'!A0",
+                                           "\xef\xbc\x9d"
+                                           "1+1",        /* full width */
+                                           "\xc2\xa0=1", /* behind a no-break space */
+                                           "\xe3\x80\x80\xef\xbc\x8b"
+                                           "1",
+                                           "\xe2\x88\x92"
+                                           "1"};
     struct vf_entry e = {.event = VF_EVENT_RECEIVE, .part = -1, .object = "x", .result = "ok"};
 
     (void)state;

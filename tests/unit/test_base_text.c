@@ -259,8 +259,14 @@ static void test_utf8_known_bad(void **state)
 
 static bool listed(uint32_t cp)
 {
-    static const uint32_t not_shown[][2] = {{0, 0x1f},        {0x7f, 0x9f},     {0x061c, 0x061c}, {0x200e, 0x200f},
-                                            {0x2028, 0x202e}, {0x2066, 0x2069}, {0xd800, 0xdfff}};
+    /* DerivedCoreProperties.txt 15.0: Default_Ignorable_Code_Point; controls, line ends, U+FFF9 to U+FFFB, surrogates. */
+    static const uint32_t not_shown[][2] = {
+        {0, 0x1f},          {0x7f, 0x9f},       {0xad, 0xad},       {0x34f, 0x34f},     {0x61c, 0x61c},
+        {0x115f, 0x1160},   {0x17b4, 0x17b5},   {0x180b, 0x180d},   {0x180e, 0x180e},   {0x180f, 0x180f},
+        {0x200b, 0x200f},   {0x2028, 0x2029},   {0x202a, 0x202e},   {0x2060, 0x2064},   {0x2065, 0x2065},
+        {0x2066, 0x206f},   {0x3164, 0x3164},   {0xd800, 0xdfff},   {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},
+        {0xffa0, 0xffa0},   {0xfff0, 0xfff8},   {0xfff9, 0xfffb},   {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a},
+        {0xe0000, 0xe0000}, {0xe0001, 0xe0001}, {0xe0002, 0xe001f}, {0xe0020, 0xe007f}, {0xe0080, 0xe0fff}};
 
     for (size_t i = 0; i < sizeof(not_shown) / sizeof(not_shown[0]); i++)
         if (cp >= not_shown[i][0] && cp <= not_shown[i][1])
@@ -282,6 +288,12 @@ static void test_printable_every_code_point(void **state)
     YES(vf_text_printable, "Si\xc3\xa2n O\xe2\x80\x99"
                            "Brien");
     NO(vf_text_printable, "two\nlines");
+    NO(vf_text_printable, "/usr/bin/card\xe2\x80\x8bpress"); /* zero width space */
+    NO(vf_text_printable, "card\xc2\xadpress");              /* soft hyphen */
+    NO(vf_text_printable, "\xef\xbb\xbf"
+                          "cards");                 /* byte order mark */
+    NO(vf_text_printable, "cards\xf3\xa0\x81\x81"); /* a tag */
+    NO(vf_text_printable, "card\xe2\x80\x8cpress"); /* a joiner */
     NO(vf_text_printable, "\xff");
 }
 

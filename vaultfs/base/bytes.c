@@ -313,7 +313,12 @@ static void json_escape(struct vf_buf *b, uint32_t cp)
         vf_buf_put(b, "\\t", 2);
         break;
     default:
-        /* All that is not showable lies in the basic plane: four digits are enough. */
+        /* Beyond the basic plane: a surrogate pair (RFC 8259, section 7). */
+        if (cp > 0xffff) {
+            json_escape(b, 0xd800 + ((cp - 0x10000) >> 10));
+            json_escape(b, 0xdc00 + ((cp - 0x10000) & 0x3ff));
+            break;
+        }
         vf_buf_put(b, out, sizeof(out));
         break;
     }

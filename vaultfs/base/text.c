@@ -143,14 +143,29 @@ size_t vf_utf8_next(const uint8_t *s, size_t len, uint32_t *ret)
     return n;
 }
 
+/*
+ * What ends a line or changes its direction, and what shows nothing at all, so that two texts would look the same: Unicode's properties
+ * Bidi_Control and Default_Ignorable_Code_Point (15.0), U+2028, U+2029 and the annotation marks. The joiners (U+200C, U+200D) and variation
+ * selectors, which some scripts need within names, are among them: no officer's name is ever checked by this, and what is (paths, purposes,
+ * names of forces and columns) does without. Format characters that show something (U+0600 to U+0605, U+06DD …) stay.
+ */
+static const struct {
+    uint32_t from, to;
+} not_shown[] = {
+    {0x0000, 0x001f}, {0x007f, 0x009f},   {0x00ad, 0x00ad},   {0x034f, 0x034f},   {0x061c, 0x061c},
+    {0x115f, 0x1160}, {0x17b4, 0x17b5},   {0x180b, 0x180f},   {0x200b, 0x200f},   {0x2028, 0x202e},
+    {0x2060, 0x206f}, {0x3164, 0x3164},   {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},   {0xffa0, 0xffa0},
+    {0xfff0, 0xfffb}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
+};
+
 bool vf_utf8_showable(uint32_t cp)
 {
-    if (cp < 0x20 || (cp >= 0x7f && cp <= 0x9f))
-        return false;
-    /* U+2028, U+2029 end lines; the rest is Unicode's property Bidi_Control. */
-    if (cp == 0x061c || cp == 0x200e || cp == 0x200f)
-        return false;
-    return !(cp >= 0x2028 && cp <= 0x202e) && !(cp >= 0x2066 && cp <= 0x2069);
+    if (cp >= 0x20 && cp < 0x7f)
+        return true;
+    for (size_t i = 0; i < sizeof(not_shown) / sizeof(not_shown[0]) && cp >= not_shown[i].from; i++)
+        if (cp <= not_shown[i].to)
+            return false;
+    return true;
 }
 
 static bool utf8_all(const char *s, size_t len, bool (*wanted)(uint32_t))

@@ -58,6 +58,59 @@ void vf_csv_quote(struct vf_buf *out, const char *value, size_t len)
     vf_buf_u8(out, '"');
 }
 
+/* The length of that of these which stands at p; 0: none. */
+static size_t one_of(const char *p, size_t len, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t want = strlen(list[i]);
+        if (want <= len && memcmp(p, list[i], want) == 0)
+            return want;
+    }
+    return 0;
+}
+
+bool vf_csv_runs(const char *value, size_t len)
+{
+    /* U+00A0, U+00AD, U+1680, U+202F, U+205F, U+2060, U+3000, U+FEFF; U+2000 to U+200F are taken below. */
+    static const char *const blanks[] = {" ",
+                                         "\xc2\xa0",
+                                         "\xc2\xad",
+                                         "\xe1\x9a\x80",
+                                         "\xe2\x80\xaf",
+                                         "\xe2\x81\x9f",
+                                         "\xe2\x81\xa0",
+                                         "\xe3\x80\x80",
+                                         "\xef\xbb\xbf"};
+    /* Then U+FF1D, U+FF0B, U+FF0D, U+FF20 (full width), U+FE66, U+FE62, U+FE63, U+FE6B (small), U+2212 (minus). */
+    static const char *const formulas[] = {"=",
+                                           "+",
+                                           "-",
+                                           "@",
+                                           "\t",
+                                           "\r",
+                                           "\n",
+                                           "\xef\xbc\x9d",
+                                           "\xef\xbc\x8b",
+                                           "\xef\xbc\x8d",
+                                           "\xef\xbc\xa0",
+                                           "\xef\xb9\xa6",
+                                           "\xef\xb9\xa2",
+                                           "\xef\xb9\xa3",
+                                           "\xef\xb9\xab",
+                                           "\xe2\x88\x92"};
+    size_t at = 0;
+
+    for (;;) {
+        size_t n = one_of(value + at, len - at, blanks, sizeof(blanks) / sizeof(blanks[0]));
+        if (n == 0 && len - at >= 3 && memcmp(value + at, "\xe2\x80", 2) == 0 && (uint8_t)value[at + 2] <= 0x8f)
+            n = 3;
+        if (n == 0)
+            break;
+        at += n;
+    }
+    return one_of(value + at, len - at, formulas, sizeof(formulas) / sizeof(formulas[0])) > 0;
+}
+
 /* ---------------------------------------------------------------------------------------------------------------- header */
 
 static enum vf_err unknown_column(const struct run *r, size_t i)
