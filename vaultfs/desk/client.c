@@ -22,7 +22,7 @@
 #define DUE_MAX           VF_REQUEST_WANTS_MAX
 #define NANOSECONDS_IN_US 1000
 
-void client_tell(struct vf_desk_client *c, const char *fmt, ...)
+void vf_client_tell(struct vf_desk_client *c, const char *fmt, ...)
 {
     char text[sizeof(c->told)];
     int64_t now = vf_clock_boot_us();
@@ -48,7 +48,7 @@ static bool same_grant(const struct vf_job *a, const struct vf_job *b)
 static void add_ahead(struct client_ask *a, const struct client_waiter *w)
 {
     for (size_t i = 0; i < w->nahead; i++)
-        if (!client_ask_add(a, w->ahead[i], w->part))
+        if (!vf_client_ask_add(a, w->ahead[i], w->part))
             return;
 }
 
@@ -64,7 +64,7 @@ static bool pick(struct vf_desk_client *c, struct client_ask *ret)
     for (struct client_waiter *w = first; w; w = w->next) {
         if (w->taken || w->done || !same_grant(w->job, ret->job) || (w != first && (first->alone || w->alone)))
             continue;
-        w->taken = client_ask_add(ret, w->index, w->part);
+        w->taken = vf_client_ask_add(ret, w->index, w->part);
         if (!w->taken && w == first) { /* all of the text, of a grant that does not allow it */
             w->done = true;
             w->err =
@@ -77,7 +77,7 @@ static bool pick(struct vf_desk_client *c, struct client_ask *ret)
             add_ahead(ret, w);
     bool any = ret->all_text || ret->nwants > 0;
     if (!any)
-        client_ask_done(ret);
+        vf_client_ask_done(ret);
     return any;
 }
 
@@ -97,9 +97,9 @@ static void ask_later(struct vf_desk_client *c, const struct client_waiter *w)
         return;
     if (!c->later.job)
         c->later.job = vf_job_ref(w->job);
-    (void)client_ask_add(&c->later, w->index, w->part);
+    (void)vf_client_ask_add(&c->later, w->index, w->part);
     if (!c->later.all_text && c->later.nwants == 0)
-        client_ask_done(&c->later);
+        vf_client_ask_done(&c->later);
     pthread_cond_signal(&c->work);
 }
 
@@ -120,7 +120,7 @@ static bool add_due(struct vf_desk_client *c, struct vf_job *job, struct client_
         size_t n = vf_job_shares_due(job, (enum vf_part)part, vf_clock_boot_us(), due, DUE_MAX);
         for (size_t i = 0; i < n; i++)
             if (vf_job_share_until(job, due[i], (enum vf_part)part) < end)
-                (void)client_ask_add(a, due[i], (enum vf_part)part);
+                (void)vf_client_ask_add(a, due[i], (enum vf_part)part);
     }
     return a->all_text || a->nwants > 0;
 }
@@ -138,7 +138,7 @@ static bool pick_due(struct vf_desk_client *c, struct client_ask *ret)
             *ret = (struct client_ask){.job = vf_job_ref(jobs[i])};
             found = add_due(c, jobs[i], ret);
             if (!found)
-                client_ask_done(ret);
+                vf_client_ask_done(ret);
         }
         vf_job_unref(jobs[i]);
     }
@@ -171,7 +171,7 @@ static void settle_one(struct vf_desk_client *c, struct client_waiter *w, const 
     }
     w->done = true;
     if (w->err == VF_E_BUDGET || (w->err && err == VF_OK))
-        client_hold_one(&c->holds, &vf_job_grant(a->job)->id, false, w->index, w->part, w->err, w->why.text);
+        vf_client_hold_one(&c->holds, &vf_job_grant(a->job)->id, false, w->index, w->part, w->err, w->why.text);
 }
 
 static void note_status(struct vf_desk_client *c, enum vf_err err, const struct vf_why *why, bool reached)
@@ -184,25 +184,25 @@ static void note_status(struct vf_desk_client *c, enum vf_err err, const struct 
     (void)snprintf(c->status.text, sizeof(c->status.text), "%.255s", err ? why->text : "");
 }
 
-void client_settle(struct vf_desk_client *c, const struct client_ask *a, enum vf_err err, const struct vf_why *why)
+void vf_client_settle(struct vf_desk_client *c, const struct client_ask *a, enum vf_err err, const struct vf_why *why)
 {
     /* Refusals that concern the grant are for the grant; BUDGET is for the record; the rest for everybody. */
     bool whole = err == VF_E_EXPIRED || err == VF_E_REVOKED || err == VF_E_NOT_YET;
     pthread_mutex_lock(&c->lock);
     if (whole)
-        client_hold_one(&c->holds, &vf_job_grant(a->job)->id, true, CLIENT_ALL, VF_PART_TEXT, err, why->text);
+        vf_client_hold_one(&c->holds, &vf_job_grant(a->job)->id, true, CLIENT_ALL, VF_PART_TEXT, err, why->text);
     else if (err && err != VF_E_BUDGET)
-        client_hold_all(&c->holds, err, why->text);
+        vf_client_hold_all(&c->holds, err, why->text);
     else
         c->holds.all.until_boot_us = 0;
     c->active = true;
     for (struct client_waiter *w = c->waiters; w; w = w->next)
-        if (w->taken && !w->done && same_grant(w->job, a->job) && client_ask_has(a, w->index, w->part))
+        if (w->taken && !w->done && same_grant(w->job, a->job) && vf_client_ask_has(a, w->index, w->part))
             settle_one(c, w, a, err, why);
     pthread_cond_broadcast(&c->done);
     pthread_mutex_unlock(&c->lock);
     if (err && !atomic_load(&c->stop))
-        client_tell(c, "%s", why->text);
+        vf_client_tell(c, "%s", why->text);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ by HTTP */
@@ -229,9 +229,9 @@ static enum vf_err one_round(struct vf_desk_client *c, struct client_ask *a, boo
     VF_BUF request, answer;
     vf_buf_init(&request, VF_REQUEST_MAX);
     vf_buf_init(&answer, VF_ANSWER_MAX);
-    VF_TRY(client_ask_make(c, a, &request, why));
-    VF_TRY(client_http_post(c->http, a->url, &request, &answer, &c->stop, why));
-    enum vf_err err = client_ask_take(c, a, answer.data, answer.len, ret_again, why);
+    VF_TRY(vf_client_ask_make(c, a, &request, why));
+    VF_TRY(vf_client_http_post(c->http, a->url, &request, &answer, &c->stop, why));
+    enum vf_err err = vf_client_ask_take(c, a, answer.data, answer.len, ret_again, why);
     *ret_reached = a->key == NULL; /* the answer was one, and the desk's */
     if (err && !*ret_reached)
         return vf_fail_prefix(why, VF_E_NO_SHARE, "what answered at %s is not the force's key desk", a->url);
@@ -247,7 +247,7 @@ static void exchange(struct vf_desk_client *c, struct client_ask *a)
 
     if (!c->http) {
         struct client_http *h = NULL;
-        err = client_http_new(&h, &why);
+        err = vf_client_http_new(&h, &why);
         pthread_mutex_lock(&c->lock); /* the one who stops us wakes it */
         c->http = h;
         pthread_mutex_unlock(&c->lock);
@@ -265,8 +265,8 @@ static void exchange(struct vf_desk_client *c, struct client_ask *a)
     pthread_mutex_lock(&c->lock);
     note_status(c, err, &why, reached);
     pthread_mutex_unlock(&c->lock);
-    client_settle(c, a, err, &why);
-    client_ask_done(a);
+    vf_client_settle(c, a, err, &why);
+    vf_client_ask_done(a);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- the thread */
@@ -303,7 +303,7 @@ static bool time_to_renew(struct vf_desk_client *c)
 static void serve(struct vf_desk_client *c, struct client_ask *a)
 {
     if (c->files)
-        client_files_post(c, a);
+        vf_client_files_post(c, a);
     else
         exchange(c, a);
 }
@@ -323,8 +323,8 @@ static void *run(void *arg)
         if (wanted || (renew && pick_due(c, &a)))
             serve(c, &a);
         if (c->files)
-            client_files_look(c);
-        client_receipt_store(c, false);
+            vf_client_files_look(c);
+        vf_client_receipt_store(c, false);
     }
     return NULL;
 }
@@ -359,11 +359,11 @@ enum vf_err vf_desk_client_new(const struct vf_desk_client_options *opt, struct 
     c->status.by_files = opt->request_path != NULL;
     enum vf_err err = VF_OK;
     if (opt->request_path)
-        err = client_files_new(opt->request_path, opt->answer_path, &c->files, why);
+        err = vf_client_files_new(opt->request_path, opt->answer_path, &c->files, why);
     if (!err)
         err = start(c, why);
     if (err) {
-        client_files_free(c->files);
+        vf_client_files_free(c->files);
         vf_buf_done(&c->receipt);
         free(c);
         return err;
@@ -379,7 +379,7 @@ void vf_desk_client_stop(struct vf_desk_client *c)
     pthread_mutex_lock(&c->lock);
     atomic_store(&c->stop, true);
     if (c->http)
-        client_http_wake(c->http);
+        vf_client_http_wake(c->http);
     pthread_cond_broadcast(&c->work);
     pthread_cond_broadcast(&c->done);
     pthread_mutex_unlock(&c->lock);
@@ -403,10 +403,10 @@ void vf_desk_client_free(struct vf_desk_client *c)
     while (c->nwaiters > 0)
         (void)pthread_cond_wait(&c->done, &c->lock);
     pthread_mutex_unlock(&c->lock);
-    client_receipt_store(c, true);
-    client_ask_done(&c->later);
-    client_files_free(c->files);
-    client_http_free(c->http);
+    vf_client_receipt_store(c, true);
+    vf_client_ask_done(&c->later);
+    vf_client_files_free(c->files);
+    vf_client_http_free(c->http);
     vf_buf_done(&c->receipt);
     pthread_cond_destroy(&c->work);
     pthread_cond_destroy(&c->done);
@@ -443,7 +443,7 @@ static enum vf_err wait_for(struct vf_desk_client *c, struct client_waiter *w, i
     pthread_mutex_lock(&c->lock);
     enum vf_err err = atomic_load(&c->stop)
                           ? vf_fail(why, VF_E_NO_SHARE, "the mount is ending")
-                          : client_hold_check(&c->holds, &vf_job_grant(w->job)->id, w->index, w->part, why);
+                          : vf_client_hold_check(&c->holds, &vf_job_grant(w->job)->id, w->index, w->part, why);
     if (err && c->files && !atomic_load(&c->stop))
         ask_later(c, w);
     if (!err)
@@ -471,9 +471,9 @@ static enum vf_err wait_for(struct vf_desk_client *c, struct client_waiter *w, i
     } else {
         err = vf_fail(why, VF_E_NO_SHARE,
                       c->files ? "no answer of the key desk has been brought yet" : "the key desk has not answered in time");
-        client_hold_all(&c->holds, err,
-                        c->files ? "no answer of the key desk has been brought yet"
-                                 : "the key desk has not answered in time");
+        vf_client_hold_all(&c->holds, err,
+                           c->files ? "no answer of the key desk has been brought yet"
+                                    : "the key desk has not answered in time");
     }
     leave(c, w);
     pthread_mutex_unlock(&c->lock);
@@ -499,7 +499,7 @@ enum vf_err vf_desk_client_get_all(struct vf_desk_client *c, struct vf_job *job,
 
 bool vf_desk_client_all(const struct vf_job *job)
 {
-    return client_all_text(job);
+    return vf_client_all_text(job);
 }
 
 void vf_desk_client_status_get(struct vf_desk_client *c, struct vf_desk_client_status *ret)

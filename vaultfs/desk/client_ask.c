@@ -17,7 +17,7 @@
 #define RECEIPT_EVERY_US (10 * VF_SECOND_US)
 #define PUT_AT_ONCE      256
 
-void client_ask_done(struct client_ask *a)
+void vf_client_ask_done(struct client_ask *a)
 {
     vf_secret_free(a->key);
     a->key = NULL;
@@ -25,7 +25,7 @@ void client_ask_done(struct client_ask *a)
     a->job = NULL;
 }
 
-bool client_ask_has(const struct client_ask *a, uint32_t index, enum vf_part part)
+bool vf_client_ask_has(const struct client_ask *a, uint32_t index, enum vf_part part)
 {
     if (part == VF_PART_TEXT && (a->all_text || index == CLIENT_ALL))
         return a->all_text;
@@ -35,11 +35,11 @@ bool client_ask_has(const struct client_ask *a, uint32_t index, enum vf_part par
     return false;
 }
 
-bool client_ask_add(struct client_ask *a, uint32_t index, enum vf_part part)
+bool vf_client_ask_add(struct client_ask *a, uint32_t index, enum vf_part part)
 {
-    if (client_ask_has(a, index, part))
+    if (vf_client_ask_has(a, index, part))
         return true;
-    if (part == VF_PART_TEXT && client_all_text(a->job)) {
+    if (part == VF_PART_TEXT && vf_client_all_text(a->job)) {
         a->all_text = true;
         return true;
     }
@@ -49,7 +49,7 @@ bool client_ask_add(struct client_ask *a, uint32_t index, enum vf_part part)
     return true;
 }
 
-bool client_all_text(const struct vf_job *job)
+bool vf_client_all_text(const struct vf_job *job)
 {
     const struct vf_grant *g = vf_job_grant(job);
     return (g->budget == 0 || g->budget >= g->records) && g->records + VF_REQUEST_WANTS_MAX <= VF_ANSWER_SHARES_MAX;
@@ -168,7 +168,7 @@ static enum vf_err find_desk(struct vf_desk_client *c, struct client_ask *a, str
     return VF_OK;
 }
 
-enum vf_err client_ask_make(struct vf_desk_client *c, struct client_ask *a, struct vf_buf *out, struct vf_why *why)
+enum vf_err vf_client_ask_make(struct vf_desk_client *c, struct client_ask *a, struct vf_buf *out, struct vf_why *why)
 {
     const struct vf_grant *g = vf_job_grant(a->job);
     VF_CLEANUP(parts_done) struct parts p = {0};
@@ -223,7 +223,7 @@ static enum vf_err put_shares(struct vf_desk_client *c, const struct client_ask 
     for (size_t i = 0; i < ans->nshares; i++) {
         const struct vf_share *share = &ans->shares[i];
         uint32_t index;
-        if (!vf_catalogue_find(cat, &share->ref, &index) || !client_ask_has(a, index, share->part))
+        if (!vf_catalogue_find(cat, &share->ref, &index) || !vf_client_ask_has(a, index, share->part))
             continue;
         some[n].index = index;
         some[n].part = share->part;
@@ -252,7 +252,7 @@ static enum vf_err take_receipt(struct vf_desk_client *c, const struct client_as
     return VF_OK;
 }
 
-void client_receipt_store(struct vf_desk_client *c, bool now)
+void vf_client_receipt_store(struct vf_desk_client *c, bool now)
 {
     int64_t boot = vf_clock_boot_us();
     if (!c->receipt_unstored || (!now && boot - c->receipt_stored_boot_us < RECEIPT_EVERY_US))
@@ -311,8 +311,8 @@ static enum vf_err judge(struct client_ask *a, const struct vf_answer *ans, bool
     }
 }
 
-enum vf_err client_ask_take(struct vf_desk_client *c, struct client_ask *a, const void *answer, size_t len, bool *ret_again,
-                            struct vf_why *why)
+enum vf_err vf_client_ask_take(struct vf_desk_client *c, struct client_ask *a, const void *answer, size_t len,
+                               bool *ret_again, struct vf_why *why)
 {
     VF_BUF rest = {0};
     VF_SECRET struct vf_share *shares = NULL;

@@ -26,7 +26,7 @@ struct client_files {
     struct vf_grant_id known;   /* the desk has answered for this grant */
 };
 
-enum vf_err client_files_new(const char *request, const char *answer, struct client_files **ret, struct vf_why *why)
+enum vf_err vf_client_files_new(const char *request, const char *answer, struct client_files **ret, struct vf_why *why)
 {
     struct client_files *f = calloc(1, sizeof(*f));
     if (f) {
@@ -34,21 +34,21 @@ enum vf_err client_files_new(const char *request, const char *answer, struct cli
         f->answer = strdup(answer);
     }
     if (!f || !f->request || !f->answer) {
-        client_files_free(f);
+        vf_client_files_free(f);
         return vf_fail(why, VF_E_NOMEM, "out of memory");
     }
     *ret = f;
     return VF_OK;
 }
 
-void client_files_free(struct client_files *f)
+void vf_client_files_free(struct client_files *f)
 {
     if (!f)
         return;
     if (f->current) /* nobody could take its answer */
         (void)unlink(f->request);
     for (size_t i = 0; i < KEPT; i++)
-        client_ask_done(&f->ask[i]);
+        vf_client_ask_done(&f->ask[i]);
     free(f->request);
     free(f->answer);
     free(f);
@@ -65,7 +65,7 @@ static bool covers(const struct client_ask *all, const struct client_ask *some)
 {
     bool has = !some->all_text || all->all_text;
     for (size_t i = 0; has && i < some->nwants; i++)
-        has = client_ask_has(all, some->want[i].index, some->want[i].part);
+        has = vf_client_ask_has(all, some->want[i].index, some->want[i].part);
     return has;
 }
 
@@ -76,7 +76,7 @@ static struct client_ask *new_place(struct client_files *f)
     f->next = (f->next + 1) % KEPT;
     if (f->current == a)
         f->current = NULL;
-    client_ask_done(a);
+    vf_client_ask_done(a);
     return a;
 }
 
@@ -87,11 +87,11 @@ static enum vf_err put_file(struct vf_desk_client *c, struct client_ask *a, stru
     vf_buf_init(&request, VF_REQUEST_MAX);
     f->current = NULL;
     a->full = a->full || memcmp(&f->known, &vf_job_grant(a->job)->id, sizeof(f->known)) != 0;
-    VF_TRY(client_ask_make(c, a, &request, why));
+    VF_TRY(vf_client_ask_make(c, a, &request, why));
     VF_TRY(vf_file_write(f->request, request.data, request.len, 0600, true, why));
     f->current = a;
-    client_tell(c, "shares are needed: carry %s to the key desk (keytool desk answer), and bring the answer to %s",
-                f->request, f->answer);
+    vf_client_tell(c, "shares are needed: carry %s to the key desk (keytool desk answer), and bring the answer to %s",
+                   f->request, f->answer);
     return VF_OK;
 }
 
@@ -100,16 +100,16 @@ static void post(struct vf_desk_client *c, struct client_ask *a)
     struct vf_why why = {0};
     enum vf_err err = put_file(c, a, &why);
     if (err) {
-        client_settle(c, a, err == VF_E_DISK_FULL ? err : VF_E_NO_SHARE, &why);
-        client_ask_done(a);
+        vf_client_settle(c, a, err == VF_E_DISK_FULL ? err : VF_E_NO_SHARE, &why);
+        vf_client_ask_done(a);
     }
 }
 
-void client_files_post(struct vf_desk_client *c, struct client_ask *a)
+void vf_client_files_post(struct vf_desk_client *c, struct client_ask *a)
 {
     struct client_files *f = c->files;
     if (f->current && same_grant(f->current, a) && covers(f->current, a)) {
-        client_ask_done(a);
+        vf_client_ask_done(a);
         return;
     }
     if (f->current && same_grant(f->current, a)) {
@@ -117,7 +117,7 @@ void client_files_post(struct vf_desk_client *c, struct client_ask *a)
         if (old->all_text)
             a->all_text = true;
         for (size_t i = 0; i < old->nwants; i++)
-            (void)client_ask_add(a, old->want[i].index, old->want[i].part);
+            (void)vf_client_ask_add(a, old->want[i].index, old->want[i].part);
     }
     struct client_ask *place = new_place(f);
     *place = *a; /* with its reference */
@@ -152,7 +152,7 @@ static void after(struct vf_desk_client *c, struct client_ask *a, bool again)
         post(c, a);
         return;
     }
-    client_ask_done(a);
+    vf_client_ask_done(a);
     if (f->current)
         post(c, f->current);
 }
@@ -172,12 +172,12 @@ static void taken(struct vf_desk_client *c, struct client_ask *a, enum vf_err er
             err == VF_OK || err == VF_E_BUDGET || err == VF_E_EXPIRED || err == VF_E_REVOKED || err == VF_E_NOT_YET
                 ? err
                 : VF_E_NO_SHARE;
-        client_settle(c, a, known, why);
+        vf_client_settle(c, a, known, why);
     }
     after(c, a, again);
 }
 
-void client_files_look(struct vf_desk_client *c)
+void vf_client_files_look(struct vf_desk_client *c)
 {
     struct client_files *f = c->files;
     struct vf_why why = {0};
@@ -190,12 +190,12 @@ void client_files_look(struct vf_desk_client *c)
         bool again = false;
         if (!a->job || !a->key)
             continue;
-        enum vf_err err = client_ask_take(c, a, data.data, data.len, &again, &why);
+        enum vf_err err = vf_client_ask_take(c, a, data.data, data.len, &again, &why);
         if (a->key == NULL) { /* it was for this one */
             taken(c, a, err, again, &why);
             return;
         }
     }
-    client_tell(c, "%s: not an answer of the force's key desk to a request of this mount; it was left where it is",
-                f->answer);
+    vf_client_tell(c, "%s: not an answer of the force's key desk to a request of this mount; it was left where it is",
+                   f->answer);
 }

@@ -10,8 +10,8 @@ static bool holds(const struct client_hold *h, int64_t now)
     return h->until_boot_us > now;
 }
 
-enum vf_err client_hold_check(const struct client_holds *h, const struct vf_grant_id *grant, uint32_t index,
-                              enum vf_part part, struct vf_why *why)
+enum vf_err vf_client_hold_check(const struct client_holds *h, const struct vf_grant_id *grant, uint32_t index,
+                                 enum vf_part part, struct vf_why *why)
 {
     int64_t now = vf_clock_boot_us();
     if (holds(&h->all, now))
@@ -32,13 +32,13 @@ static void hold(struct client_hold *h, enum vf_err err, const char *text)
     (void)snprintf(h->text, sizeof(h->text), "%s", text);
 }
 
-void client_hold_all(struct client_holds *h, enum vf_err err, const char *text)
+void vf_client_hold_all(struct client_holds *h, enum vf_err err, const char *text)
 {
     hold(&h->all, err, text);
 }
 
-void client_hold_one(struct client_holds *h, const struct vf_grant_id *grant, bool whole_grant, uint32_t index,
-                     enum vf_part part, enum vf_err err, const char *text)
+void vf_client_hold_one(struct client_holds *h, const struct vf_grant_id *grant, bool whole_grant, uint32_t index,
+                        enum vf_part part, enum vf_err err, const char *text)
 {
     struct client_hold *one = &h->one[h->next];
     h->next = (h->next + 1) % CLIENT_HOLDS;

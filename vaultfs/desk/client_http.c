@@ -19,7 +19,7 @@ struct client_http {
     struct curl_slist *headers;
 };
 
-enum vf_err client_http_new(struct client_http **ret, struct vf_why *why)
+enum vf_err vf_client_http_new(struct client_http **ret, struct vf_why *why)
 {
     struct client_http *h = calloc(1, sizeof(*h));
     if (!h)
@@ -35,11 +35,11 @@ enum vf_err client_http_new(struct client_http **ret, struct vf_why *why)
             return VF_OK;
         }
     }
-    client_http_free(h);
+    vf_client_http_free(h);
     return vf_fail(why, VF_E_NOMEM, "the library for HTTP (libcurl) did not start");
 }
 
-void client_http_free(struct client_http *h)
+void vf_client_http_free(struct client_http *h)
 {
     if (!h)
         return;
@@ -49,7 +49,7 @@ void client_http_free(struct client_http *h)
     free(h);
 }
 
-void client_http_wake(struct client_http *h)
+void vf_client_http_wake(struct client_http *h)
 {
     (void)curl_multi_wakeup(h->multi);
 }
@@ -117,8 +117,8 @@ static CURLcode transfer(struct client_http *h, const atomic_bool *stop)
     return CURLE_FAILED_INIT;
 }
 
-enum vf_err client_http_post(struct client_http *h, const char *url, const struct vf_buf *request, struct vf_buf *answer,
-                             const atomic_bool *stop, struct vf_why *why)
+enum vf_err vf_client_http_post(struct client_http *h, const char *url, const struct vf_buf *request, struct vf_buf *answer,
+                                const atomic_bool *stop, struct vf_why *why)
 {
     long status = 0;
     curl_easy_reset(h->easy); /* keeps the connection */

@@ -30,10 +30,10 @@ struct client_ask {
     bool has_sent;
     struct vf_checkpoint sent; /* the log as it was shown */
 };
-void client_ask_done(struct client_ask *a);
-bool client_ask_has(const struct client_ask *a, uint32_t index, enum vf_part part);
+void vf_client_ask_done(struct client_ask *a);
+bool vf_client_ask_has(const struct client_ask *a, uint32_t index, enum vf_part part);
 /* False when there is no room. Once is enough. */
-bool client_ask_add(struct client_ask *a, uint32_t index, enum vf_part part);
+bool vf_client_ask_add(struct client_ask *a, uint32_t index, enum vf_part part);
 
 #define CLIENT_HOLDS 128
 #define CLIENT_ALL   UINT32_MAX /* as an index: the text of all records, or whatever of this grant */
@@ -52,11 +52,11 @@ struct client_holds {
     size_t next;
 };
 /* VF_OK: ask. Otherwise why not. */
-enum vf_err client_hold_check(const struct client_holds *h, const struct vf_grant_id *grant, uint32_t index,
-                              enum vf_part part, struct vf_why *why);
-void client_hold_all(struct client_holds *h, enum vf_err err, const char *text);
-void client_hold_one(struct client_holds *h, const struct vf_grant_id *grant, bool whole_grant, uint32_t index,
-                     enum vf_part part, enum vf_err err, const char *text);
+enum vf_err vf_client_hold_check(const struct client_holds *h, const struct vf_grant_id *grant, uint32_t index,
+                                 enum vf_part part, struct vf_why *why);
+void vf_client_hold_all(struct client_holds *h, enum vf_err err, const char *text);
+void vf_client_hold_one(struct client_holds *h, const struct vf_grant_id *grant, bool whole_grant, uint32_t index,
+                        enum vf_part part, enum vf_err err, const char *text);
 
 struct client_waiter { /* on the stack of who waits */
     struct client_waiter *next;
@@ -105,41 +105,41 @@ struct vf_desk_client {
     int64_t told_boot_us;
 };
 /* One line for the system's log; the same again is not told before ten minutes have gone. */
-void client_tell(struct vf_desk_client *c, const char *fmt, ...) VF_PRINTF(2, 3);
+void vf_client_tell(struct vf_desk_client *c, const char *fmt, ...) VF_PRINTF(2, 3);
 /* Result of an exchange of `a`, for those who wait for it. The thread alone; lock not held. */
-void client_settle(struct vf_desk_client *c, const struct client_ask *a, enum vf_err err, const struct vf_why *why);
+void vf_client_settle(struct vf_desk_client *c, const struct client_ask *a, enum vf_err err, const struct vf_why *why);
 
 /* client_ask.c */
 /* Can the text of all records be asked for at once? */
-bool client_all_text(const struct vf_job *job);
+bool vf_client_all_text(const struct vf_job *job);
 /* The next request for `a`: seals the log, shows what the desk does not have, makes a new key. */
-VF_MUST_USE enum vf_err client_ask_make(struct vf_desk_client *c, struct client_ask *a, struct vf_buf *out,
-                                        struct vf_why *why);
+VF_MUST_USE enum vf_err vf_client_ask_make(struct vf_desk_client *c, struct client_ask *a, struct vf_buf *out,
+                                           struct vf_why *why);
 /*
  * Take the answer to the last request of `a`: time, receipt, shares. *ret_again: another request is to be made (the desk wants more, or has
  * more of the log than was thought). Errors: those of vf_desk_client_get; VF_E_DAMAGED, VF_E_FORGED, VF_E_FORMAT, VF_E_VERSION: not an answer to it.
  */
-VF_MUST_USE enum vf_err client_ask_take(struct vf_desk_client *c, struct client_ask *a, const void *answer, size_t len,
-                                        bool *ret_again, struct vf_why *why);
+VF_MUST_USE enum vf_err vf_client_ask_take(struct vf_desk_client *c, struct client_ask *a, const void *answer, size_t len,
+                                           bool *ret_again, struct vf_why *why);
 /* The newest receipt goes to the database now and then, off the way of those who wait. */
-void client_receipt_store(struct vf_desk_client *c, bool now);
+void vf_client_receipt_store(struct vf_desk_client *c, bool now);
 
 /* client_http.c */
-VF_MUST_USE enum vf_err client_http_new(struct client_http **ret, struct vf_why *why);
-void client_http_free(struct client_http *h);
-void client_http_wake(struct client_http *h); /* from any thread */
+VF_MUST_USE enum vf_err vf_client_http_new(struct client_http **ret, struct vf_why *why);
+void vf_client_http_free(struct client_http *h);
+void vf_client_http_wake(struct client_http *h); /* from any thread */
 /* POST. The answer is bounded and appended; VF_E_NO_SHARE says why there is none. Returns soon after *stop is set and it was woken. */
-VF_MUST_USE enum vf_err client_http_post(struct client_http *h, const char *url, const struct vf_buf *request,
-                                         struct vf_buf *answer, const atomic_bool *stop, struct vf_why *why);
+VF_MUST_USE enum vf_err vf_client_http_post(struct client_http *h, const char *url, const struct vf_buf *request,
+                                            struct vf_buf *answer, const atomic_bool *stop, struct vf_why *why);
 
 /* client_files.c */
-VF_MUST_USE enum vf_err client_files_new(const char *request, const char *answer, struct client_files **ret,
-                                         struct vf_why *why);
-void client_files_free(struct client_files *f);
+VF_MUST_USE enum vf_err vf_client_files_new(const char *request, const char *answer, struct client_files **ret,
+                                            struct vf_why *why);
+void vf_client_files_free(struct client_files *f);
 /* Have it in the request file, with what is there already for the same grant. Takes over what `a` holds. */
-void client_files_post(struct vf_desk_client *c, struct client_ask *a);
+void vf_client_files_post(struct vf_desk_client *c, struct client_ask *a);
 /* Has an answer come? */
-void client_files_look(struct vf_desk_client *c);
+void vf_client_files_look(struct vf_desk_client *c);
 #define CLIENT_FILES_LOOK_US (VF_SECOND_US / 4)
 
 #endif
