@@ -145,13 +145,13 @@ static void while_a_key_is_destroyed(void **state)
     assert_int_equal(child(opens, 0, 0, &total), 0);
     has_ended();
     assert_true(total > 10);
-    for (unsigned nth = 1; nth <= total; nth += (unsigned)test_step(2)) {
+    for (unsigned nth = 1; nth <= total; nth += 2 * (unsigned)test_step(2)) {
         copy_store(ended);
         int ret = child(opens, nth, 0, &calls);
         assert_true(ret == -1 || nth + 4 > total); /* its log's thread makes some more or less */
         has_ended();
     }
-    for (unsigned nth = 1; nth <= total; nth += (unsigned)test_step(3)) {
+    for (unsigned nth = 1; nth <= total; nth += 3 * (unsigned)test_step(3)) {
         copy_store(ended);
         assert_int_not_equal(child(opens, nth, ENOSPC, &calls), -1);
         has_ended();
@@ -217,7 +217,7 @@ static void while_it_answers(void **state)
         n += (unsigned)test_step(2) - 1;
     }
     assert_in_range(n, 15, 399);
-    for (unsigned nth = 1; nth <= n; nth += (unsigned)test_step(3)) {
+    for (unsigned nth = 1; nth <= n; nth += 2 * (unsigned)test_step(3)) {
         copy_store(base);
         ret = child(answers, nth, ENOSPC, &calls);
         assert_int_not_equal(ret, -1);
