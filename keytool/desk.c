@@ -8,7 +8,7 @@
 
 #define PASS (KT_BIT(PASSPHRASE_FILE) | KT_BIT(PASSPHRASE_COMMAND))
 
-static enum vf_err desk_key_open(const struct kt_args *a, struct vf_identity **ret, struct vf_why *why)
+enum vf_err kt_desk_key_open(const struct kt_args *a, struct vf_identity **ret, struct vf_why *why)
 {
     VF_TRY(kt_key_open(a, ret, why));
     enum vf_role role = vf_identity_pub_get(*ret)->role;
@@ -36,7 +36,7 @@ enum vf_err kt_desk_open(const struct kt_args *a, const char *store, struct vf_i
                          struct vf_why *why)
 {
     VF_TRY(kt_desk_check(store, why));
-    VF_TRY(desk_key_open(a, ret_id, why));
+    VF_TRY(kt_desk_key_open(a, ret_id, why));
     return vf_desk_open(store, VF_DESK_SERVE, *ret_id, ret, why);
 }
 
@@ -110,7 +110,7 @@ static enum vf_err desk_create(const struct kt_args *a, struct vf_why *why)
     VF_TRY(count_of(a, KT_PREKEYS_COUNT, &opt.prekeys, why));
     VF_TRY(last_day(a, &opt.last_us, why));
     VF_TRY(kt_output_check(a, kt_get(a, KT_OUTPUT), why));
-    VF_TRY(desk_key_open(a, &id, why));
+    VF_TRY(kt_desk_key_open(a, &id, why));
     VF_TRY(vf_desk_create(a->argv[0], id, &opt, &batch, why));
     VF_TRY(write_batch(a, &batch, why));
     const struct vf_identity_pub *pub = vf_identity_pub_get(id);
@@ -205,7 +205,7 @@ static enum vf_err desk_clock(const struct kt_args *a, struct vf_why *why)
         return kt_usage(why, "desk clock needs --confirm: it says that you have looked at clock and store");
     /* With a server too: who says this has the desk's key. */
     VF_TRY(kt_desk_check(a->argv[0], why));
-    VF_TRY(desk_key_open(a, &id, why));
+    VF_TRY(kt_desk_key_open(a, &id, why));
     enum vf_err err = vf_desk_control(a->argv[0], "clock", NULL, &none, why);
     if (err == VF_E_NOT_FOUND) {
         err = vf_desk_open(a->argv[0], VF_DESK_SERVE, id, &d, why);

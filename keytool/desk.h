@@ -11,6 +11,8 @@ enum vf_err kt_desk_status(const struct kt_args *a, struct vf_why *why);
 enum vf_err kt_desk_answer(const struct kt_args *a, struct vf_why *why);
 
 enum vf_err kt_desk_check(const char *store, struct vf_why *why); /* is it one? */
+enum vf_err kt_desk_key_open(const struct kt_args *a, struct vf_identity **ret,
+                             struct vf_why *why); /* --key, of role desk */
 /* The desk's identity (--key) and its store, for changing it. The identity is the caller's to free after closing. */
 enum vf_err kt_desk_open(const struct kt_args *a, const char *store, struct vf_identity **ret_id, struct vf_desk **ret,
                          struct vf_why *why);

@@ -99,10 +99,12 @@ enum vf_err kt_desk_serve(const struct kt_args *a, struct vf_why *why)
     VF_FD stop = -1;
 
     VF_TRY(numbers(a, &opt, why));
+    VF_TRY(kt_desk_check(a->argv[0], why));
+    VF_TRY(kt_desk_key_open(a, &id, why)); /* what asks for a passphrase can still be interrupted */
     VF_TRY(stop_signals(&stop, why));
     opt.stop_fd = stop;
     raise_descriptors();
-    enum vf_err err = kt_desk_open(a, a->argv[0], &id, &d, why);
+    enum vf_err err = vf_desk_open(a->argv[0], VF_DESK_SERVE, id, &d, why);
     if (!err)
         err = take_policy(a, d, why);
     if (!err)

@@ -12,6 +12,7 @@
 #define WORKERS      16 /* most of their time is waiting for the disk, and those that wait together are written together */
 #define DRAIN_US     (10 * VF_SECOND_US)
 #define BAD_LINES    10 /* a minute */
+#define STATUS_SHARE 50 /* of the time one in so many is for looking at what there is */
 #define MINUTE_US    (60 * VF_SECOND_US)
 #define RELEASE_MODE 0660 /* of a socket file: whom the folder lets in, such as a proxy of the same group */
 
@@ -34,6 +35,14 @@ void vf_server_line(struct vf_server *s, const char *fmt, ...)
     vf_text_one_line(text);
     if (s->opt->line)
         s->opt->line(s->opt->user, text);
+}
+
+void vf_server_quote(const char *text, char *out, size_t size)
+{
+    (void)snprintf(out, size, "%s", text);
+    for (char *p = out; *p; p++)
+        if (*p == '"')
+            *p = '\'';
 }
 
 bool vf_server_may_tell(struct vf_server *s)
@@ -69,6 +78,7 @@ struct ticker {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stopping, runs;
+    int64_t status_us;                             /* boot clock: not before */
     char last[sizeof(((struct vf_why *)0)->text)]; /* what was told last, to be told once */
 };
 
@@ -77,10 +87,13 @@ static void tell_change(struct ticker *t, const char *text, const char *event)
     if (strcmp(t->last, text) == 0)
         return;
     (void)snprintf(t->last, sizeof(t->last), "%s", text);
-    if (*text)
-        vf_server_line(t->server, "event=%s why=\"%s\"", event, text);
-    else
+    if (!*text) {
         vf_server_line(t->server, "event=ready");
+        return;
+    }
+    char quoted[sizeof(t->last)];
+    vf_server_quote(text, quoted, sizeof(quoted));
+    vf_server_line(t->server, "event=%s why=\"%s\"", event, quoted);
 }
 
 static void tick(struct ticker *t)
@@ -88,15 +101,21 @@ static void tick(struct ticker *t)
     struct vf_server *s = t->server;
     struct vf_desk_status st;
     struct vf_why why = {0};
+    int64_t began = vf_clock_boot_us();
+    vf_guard_tick(s->guard);
     enum vf_err err = vf_desk_tick(s->desk, &why);
+    if (!err && began < t->status_us)
+        return;
+    began = vf_clock_boot_us();
     enum vf_err got = vf_desk_status_get(s->desk, &st, err ? NULL : &why);
+    int64_t now = vf_clock_boot_us();
+    t->status_us = now + (now - began) * STATUS_SHARE; /* it looks at every prekey */
     if (!got)
         vf_figures_status(s->figures, &st, err == VF_OK);
     if (err || got)
         tell_change(t, why.text, "failed");
     else
         tell_change(t, st.ready ? "" : st.unready, "unready");
-    vf_guard_tick(s->guard);
 }
 
 static void *tick_on(void *arg)

@@ -158,6 +158,7 @@ void vf_desk_outcome_put(const struct vf_desk_outcome *o, struct vf_buf *out); /
 unsigned vf_server_connections(const struct vf_desk_server_options *opt);
 /* One line of key=value, with the time before it. */
 void vf_server_line(struct vf_server *s, const char *fmt, ...) VF_PRINTF(2, 3);
+void vf_server_quote(const char *text, char *out, size_t size); /* to stand between double quotes in a line */
 /* Of what anybody can cause ten lines a minute are written, then how many more there were: may this one? */
 bool vf_server_may_tell(struct vf_server *s);
 void vf_server_bad(struct vf_server *s, enum vf_bad what, const char *peer);

@@ -140,7 +140,9 @@ void vf_http_work(struct vf_exchange *e)
         e->status = MHD_HTTP_SERVICE_UNAVAILABLE;
         e->text = "the desk cannot answer now";
         vf_figures_bad(s->figures, VF_BAD_FAILED);
-        vf_server_line(s, "event=failed from=%s error=\"%s\" ms=%.1f", e->client->peer, why.text, (double)took / 1e3);
+        char quoted[sizeof(why.text)];
+        vf_server_quote(why.text, quoted, sizeof(quoted));
+        vf_server_line(s, "event=failed from=%s why=\"%s\" ms=%.1f", e->client->peer, quoted, (double)took / 1e3);
     }
     e->answered = true;
     MHD_resume_connection(e->connection); /* from here on it is the other thread's */
