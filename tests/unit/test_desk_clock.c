@@ -235,6 +235,13 @@ static void seen_from_outside(void **state)
     OK(vf_desk_confirm(d, why));
 }
 
+static enum vf_err add_texts(void *user, const struct vf_desk_grant_item *item, struct vf_why *unused)
+{
+    (void)unused;
+    *(uint64_t *)user += item->released[VF_PART_TEXT];
+    return VF_OK;
+}
+
 /* Database and log of different moments. */
 static void log_and_database(void **state)
 {
@@ -276,6 +283,11 @@ static void log_and_database(void **state)
     OK(vf_file_write(seal, bytes.data, bytes.len, 0600, true, why));
     d = desk_open(&w);
     in_doubt("same moment");
+    OK(vf_desk_confirm(d, why));
+    assert_int_equal(status(), VF_ANSWER_OK);
+    uint64_t texts = 0;
+    OK(vf_desk_grant_each(d, add_texts, &texts, why));
+    assert_int_equal(texts, 2); /* one of them the older log does not know */
 }
 
 /* A changed own log: not opened at all. */

@@ -293,6 +293,8 @@ static bool known_take(struct vf_desk *d, const struct vf_buf *data, struct reca
 static void forget(struct vf_desk *d, struct recall *r)
 {
     *r = (struct recall){.d = d};
+    for (size_t i = 0; i < d->ndevices; i++)
+        memset(d->devices[i]->rate, 0, sizeof(d->devices[i]->rate));
     for (size_t i = 0; i < d->ngrants; i++) {
         struct vf_desk_grant *g = d->grants[i];
         for (unsigned part = 0; part < VF_PART_COUNT && g->refs != NULL; part++) {
@@ -366,7 +368,7 @@ enum vf_err vf_desk_recall(struct vf_desk *d, struct vf_why *why)
         vf_desk_clock_doubt(
             d, "the desk's log and its database are not of the same moment: one of them was restored from a copy; "
                "hand policy, grants and revocations to it again, then: vaultfs-keytool desk clock --confirm");
-        forget(d, &r);
+        r.is.place = (struct vf_log_place){0}; /* what either of them says counts */
         err = vf_log_since(d->log, &r.is.place, EVENTS, take_entry, &r, why);
     }
     if (err == VF_E_FORGED)
