@@ -337,6 +337,27 @@ static void behind(void **state)
     end();
 }
 
+/* More log than one request carries: it goes ahead, and nothing is asked for until all of it is there. */
+static void a_long_log(void **state)
+{
+    char purpose[256];
+    uint64_t seq = 0;
+    (void)state;
+    begin(0, NULL, NULL);
+    memset(purpose, 'x', sizeof(purpose) - 1);
+    purpose[sizeof(purpose) - 1] = '\0';
+    const struct vf_entry e = {.event = VF_EVENT_DENY, .part = -1, .object = purpose, .result = "ENOKEY"};
+    for (int i = 0; i < 20000; i++)
+        OK(vf_log_append(vf_station_log(w.st), &e, &seq, why));
+    OK(vf_log_wait(vf_station_log(w.st), seq, why));
+    OK(vf_desk_client_get(client, job, 0, VF_PART_IMAGE, NULL, 0, 20 * VF_SECOND_US, why));
+    assert_true(w.desk.entries > 20000);
+    assert_true(w.desk.requests >= 3); /* unknown, introduced with the first part of the log, and what follows */
+    assert_int_equal(w.desk.wants, 1);
+    OK(reads(0, VF_FIELD_PHOTO));
+    end();
+}
+
 static void wait_for_requests(unsigned n)
 {
     for (int i = 0; i < 100 && w.desk.requests < n; i++)
@@ -502,7 +523,8 @@ int main(void)
         cmocka_unit_test(first_contact), cmocka_unit_test(many_in_one),   cmocka_unit_test(ahead),
         cmocka_unit_test(refusals),      cmocka_unit_test(wrong_answers), cmocka_unit_test(too_much_together),
         cmocka_unit_test(slow_and_away), cmocka_unit_test(stops_at_once), cmocka_unit_test(behind),
-        cmocka_unit_test(leases),        cmocka_unit_test(revoked),       cmocka_unit_test(by_files),
+        cmocka_unit_test(a_long_log),    cmocka_unit_test(leases),        cmocka_unit_test(revoked),
+        cmocka_unit_test(by_files),
     };
     return cmocka_run_group_tests(tests, station_set_up, station_tear_down);
 }

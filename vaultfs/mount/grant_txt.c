@@ -15,11 +15,11 @@ static void put_local(struct vf_buf *out, int64_t us)
         vf_buf_fmt(out, " (here: %s)", text);
 }
 
-static void put_time(struct vf_buf *out, const char *label, int64_t us)
+static void put_time(struct vf_buf *out, const char *label, const char *words, int64_t us)
 {
     char text[64];
     vf_time_format_person(us, text, sizeof(text));
-    vf_buf_fmt(out, "%-11s %s", label, text);
+    vf_buf_fmt(out, "%-11s %s%s", label, words, text);
     put_local(out, us);
     vf_buf_text(out, "\n");
 }
@@ -71,23 +71,22 @@ static void put_desk(struct vf_session *s, struct vf_job *job, struct vf_buf *ou
     vf_desk_client_status_get(s->desk, &desk);
     vf_job_shares_state_get(job, &shares);
     if (desk.reached_boot_us)
-        put_time(out, "Key desk", vf_time_of_boot(s, desk.reached_boot_us));
+        put_time(out, "Key desk", "last answered on ", vf_time_of_boot(s, desk.reached_boot_us));
     else
         vf_buf_fmt(out, "%-11s has not answered yet since this mount began\n", "Key desk");
     if (desk.text[0])
         vf_buf_fmt(out, "%-11s at the last attempt: %s\n", "", desk.text);
-    if (shares.last_boot_us) {
-        vf_buf_fmt(out, "%-11s %u records' texts and %u records' images, from the desk\n", "Can be read",
-                   shares.held[VF_PART_TEXT], shares.held[VF_PART_IMAGE]);
-        put_time(out, "  until", vf_time_of_boot(s, shares.first_boot_us));
-        if (shares.last_boot_us - shares.first_boot_us >= 60 * VF_SECOND_US)
-            put_time(out, "  some until", vf_time_of_boot(s, shares.last_boot_us));
-        vf_buf_fmt(out,
-                   "%-11s and longer if the desk can be reached by then; other files are asked for when they are opened\n",
-                   "");
-    } else {
+    if (shares.last_boot_us == 0) {
         vf_buf_fmt(out, "%-11s nothing at the moment: each file is asked for when it is opened\n", "Can be read");
+        return;
     }
+    vf_buf_fmt(out, "%-11s the texts of %u records and the images of %u, as the desk released them,\n", "Can be read",
+               shares.held[VF_PART_TEXT], shares.held[VF_PART_IMAGE]);
+    put_time(out, "", "until ", vf_time_of_boot(s, shares.first_boot_us));
+    if (shares.last_boot_us - shares.first_boot_us >= 60 * VF_SECOND_US)
+        put_time(out, "", "some until ", vf_time_of_boot(s, shares.last_boot_us));
+    vf_buf_fmt(out, "%-11s and longer if the desk can be reached by then; other files are asked for when they are opened\n",
+               "");
 }
 
 #define MISSING_LISTED 50
@@ -148,9 +147,9 @@ void vf_grant_txt(struct vf_session *s, struct vf_slot_job *slot, struct vf_job 
     vf_buf_text(out, "\n");
     if (g->budget)
         vf_buf_fmt(out, "%-11s at most %llu different records may be opened\n", "Limit", (unsigned long long)g->budget);
-    put_time(out, "Issued", g->issued_us);
-    put_time(out, "Starts", g->from_us);
-    put_time(out, "Ends", g->until_us);
+    put_time(out, "Issued", "", g->issued_us);
+    put_time(out, "Starts", "", g->from_us);
+    put_time(out, "Ends", "", g->until_us);
     vf_buf_fmt(out, "%-11s %s\n", "How it ends", vf_grant_ends_text(g));
     vf_buf_fmt(out, "%-11s %.16s\n", "Grant", g->id.c);
     if (vf_job_online(job) && vf_slot_may(s, slot, job, NULL) == 0)
