@@ -36,9 +36,9 @@ const char *kt_log_kind_text(enum vf_log_kind kind);
 /*
  * An entry for people, one line with its newline: number, time with zone, what happened, under which grant, who asked; appended. Nothing in it
  * can move a terminal's cursor: what is not printable stays escaped as it stands in the log. `ref` (may be NULL): the record that was asked for;
- * an entry of all records of a grant says that it concerns this one if it is among them.
+ * an entry of all records of a grant says that it concerns this one: `certain`, or only if it is among them.
  */
-void kt_entry_text(const struct vf_entry_view *e, const char *ref, const char *mark, struct vf_buf *out);
+void kt_entry_text(const struct vf_entry_view *e, const char *ref, bool certain, const char *mark, struct vf_buf *out);
 /* The entry's own JSON with one more field, "sealed". Without newline. */
 void kt_entry_json(const struct vf_entry_view *e, bool sealed, struct vf_buf *out);
 /* A line of CSV (RFC 4180, CRLF), every field quoted, none that a spreadsheet would run; and the header. */

@@ -25,7 +25,7 @@ static void say(const struct vf_proof *p, const struct vf_verdict *v)
     VF_BUF text = {0};
     vf_buf_init(&text, (size_t)2 * VF_ENTRY_LINE_MAX);
     if (vf_entry_parse((const char *)p->line.data, p->line.len, &e, NULL) == VF_OK) {
-        kt_entry_text(&e, NULL, "", &text);
+        kt_entry_text(&e, NULL, false, "", &text);
         kt_say("The entry: %.*s", (int)(text.len > 0 ? text.len - 1 : 0), text.len > 0 ? (const char *)text.data : "");
     }
     if (p->held)

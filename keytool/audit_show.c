@@ -14,6 +14,7 @@
 #define OUT_MAX   ((size_t)1 << 20)
 #define OUT_WHEN  ((size_t)1 << 16)
 #define DOUBTS    20
+#define LISTS     64 /* looked up once; more of them each time */
 #define NAP_NS    100000000L
 #define UNPROVEN  "  [NOT PROVEN]"
 #define UNCHECKED "  [not checked]"
@@ -28,8 +29,18 @@ struct filter {
     int64_t since_us, until_us;
 };
 
+/* Of an entry of all records of a list: is the record that was asked for on it? */
+enum listed { NOT_KNOWN, LISTED, NOT_LISTED };
+struct list {
+    struct vf_hash manifest;
+    enum listed is;
+};
+
 struct show {
     struct filter f;
+    struct vf_vault *vault; /* borrowed; NULL: which records a list has is not known */
+    struct list lists[LISTS];
+    size_t nlists;
     struct vf_buf out;
     bool json, unchecked, repeated; /* repeated: shown before by the search, and now being verified */
     uint64_t shown, seals_hidden;
@@ -78,6 +89,36 @@ static enum vf_err take_filters(const struct kt_args *a, struct filter *f, struc
     return VF_OK;
 }
 
+static enum listed look_up(const struct show *s, const struct vf_hash *hash)
+{
+    VF_TXN txn = NULL;
+    struct vf_manifest m;
+    struct vf_slice val;
+    struct vf_ref ref;
+    uint32_t row;
+
+    if (!vf_ref_parse(s->f.ref, strlen(s->f.ref), &ref) || vf_txn_read(vf_vault_store(s->vault), &txn, NULL) ||
+        !vf_txn_get(txn, VF_VT_MANIFEST, hash->b, sizeof(hash->b), &val) ||
+        vf_manifest_parse(val.data, val.len, "a list in the vault", &m, NULL))
+        return NOT_KNOWN;
+    return vf_manifest_find(&m, &ref, &row) ? LISTED : NOT_LISTED;
+}
+
+static enum listed on_list(struct show *s, const struct vf_entry_view *e)
+{
+    struct vf_hash hash;
+
+    if (!s->vault || !s->f.ref || !e->manifest.p || !vf_unhex(e->manifest.p, e->manifest.len, hash.b, sizeof(hash.b)))
+        return NOT_KNOWN;
+    for (size_t i = 0; i < s->nlists; i++)
+        if (memcmp(s->lists[i].manifest.b, hash.b, sizeof(hash.b)) == 0)
+            return s->lists[i].is;
+    enum listed is = look_up(s, &hash);
+    if (s->nlists < LISTS)
+        s->lists[s->nlists++] = (struct list){hash, is};
+    return is;
+}
+
 static bool text_is(const struct vf_entry_text *t, const char *want)
 {
     return t->p && t->len == strlen(want) && memcmp(t->p, want, t->len) == 0;
@@ -92,6 +133,8 @@ static bool wanted(struct show *s, const struct vf_entry_view *e)
     if ((f->has_since && e->time_us < f->since_us) || (f->has_until && e->time_us > f->until_us))
         return false;
     if ((f->grant && !text_is(&e->grant, f->grant)) || (f->result && !text_is(&e->result, f->result)))
+        return false;
+    if (f->ref && e->all && on_list(s, e) == NOT_LISTED)
         return false;
     if (f->ref && !e->all && (!e->refs.p || !memmem(e->refs.p, e->refs.len, f->quoted, VF_REF_LEN + 2)))
         return false;
@@ -119,7 +162,11 @@ static enum vf_err show_entry(struct show *s, const struct vf_entry_view *e, boo
         vf_buf_text(&s->out, s->shown > 0 ? ",\n  " : "\n  ");
         kt_entry_json(e, sealed, &s->out);
     } else {
-        kt_entry_text(e, s->f.ref, s->unchecked ? UNCHECKED : sealed || s->f.ref ? "" : UNPROVEN, &s->out);
+        kt_entry_text(e, s->f.ref, e->all && on_list(s, e) == LISTED,
+                      s->unchecked         ? UNCHECKED
+                      : sealed || s->f.ref ? ""
+                                           : UNPROVEN,
+                      &s->out);
     }
     s->shown++;
     return s->out.len >= OUT_WHEN ? flush(s, why) : VF_OK;
@@ -306,6 +353,7 @@ static enum vf_err run(struct show *s, const struct kt_args *a, struct vf_verdic
     bool follow = kt_has(a, KT_FOLLOW), same = true;
 
     VF_TRY(kt_against_take(a, log, &g, why));
+    s->vault = g.vault;
     if (s->json)
         (void)printf("{\"entries\": [");
     s->unchecked = kt_has(a, KT_NO_VERIFY);

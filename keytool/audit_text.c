@@ -92,7 +92,7 @@ static bool counts_records(enum vf_event event)
 }
 
 /* The records: refs, or all of the grant's. */
-static void put_records(struct vf_buf *out, const struct vf_entry_view *e, const char *ref)
+static void put_records(struct vf_buf *out, const struct vf_entry_view *e, const char *ref, bool certain)
 {
     if (e->all) {
         vf_buf_text(out, "every record of ");
@@ -105,7 +105,7 @@ static void put_records(struct vf_buf *out, const struct vf_entry_view *e, const
         if (e->has_count && counts_records(e->event))
             vf_buf_fmt(out, " (%llu record%s)", (unsigned long long)e->count, kt_s(e->count));
         if (ref)
-            vf_buf_fmt(out, ", so %s if that grant has it", ref);
+            vf_buf_fmt(out, certain ? ", %s among them" : ", so %s if that grant has it", ref);
     } else if (e->refs.p) {
         size_t n = count_list(&e->refs);
         vf_buf_text(out, n == 1 ? "record " : "records ");
@@ -233,7 +233,7 @@ static void put_object(struct vf_buf *out, const struct vf_entry_view *e)
         put_text(out, ":", &rest);
 }
 
-void kt_entry_text(const struct vf_entry_view *e, const char *ref, const char *mark, struct vf_buf *out)
+void kt_entry_text(const struct vf_entry_view *e, const char *ref, bool certain, const char *mark, struct vf_buf *out)
 {
     vf_buf_fmt(out, "%8llu  ", (unsigned long long)e->seq);
     put_time(out, e->time_us);
@@ -246,7 +246,7 @@ void kt_entry_text(const struct vf_entry_view *e, const char *ref, const char *m
     put_what(out, e);
     if (records) {
         vf_buf_text(out, e->event == VF_EVENT_RECEIVE ? ": " : " ");
-        put_records(out, e, ref);
+        put_records(out, e, ref, certain);
     }
     if (e->event == VF_EVENT_REVOKE)
         put_text(out, e->grant.p ? " grant " : " the device ", e->grant.p ? &e->grant : &e->recipient);

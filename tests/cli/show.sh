@@ -57,8 +57,13 @@ json 'd["entries"], d["verdict"]["good"]' "([], True)"
 
 # One record: by its ref, and where all of a grant were meant.
 k 0 audit show --vault V --ref "$ref" V/log
-has out "looked at" "record $ref" "so $ref if that grant has it" "Log of the vault alice verified: good"
+has out "looked at" "record $ref" ", $ref among them" "Log of the vault alice verified: good"
 [ "$(grep -c ' UTC  ' out)" = "$(grep -c "\"$ref\"\|\"refs\":\"all\"" V/log/entries-*.jsonl)" ] || fail "not the entries of the record"
+# A record that no list has: of the lists, which the vault knows, nothing is shown. Without the vault nobody knows.
+k 0 audit show --vault V --ref AAAAAAAA V/log
+hasnt out "every record"
+k 0 audit show --ref AAAAAAAA V/log
+has out "so AAAAAAAA if that grant has it"
 k 0 audit show --no-verify --ref "$ref" V/log
 has out "NOTHING WAS VERIFIED" "[not checked]"
 k 0 audit show --no-verify --json --ref "$ref" V/log

@@ -33,7 +33,7 @@ static const char *words(const struct vf_entry *e, const char *ref)
     struct vf_entry_view v = view_of(e, &lines);
 
     vf_buf_reset(&out);
-    kt_entry_text(&v, ref, "", &out);
+    kt_entry_text(&v, ref, false, "", &out);
     assert_true(out.len > 0 && out.data[out.len - 1] == '\n' && vf_text_printable((const char *)out.data, out.len - 1));
     return vf_buf_cstr(&out);
 }
@@ -117,7 +117,7 @@ static void test_hostile(void **state)
         if (vf_entry_parse(lines.data, lines.len - 1, &v, NULL) != VF_OK)
             continue;
         vf_buf_reset(&out);
-        kt_entry_text(&v, NULL, "", &out);
+        kt_entry_text(&v, NULL, false, "", &out);
         assert_true(vf_text_printable((const char *)out.data, out.len - 1));
         vf_buf_reset(&out);
         kt_entry_csv(&v, false, &out);
