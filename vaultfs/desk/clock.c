@@ -7,8 +7,9 @@
  *   - it has moved by over an hour against the boot clock since it was last believed,
  *   - a station shows a receipt of this desk for more log than the desk has (the store was restored from a backup).
  *
- * Then nothing is released and nothing destroyed until a person confirms; the doubt outlives a restart (database, own log). What has
- * ended by the doubted clock is refused as ended all the same. The time goes into no answer meanwhile: stations take the desk's for true.
+ * Then nothing is released and nothing destroyed until a person confirms; the doubt outlives a restart (database, own log). Time stands still meanwhile
+ * where it was believed last: what had ended then is refused as ended, everything else as unready. It goes into no answer: stations take the desk's
+ * time for true.
  */
 #include "desk_internal.h"
 
@@ -69,10 +70,10 @@ bool vf_desk_clock_now(struct vf_desk *d, int64_t *ret_us, char *text)
     int64_t wall = vf_clock_wall_us();
     look(c, wall, vf_clock_boot_us());
     bool ready = !c->unready;
-    *ret_us = wall > c->floor_us ? wall : c->floor_us;
-    if (ready)
-        c->floor_us = *ret_us;
-    else if (text != NULL)
+    if (ready && wall > c->floor_us)
+        c->floor_us = wall;
+    *ret_us = c->floor_us;
+    if (!ready && text != NULL)
         (void)snprintf(text, sizeof(c->why), "%s", c->why);
     pthread_mutex_unlock(&c->lock);
     return ready;
@@ -127,11 +128,17 @@ enum vf_err vf_desk_clock_tell(struct vf_desk *d, struct vf_why *why)
     pthread_mutex_lock(&d->clock.lock);
     bool due = d->clock.unready && !d->clock.told;
     (void)snprintf(text, sizeof(text), "%s", d->clock.why);
+    int64_t believed = d->clock.floor_us;
     d->clock.told = true;
     pthread_mutex_unlock(&d->clock.lock);
     if (!due)
         return VF_OK;
-    const struct vf_entry e = {.event = VF_EVENT_TIME, .part = -1, .object = text, .result = VF_DESK_LOG_UNREADY};
+    const struct vf_entry e = {.event = VF_EVENT_TIME,
+                               .part = -1,
+                               .has_count = true,
+                               .count = (uint64_t)(believed / VF_SECOND_US),
+                               .object = text,
+                               .result = VF_DESK_LOG_UNREADY};
     const struct vf_desk_change row = {VF_DT_META, VF_DESK_META_UNREADY, strlen(VF_DESK_META_UNREADY), text, strlen(text)};
     /* Either of them keeps the doubt over a restart. */
     enum vf_err logged = vf_desk_tell(d, &e, &ticket, why);

@@ -106,7 +106,8 @@ struct vf_desk_recalled {
     struct vf_hash policy_hash; /* of its text */
     int64_t confirmed_us;       /* what a person confirmed last, */
     int64_t confirmed_at;       /* and the time of that entry */
-    bool unready;               /* doubted since */
+    bool unready;               /* doubted since, */
+    int64_t believed_us;        /* and the time that was believed until then */
     struct vf_log_place place;
 };
 
@@ -176,7 +177,7 @@ VF_MUST_USE enum vf_err vf_desk_snapshot(struct vf_desk *d, bool now, struct vf_
 
 /* clock.c */
 VF_MUST_USE enum vf_err vf_desk_clock_start(struct vf_desk *d, struct vf_why *why); /* after recall */
-/* The time that decides. False: not ready, and `text` (of 256; may be NULL) says why. *ret_us is set all the same. */
+/* The time that decides. False: not ready, and `text` (of 256; may be NULL) says why; *ret_us is then what was believed last. */
 bool vf_desk_clock_now(struct vf_desk *d, int64_t *ret_us, char *text);
 void vf_desk_clock_doubt(struct vf_desk *d, const char *fmt, ...) VF_PRINTF(2, 3);
 /* Into log and database, if anything changed. No lock is held. */

@@ -7,7 +7,7 @@
  * then; the rows of RELEASED hold the bits of each live grant. It is under a MAC of the desk, and so are they, by their hashes in it. Without a
  * good one, everything is read from the beginning: slower, nothing else.
  *
- *   known: "VFDSKKN1", u32 policy, 32 its text hash, i64 confirmed, i64 last confirmed entry, u8 unready, place (u64 entries, u64 segment, u64 byte,
+ *   known: "VFDSKKN1", u32 policy, 32 its text hash, i64 confirmed, i64 last confirmed entry, u8 unready, i64 believed until then, place (u64 entries, u64 segment, u64 byte,
  *   a hash for each bit that is set in `entries` from the lowest up), u32 n, n times (enrolment id 32, i64 minute, u32 images of the hour before), u32 n,
  *   n times (grant id 16, SHA-256 of its row), MAC 32.
  *   row: u64 text count, u64 image count, u32 records, text bits, image bits.
@@ -125,6 +125,7 @@ static void take_time(struct recall *r, const struct vf_entry_view *e)
 
     if (is(&e->result, VF_DESK_LOG_UNREADY)) {
         r->is.unready = true;
+        r->is.believed_us = e->has_count && e->count < INT64_MAX / VF_SECOND_US ? (int64_t)e->count * VF_SECOND_US : 0;
         size_t len = e->object.len < sizeof(r->text) ? e->object.len : sizeof(r->text) - 1;
         if (e->object.p != NULL)
             memcpy(r->text, e->object.p, len);
@@ -286,6 +287,7 @@ static bool known_take(struct vf_desk *d, const struct vf_buf *data, struct reca
     ret->is.confirmed_us = (int64_t)vf_reader_u64(&r);
     ret->is.confirmed_at = (int64_t)vf_reader_u64(&r);
     ret->is.unready = vf_reader_u8(&r) != 0;
+    ret->is.believed_us = (int64_t)vf_reader_u64(&r);
     place_get(&r, &ret->is.place);
     return !r.bad && ret->is.place.seg_at <= INT64_MAX && rates_take(d, &r) && rows_take(d, &r);
 }
@@ -319,13 +321,18 @@ static enum vf_err known_load(struct vf_desk *d, struct recall *r, struct vf_why
 
 /* --------------------------------------------------------------------------------------------------------------------- opening */
 
-/* What the clock begins with: the last entry, unless all since a person confirmed stand at the time of that entry. */
+/*
+ * What the clock begins with: the last entry, unless all since a person confirmed stand at the time of that entry; or what was believed before it was
+ * doubted, since the entries behind have the doubted clock's times.
+ */
 static void set_clock(struct vf_desk *d, const struct recall *r, int64_t last_us)
 {
     struct vf_desk_clock *c = &d->clock;
 
     c->confirmed_us = r->is.confirmed_us;
     c->floor_us = r->is.confirmed_at > 0 && last_us <= r->is.confirmed_at ? r->is.confirmed_us : last_us;
+    if (r->is.unready && r->is.believed_us > 0)
+        c->floor_us = r->is.believed_us;
     if (r->is.unready && !c->unready) {
         c->unready = c->told = true;
         (void)snprintf(c->why, sizeof(c->why), "%s",
@@ -485,6 +492,7 @@ static enum vf_err write_known(struct vf_desk *d, const struct vf_desk_recalled 
     vf_buf_u64(&known, (uint64_t)is->confirmed_us);
     vf_buf_u64(&known, (uint64_t)is->confirmed_at);
     vf_buf_u8(&known, is->unready);
+    vf_buf_u64(&known, (uint64_t)is->believed_us);
     place_put(&is->place, &known);
     rates_put(d, &known);
     enum vf_err err = rows_put(d, &s, &known, why);
