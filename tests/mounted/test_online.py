@@ -5,14 +5,14 @@ budget. The mount's clocks are moved; the desk's are the computer's."""
 import json
 import mmap
 import os
+import signal
 import threading
 import time
+from errno import EDQUOT, ENODEV, ENOTCONN
 
 from clockfile import Clock
 from desk import DeskWorld
 from proxy import Proxy
-from errno import EDQUOT
-
 from world import EKEYEXPIRED, EKEYREVOKED, ENOKEY, check, entries, errno_of, read
 
 RECORDS = 40
@@ -246,6 +246,28 @@ def budgets():
     check(errno_of(lambda: read(photo(3, 'few'))) == 0, 'what was released opens')
 
 
+def leaves():
+    """Asked to go while a file waits for the desk, the mount goes."""
+    world.proxy.mode, results = 'slow', []
+    pid = world.pid_of(mnt, exe='VAULTFS_CLOCK')
+    waiting = threading.Thread(target=lambda: results.append(timed(photo(38))))
+    waiting.start()
+    time.sleep(0.5)
+    check(not results, 'it waits')
+    start = time.time()
+    os.kill(pid, signal.SIGTERM)
+    while pid in world.daemons():
+        check(time.time() - start < 4, 'the mount goes at once')
+        time.sleep(0.05)
+    waiting.join()
+    check(results[0][0] in (ENODEV, ENOTCONN, ENOKEY), f'and whoever waits is told: {results}')
+    world.mounts.clear()
+    world.proxy.mode = 'pass'
+    world.proxy.hang_up()
+    mount()
+    becomes(photo(38), 0, 'and comes again', 8)
+
+
 def revoked():
     held = open(photo(24), 'rb')
     grant = job()['grant']
@@ -274,7 +296,7 @@ def ended():
     check('ended on' in text('few'), 'and GRANT.txt says so')
 
 
-for part in (first_reads, walks, leases, renewed, away, cut_and_slow, budgets, revoked, ended):
+for part in (first_reads, walks, leases, renewed, away, cut_and_slow, budgets, leaves, revoked, ended):
     start = time.time()
     part()
     print(f'{part.__name__}: {time.time() - start:.1f} s')
