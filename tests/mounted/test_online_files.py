@@ -64,6 +64,8 @@ def memory():
             m = re.match(r'([0-9a-f]+)-([0-9a-f]+) rw', line)
             if m and '[v' not in line:
                 start, end = (int(x, 16) for x in m.groups())
+                if end - start > 1 << 28: # a sanitizer's own
+                    continue
                 try:
                     mem.seek(start)
                     out.append(mem.read(end - start))
