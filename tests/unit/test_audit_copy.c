@@ -231,8 +231,8 @@ static void test_mutations(void **state)
     p.cps = malloc(good.cps_len + 1);
     memcpy(p.lines, good.lines, good.lines_len);
     memcpy(p.cps, good.cps, good.cps_len);
-    for (size_t i = 0; i < p.lines_len; i += test_step(37), n++) {
-        p.lines[i] = (char)(p.lines[i] ^ (i % 2 == 0 ? 1 : 0x80));
+    for (size_t i = 0; i < p.lines_len; i += 2 * test_step(19), n++) {
+        p.lines[i] = (char)(p.lines[i] ^ (i % 4 == 0 ? 1 : 0x80));
         both(c, at, &p, false, "byte of entries", i);
         p.lines[i] = good.lines[i];
     }
@@ -241,7 +241,7 @@ static void test_mutations(void **state)
         both(c, at, &p, false, "byte of checkpoints", i);
         p.cps[i] = good.cps[i];
     }
-    for (p.lines_len = 0; p.lines_len < good.lines_len; p.lines_len += test_step(37), n++)
+    for (p.lines_len = 0; p.lines_len < good.lines_len; p.lines_len += 3 * test_step(13), n++)
         both(c, at, &p, false, "entries cut at", p.lines_len);
     p.lines_len = good.lines_len;
     for (p.cps_len = 0; p.cps_len < good.cps_len; p.cps_len += test_step(13), n++) {
