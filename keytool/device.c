@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "keytool.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PASS (KT_BIT(PASSPHRASE_FILE) | KT_BIT(PASSPHRASE_COMMAND))
@@ -112,6 +114,28 @@ static enum vf_err print_handin(const struct kt_args *a, const struct vf_verdict
     return VF_OK;
 }
 
+/*
+ * A log folder is taken as the file that `station handin` would make of it: the copy that a key desk has of a device's log, say. *ret_fd: that
+ * file, without a name; -1 when it is a file already.
+ */
+static enum vf_err file_of_folder(const char *path, int *ret_fd, struct vf_why *why)
+{
+    const char *tmp = getenv("TMPDIR");
+    struct stat st;
+    uint64_t size;
+    VF_FD fd = -1;
+    *ret_fd = -1;
+    if (stat(path, &st) || !S_ISDIR(st.st_mode))
+        return VF_OK;
+    fd = open(tmp && *tmp ? tmp : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return vf_fail_sys(why, "no temporary file for %s", path);
+    VF_TRY(vf_handin_write(path, fd, &size, why));
+    *ret_fd = fd;
+    fd = -1;
+    return VF_OK;
+}
+
 static enum vf_err device_handin(const struct kt_args *a, struct vf_why *why)
 {
     const char *path = kt_get(a, KT_OUTPUT);
@@ -119,13 +143,20 @@ static enum vf_err device_handin(const struct kt_args *a, struct vf_why *why)
     VF_IDENTITY id = NULL;
     VF_VAULT v = NULL;
     VF_BUF receipt;
+    VF_FD folder = -1;
+    char unnamed[32];
     vf_buf_init(&receipt, VF_NOTE_MAX);
     if (!verdict)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
     if (path)
         VF_TRY(kt_output_check(a, path, why));
+    VF_TRY(file_of_folder(a->argv[0], &folder, why));
+    if (folder >= 0)
+        (void)snprintf(unnamed, sizeof(unnamed), "/proc/self/fd/%d", folder);
     VF_TRY(kt_vault_open(a, a->argv[1], VF_VAULT_WRITE, &id, &v, why));
-    enum vf_err err = vf_device_handin(v, id, a->argv[0], &receipt, verdict, why);
+    enum vf_err err = vf_device_handin(v, id, folder >= 0 ? unnamed : a->argv[0], &receipt, verdict, why);
+    if (err && folder >= 0)
+        err = vf_fail_prefix(why, err, "%s", a->argv[0]);
     if (!err && path)
         err = kt_output_write(a, path, &receipt, 0644, why);
     err = kt_vault_close(v, err, why);

@@ -139,6 +139,14 @@ json 'd["devices"][0]["log_entries"] > 0' True
 k 1 desk status nowhere
 k 1 desk status V
 
+# The copy of a device's log is taken in at the office as it lies here.
+k 4 grant renew --until +2h --key alice.key -o renewed.grant "$id" V
+k 0 device handin --key alice.key D/devices/*/log V
+has out "log of s1: " "genuine and whole"
+k 1 device handin --key alice.key D/db V
+k 4 grant renew --until +2h --key alice.key -o renewed.grant "$id" V # and now for want of a prekey
+has err prekey
+
 # --------------------------------------------------------------------------------------------------------------- revocation
 k 0 grant revoke --reason r --key alice.key -o after.revoked "$after" V
 has err "desk receive --key DESK.key STORE after.revoked" "destroys the grant's one-time key"
