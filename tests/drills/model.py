@@ -43,7 +43,9 @@ class Log:
 
 
 class Desk:
-    """A log of the key desk as the program is given it. releases: (grant, ref or 'all', part); closed: grants whose key it destroyed."""
+    """A log of the key desk as the program is given it. releases: (grant, ref or 'all', part); closed: when it destroyed the keys of which grants."""
+
+    doubted = None  # when a person had to confirm its clock and store
 
     def __init__(self, kind, state, releases, closed, speaks_until, knows_batch=True):
         self.kind, self.state, self.releases, self.closed = kind, state, releases, closed  # state: good, damaged, strange
@@ -148,6 +150,8 @@ class Model:
                     refs = read.refs if read.refs != 'all' else [r for r in g.refs if part == TEXT or self.images.get(r)]
                     if any((r, part) not in out for r in refs):
                         return False
+        if desk.doubted is not None and g.issued <= desk.doubted and desk.closed.get(gid, desk.doubted) >= desk.doubted:
+            return False
         if gid in desk.closed or desk.speaks_until > g.until + 3600:
             return True
         return desk.kind == 'folder' and desk.speaks_until >= now - 7 * 3600

@@ -319,22 +319,26 @@ class Drill:
                 events.append((at, f'release {g.id} {f"all:{g.manifest}" if ref == "all" else ref} {part} - ok', (g.id, ref, part)))
             ended = max([g.until] + [w[0] for w in wanted]) + 5
             if ended < last - 500 and rng.random() < 0.5:
-                events.append((ended, f'{rng.choice(["expire", "revoke"])} {g.id} - - - ok prekey_1/{len(events)}', g.id))
+                events.append((ended, f'{rng.choice(["expire", "revoke"])} {g.id} - - - ok prekey_1/{len(events)}', (g.id, ended)))
+        doubted = f.time(rng.uniform(3, 24)) if rng.random() < 0.2 else None
+        if doubted:
+            events.append((doubted, f'time - - - - {rng.choice(["unready", "confirmed"])}', ()))
         events.sort(key=lambda e: (e[0], e[1]))
         lines = []
         for at, line, _ in events:
             lines += [f'at {at * 1000000 + 7}', line]
         f.write_desk_log([f'at {f.time(1) * 1000000}', *lines, f'at {last * 1000000}', 'time - - - - ok', 'seal'])
         told = [e[2] for e in events]
-        releases, closed = [t for t in told if isinstance(t, tuple)], {t for t in told if isinstance(t, str)}
+        releases, closed = [t for t in told if len(t) == 3], dict(t for t in told if len(t) == 2)
         desk = Desk('folder', 'good', releases, closed, last)
+        desk.doubted = doubted
         self.m.desk = desk
         path = f.dir / 'desk/log'
         if how == 'none':
             self.m.desk = None
             return []
         if how == 'other':
-            self.m.desk = Desk('folder', 'strange', [], set(), last)
+            self.m.desk = Desk('folder', 'strange', [], {}, last)
             return [f.dir / 'other-desk/log']
         if how == 'store':
             return [f.dir / 'desk']

@@ -118,6 +118,12 @@ def without(template):
     c.desk((21, f'release {gid} {refs[5]} text - ok'), (22, f'release {gid} {refs[6]} text - ok'), store='forked')
     got = c.ask('--log', f.dir / 'desk/log', '--log', f.dir / 'forked/log', '--log', c.log)
     check('desk-log-contradicted' in c.codes and got[refs[2], 'text'] == everything and got[refs[5], 'text'] == (1, 'released'), f'{c.codes} {got}')
+    # The desk was in doubt of its store while the grant lived: it may have been put back, and lack what it released before.
+    d = template.fork('doubted')
+    d.desk((4, f'release {gid} {refs[0]} text - ok'), (6, 'time - - - - confirmed'), (24, f'expire {gid} - - - ok prekey_1/0'))
+    d.station((4.5, f'open {gid} {refs[0]} text rank ok'))
+    got = d.ask('--log', d.f.dir / 'desk/log', '--log', d.log)
+    check('desk-doubted' in d.codes and got[refs[2], 'text'] == everything, f'{d.codes} {got}')
     # A read of what was never released: that log is not the whole truth.
     c.station((25, f'open {gid} {refs[3]} text rank ok'))
     got = c.ask('--log', f.dir / 'desk/log', '--log', c.log)

@@ -57,10 +57,17 @@ struct vf_exp_released {
     bool unknown[VF_PART_COUNT]; /* every record of a list that is not known */
     uint32_t log;                /* VF_EXP_NONE: no log of a desk names the grant */
     uint32_t closed;             /* the log in which its one-time key is destroyed; VF_EXP_NONE: none */
+    int64_t closed_us;
 };
 
 /* Why the log of a key desk does not show that something was not released. */
-enum vf_exp_unproven { VF_EXP_DESK_NO_LOG = 1, VF_EXP_DESK_BROKEN, VF_EXP_DESK_CONTRADICTED, VF_EXP_DESK_EARLY };
+enum vf_exp_unproven {
+    VF_EXP_DESK_NO_LOG = 1,
+    VF_EXP_DESK_BROKEN,
+    VF_EXP_DESK_CONTRADICTED,
+    VF_EXP_DESK_DOUBTED,
+    VF_EXP_DESK_EARLY
+};
 
 /* A grant, known or stray. */
 struct vf_exp_source {
@@ -87,8 +94,10 @@ struct vf_exp_log {
     uint32_t *batches, nbatches, batches_room; /* of a desk: the batches of prekeys that it made */
     uint32_t *closed, nclosed, closed_room;    /* ... and destroyed as a whole */
     uint64_t releases;
-    bool copy;       /* speaks up to its last sealed entry */
-    uint32_t device; /* VF_EXP_NONE: of no device that the vault knows */
+    int64_t doubted_us;       /* of a desk: when its clock or store was last in doubt, or confirmed by a person; 0: never */
+    uint32_t nclosed_doubted; /* batches destroyed before that */
+    bool copy;                /* speaks up to its last sealed entry */
+    uint32_t device;          /* VF_EXP_NONE: of no device that the vault knows */
     enum vf_exp_log_state state;
     bool used; /* the one that its device is judged by */
     struct vf_log_peek peek;

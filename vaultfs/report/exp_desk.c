@@ -6,6 +6,7 @@
  *   3  it speaks for the rest of the grant's life: it says that the grant's key was destroyed; or its last entry is behind the grant's end; or
  *      it is a folder, and as fresh as the folder of a desk that runs
  *   4  no log of a device shows a read, under that grant, of what was not released
+ *   5  the desk was never in doubt of its clock or store while the grant's key was there: it may have been put back from a backup
  * Entries that were lost (gap, recover) do not count against it: no share leaves a desk before its entry is durable.
  */
 #include "exp.h"
@@ -194,6 +195,10 @@ static enum vf_err each_entry(void *user, const struct vf_entry_view *e, bool se
     l->known += source != VF_EXP_NONE && x->sources[source].grant != VF_EXP_NONE ? 1 : 0;
     if (e->event == VF_EVENT_RELEASE && source != VF_EXP_NONE)
         return take_release(p, source, e, why);
+    if (e->event == VF_EVENT_TIME && (vf_case_text_is(&e->result, "unready") || vf_case_text_is(&e->result, "confirmed"))) {
+        l->doubted_us = e->time_us;
+        l->nclosed_doubted = l->nclosed;
+    }
     if (!sealed || !vf_case_text_is(&e->result, "ok"))
         return VF_OK;
     if (e->event == VF_EVENT_EXPORT && object_number(e, "prekeys ", ' ', &batch, &rest))
@@ -202,8 +207,10 @@ static enum vf_err each_entry(void *user, const struct vf_entry_view *e, bool se
         return VF_OK;
     if (vf_case_text_is(&rest, "all"))
         return add_number(x, &l->closed, &l->nclosed, &l->closed_room, batch, why);
-    if (source != VF_EXP_NONE)
+    if (source != VF_EXP_NONE && x->sources[source].released->closed != p->log) { /* the first time counts */
         x->sources[source].released->closed = p->log;
+        x->sources[source].released->closed_us = e->time_us;
+    }
     return VF_OK;
 }
 
@@ -348,15 +355,15 @@ static uint32_t log_for(const struct vf_exposure *x, const struct vf_exp_source 
     return found;
 }
 
-/* A destruction counts when the log that tells of it is good. */
-static bool is_closed(const struct vf_exposure *x, const struct vf_exp_source *s, const struct vf_exp_log *l)
+/* A destruction counts when the log that tells of it is good. `before`: only one before the desk was last in doubt. */
+static bool is_closed(const struct vf_exposure *x, const struct vf_exp_source *s, const struct vf_exp_log *l, bool before)
 {
     const struct vf_grant *g = s->grant != VF_EXP_NONE ? &x->c->grants[s->grant].g : NULL;
 
     if (s->released != NULL && s->released->closed != VF_EXP_NONE && same_log(l, &x->logs[s->released->closed]) &&
-        x->logs[s->released->closed].state == VF_EXP_LOG_GOOD)
+        x->logs[s->released->closed].state == VF_EXP_LOG_GOOD && (!before || s->released->closed_us < l->doubted_us))
         return true;
-    return g != NULL && has_number(l->closed, l->nclosed, g->prekey_batch);
+    return g != NULL && has_number(l->closed, before ? l->nclosed_doubted : l->nclosed, g->prekey_batch);
 }
 
 static enum vf_exp_unproven judge(struct vf_exposure *x, struct vf_exp_source *s)
@@ -371,7 +378,10 @@ static enum vf_exp_unproven judge(struct vf_exposure *x, struct vf_exp_source *s
     if (s->contradicted)
         return VF_EXP_DESK_CONTRADICTED;
     l->used = true;
-    if (is_closed(x, s, l))
+    /* If its store was put back from a backup, what was released in between is in no log: whatever the reason, the desk was not sure. */
+    if (l->doubted_us != 0 && s->issued_us <= l->doubted_us && !is_closed(x, s, l, true))
+        return VF_EXP_DESK_DOUBTED;
+    if (is_closed(x, s, l, false))
         return 0;
     int64_t until = l->copy ? l->verdict->sealed_until_us : l->verdict->last_us;
     s->live = true;
@@ -450,6 +460,13 @@ static enum vf_err say_grants(struct vf_exposure *x, struct vf_why *why)
               "the whole truth, or the device held the keys from somewhere else. Online grants that count like offline ones "
               "for it: %u.",
               n[VF_EXP_DESK_CONTRADICTED]);
+    if (n[VF_EXP_DESK_DOUBTED] > 0)
+        DOUBT("desk-doubted",
+              "The key desk's log says that its clock or store was in doubt, and that a person had to confirm them, while "
+              "online "
+              "grants were alive: %u of them. Had the store been put back from a backup, what was released in between would "
+              "be missing; so they count like offline grants.",
+              n[VF_EXP_DESK_DOUBTED]);
     if (n[VF_EXP_DESK_EARLY] > 0)
         DOUBT("desk-log-ends-early",
               "The key desk's log ends before online grants did, and may be an older copy: %u of them count like offline "
@@ -470,9 +487,11 @@ enum vf_err vf_exp_desk_say(struct vf_exposure *x, struct vf_why *why)
         if (l->state == VF_EXP_LOG_GOOD) {
             vf_exp_time_words(l->copy ? l->verdict->sealed_until_us : l->verdict->last_us, until);
             if (l->used)
-                ASSUME("desk-log",
-                       "What the key desk released is taken from its log %s, as complete up to its last entry, of %s.",
-                       vf_exp_log_name(l), until);
+                ASSUME(
+                    "desk-log",
+                    "What the key desk released is taken from its log %s, as complete up to its last entry, of %s. (If the "
+                    "desk's store was ever put back from a backup, what was released in between is missing.)",
+                    vf_exp_log_name(l), until);
         } else if (l->state == VF_EXP_LOG_STRANGE) {
             DOUBT("log-of-unknown-desk",
                   "%s is the log of a key desk that no policy of this force names: it shows nothing here%s.",

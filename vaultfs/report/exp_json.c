@@ -220,6 +220,8 @@ static const char *unreleased(const struct vf_exp_source *s)
         return "presumed readable: the key desk's log is contradicted";
     case VF_EXP_DESK_CONTRADICTED:
         return "presumed readable: a read that was not released";
+    case VF_EXP_DESK_DOUBTED:
+        return "presumed readable: the key desk was in doubt of its clock or store";
     case VF_EXP_DESK_EARLY:
         return "presumed readable: the key desk's log ends too early";
     }
