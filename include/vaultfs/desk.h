@@ -96,8 +96,8 @@ struct vf_request {
     /* Empty unless the desk asked for them (VF_ANSWER_UNKNOWN). */
     struct vf_slice grant_note, manifest, enrol;
     struct vf_slice checkpoints, entries; /* as in a log's files: the new ones */
-    struct vf_slice receipt;              /* the newest of this desk that the station has, or empty: a desk set back notices */
-    struct vf_hash hash;                  /* of the body and its signature: what the answer names; set by seal and open */
+    struct vf_slice receipt; /* the newest of this desk that the station has, or empty: a desk set back notices */
+    struct vf_hash hash;     /* of the body and its signature: what the answer names; set by seal and open */
 };
 /* The sealed request, appended to `out`; req->hash is set. `device` is the enrolment's. VF_E_LIMIT: too much log for one request. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_request_make(struct vf_request *req, const struct vf_identity *device,
@@ -114,7 +114,7 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_request_signed(const struct vf_buf *plain, 
                                                     struct vf_why *why);
 
 #define VF_ANSWERS(X)                                                                                \
-    X(OK, "ok")           /* shares, and a receipt for the log */                                    \
+    X(OK, "ok")           /* shares for the wants that budget and rate allow; receipt */             \
     X(UNKNOWN, "unknown") /* send grant, manifest and enrolment too */                               \
     X(BEHIND, "behind")   /* the desk has log_size entries: send from there, and more than it has */ \
     X(FORKED, "forked")   /* the log does not extend what was handed in before */                    \
@@ -142,7 +142,7 @@ _Static_assert(sizeof(struct vf_share) == VF_REF_LEN + 1 + VF_KEY_LEN, "no paddi
 struct vf_answer {
     struct vf_hash request; /* its hash */
     enum vf_answer_status status;
-    int64_t time_us;   /* the desk's: trusted time */
+    int64_t time_us;   /* the desk's: trusted time; 0: its clock is in doubt */
     int64_t lease_us;  /* how long the shares may be kept, from the moment of sending; 0 without shares */
     uint64_t log_size; /* entries of this log that the desk has now */
     char text[256];    /* for people; printable, may be empty */
@@ -224,7 +224,8 @@ struct vf_desk_outcome {
 /*
  * Answer one sealed request, appended to `out`, whatever its status. `lease_us`: 0 for 15 minutes; 1 to 60 minutes by HTTP, up to the end of the grant
  * when `by_hand`. SERVE; thread-safe, and waits for the disk outside its locks. Without an answer: VF_E_DAMAGED, VF_E_FORMAT, VF_E_VERSION,
- * VF_E_FORGED (nobody known signed it): the sender learns nothing.
+ * VF_E_FORGED (not signed by the device that it names): the sender learns nothing. Wants are served in their order while budget and rate last; what was released before
+ * always is. While the clock is in doubt: no share, and no time in the answer.
  */
 #define VF_DESK_LEASE_US     (15 * 60 * VF_SECOND_US)
 #define VF_DESK_LEASE_MIN_US (60 * VF_SECOND_US)
@@ -281,8 +282,9 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_device_each(struct vf_desk *d,
  * `keytool desk` does beside it. Returns when *stop is written to (signals), gracefully: no new request, those inside are answered.
  */
 struct vf_desk_server_options {
-    const char *store;    /* the desk's folder */
-    const char *listen;   /* "ADDR:PORT", "[ADDR]:PORT", "unix:PATH"; NULL: systemd's sockets (one named "metrics" is for figures) */
+    const char *store; /* the desk's folder */
+    const char
+        *listen; /* "ADDR:PORT", "[ADDR]:PORT", "unix:PATH"; NULL: systemd's sockets (one named "metrics" is for figures) */
     const char *metrics;  /* likewise, or NULL */
     unsigned threads;     /* that answer; 0: 16 */
     unsigned connections; /* 0: 512 */
@@ -290,20 +292,23 @@ struct vf_desk_server_options {
     size_t budget;        /* bytes of large requests and answers in memory; 0: 256 MiB */
     int stop_fd;          /* readable: stop */
     void (*ready)(void *user, const char *where);
-    void (*line)(void *user, const char *text); /* structured log: one line of key=value, no field value, no secret; any thread */
+    void (*line)(void *user,
+                 const char *text); /* structured log: one line of key=value, no field value, no secret; any thread */
     void *user;
 };
 VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_serve(struct vf_desk *d, const struct vf_desk_server_options *opt,
                                                 struct vf_why *why);
 /* What a desk tells of itself, as one JSON document (vaultfs-keytool-desk-status(1)). Any mode. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_status_put(struct vf_desk *d, bool served, struct vf_buf *json, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_status_put(struct vf_desk *d, bool served, struct vf_buf *json,
+                                                     struct vf_why *why);
 /*
  * keytool's side of STORE/control. VF_E_NOT_FOUND: nobody serves it. `what`: "status"; "clock"; "prekeys?count=N&last=MICROSECONDS"; with a file, which
  * is sent as it is: "receive", "answer?lease=MICROSECONDS". `out`: the document, the new batch, what was told of the file
  * (vf_received_read), the answer. Else the server's own error.
  */
 /* Of "answer": the outcome stands before the answer, and is taken off. */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_outcome_take(struct vf_buf *answer, struct vf_desk_outcome *ret, struct vf_why *why);
+VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_outcome_take(struct vf_buf *answer, struct vf_desk_outcome *ret,
+                                                       struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_control(const char *store, const char *what, const struct vf_receive_file *file,
                                                   struct vf_buf *out, struct vf_why *why);
 
@@ -315,8 +320,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_control(const char *store, const char 
  */
 struct vf_desk_client;
 struct vf_desk_client_options {
-    struct vf_station *station;             /* in MOUNT mode; outlives the client */
-    const char *request_path, *answer_path; /* by files, no network; both or neither */
+    struct vf_station *station;                 /* in MOUNT mode; outlives the client */
+    const char *request_path, *answer_path;     /* by files, no network; both or neither */
     void (*tell)(void *user, const char *text); /* for the system's log; on the client's thread */
     void *user;
 };
