@@ -102,12 +102,15 @@ static enum vf_err show_log(struct vf_desk_client *c, struct client_ask *a, stru
     enum vf_err err = tail(c, LOG_CHUNK, p, &size, why);
     if (err == VF_E_LIMIT)
         err = tail(c, LOG_CHUNK_MOST, p, &size, why);
-    if (err == VF_E_STALE)
-        return vf_fail(
+    if (err == VF_E_STALE) {
+        (void)vf_fail(
             why, VF_E_NO_SHARE,
-            "the key desk has %llu entries of this station's log, and the station has others: it was restored from a "
-            "copy, or there are two under one name. Tell the force.",
+            "the key desk has %llu entries of this station's log, and the station has others: it was restored from "
+            "a copy, or there are two under one name. Tell the force.",
             (unsigned long long)c->desk_size);
+        c->desk_size = 0; /* it is asked anew each time: the force may have settled it */
+        return VF_E_NO_SHARE;
+    }
     VF_TRY(err);
     a->partial = size < log.sealed;
     note_sent(c, a, size);
@@ -325,8 +328,11 @@ enum vf_err vf_client_ask_take(struct vf_desk_client *c, struct client_ask *a, c
     /* A desk that is not sure of its own clock is not heard. */
     if (ans.status != VF_ANSWER_UNREADY)
         vf_station_clock_desk(c->station, ans.time_us);
-    bool moved = ans.log_size != c->desk_size;
-    c->desk_size = ans.log_size;
+    /* 0 in a refusal: it did not come to looking at the log. */
+    bool looked = ans.log_size > 0 || ans.status == VF_ANSWER_OK || ans.status == VF_ANSWER_BEHIND;
+    bool moved = looked && ans.log_size != c->desk_size;
+    if (looked)
+        c->desk_size = ans.log_size;
     VF_TRY(take_receipt(c, a, &ans, why));
     VF_TRY(judge(a, &ans, ret_again, why));
     if (ans.status == VF_ANSWER_BEHIND && !moved && a->has_sent && a->sent.size <= ans.log_size)
