@@ -94,7 +94,10 @@ static enum vf_err say_incident(struct vf_exposure *x, struct vf_why *why)
     const struct vf_exposure_options *o = &x->opt;
     char when[64];
     uint32_t devices = 0;
+    bool online = false;
 
+    for (uint32_t i = 0; i < x->nsources; i++)
+        online |= x->sources[i].in_scope && x->sources[i].online && x->sources[i].unproven == 0;
     for (uint32_t d = 0; d < x->c->ndevices; d++)
         devices += x->devices[d].in_scope ? 1 : 0;
     if (!o->has_compromised) {
@@ -106,9 +109,10 @@ static enum vf_err say_incident(struct vf_exposure *x, struct vf_why *why)
     }
     vf_exp_time_words(o->compromised_us, when);
     ASSUME("host-compromised",
-           "From %s on %s taken as compromised: whatever was ever granted to %s stays readable there, and counts as read "
+           "From %s on %s taken as compromised: whatever was ever %s to %s stays readable there, and counts as read "
            "whatever the log says%s.",
-           when, devices == 1 ? "the device is" : "all devices in question are", devices == 1 ? "it" : "them",
+           when, devices == 1 ? "the device is" : "all devices in question are",
+           online ? "granted offline, or released by the key desk," : "granted", devices == 1 ? "it" : "them",
            o->device_off && o->passphrase_safe ? ", unless the statement below takes that away" : "");
     if (devices > 1)
         ASSUME("several-devices",
@@ -417,10 +421,14 @@ static enum vf_err say_logs(struct vf_exposure *x, struct vf_why *why)
 
 enum vf_err vf_exp_say_all(struct vf_exposure *x, struct vf_why *why)
 {
-    ASSUME("offline-for-ever",
-           "What was granted offline counts as readable from the moment the grant was issued, and for ever: "
-           "also if it was never signed, sent or used, and if it has ended, was renewed or revoked. The end of "
-           "an offline grant is kept by software, not by cryptography.");
+    bool offline = x->nsources == 0;
+    for (uint32_t i = 0; i < x->nsources; i++)
+        offline |= x->sources[i].in_scope && !x->sources[i].online;
+    if (offline)
+        ASSUME("offline-for-ever",
+               "What was granted offline counts as readable from the moment the grant was issued, and for ever: "
+               "also if it was never signed, sent or used, and if it has ended, was renewed or revoked. The end of "
+               "an offline grant is kept by software, not by cryptography.");
     VF_TRY(say_other_force(x, why));
     VF_TRY(say_scope(x, why));
     VF_TRY(say_window(x, why));
