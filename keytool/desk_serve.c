@@ -61,7 +61,12 @@ static enum vf_err take_policy(const struct kt_args *a, struct vf_desk *d, struc
     if (path) {
         VF_TRY(vf_file_open(path, &fd, NULL, why));
         const struct vf_receive_file file = {.fd = fd, .name = path};
-        VF_TRY(vf_desk_receive(d, &file, 1, told, why, why));
+        struct vf_why one = {0};
+        enum vf_err err = vf_desk_receive(d, &file, 1, told, &one, &one);
+        if (err == VF_E_STALE) /* it was handed a newer one since: no reason not to serve under that */
+            kt_say("note: %s", one.text);
+        else if (err)
+            return *why = one, err;
     }
     VF_TRY(vf_desk_status_get(d, &st, why));
     if (st.policy == 0)

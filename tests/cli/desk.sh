@@ -50,6 +50,7 @@ k 2 vault create --force-name F --admin alice.key.pub --threshold 1 --desk desk.
 k 0 vault create --force-name "Testshire Police" --admin alice.key.pub --admin bob.key.pub --threshold 1 --key alice.key V
 k 4 vault set --prekeys desk.prekeys --key alice.key V
 has err "names no desk"
+k 0 policy export -o first.policy V
 k 0 policy change --desk desk.key.pub --desk-url unix:/run/desk.sock --key alice.key -o next V
 k 0 policy show next
 has out "desk         desk                 unix:/run/desk.sock"
@@ -197,11 +198,13 @@ k 2 desk serve --key locked.key --passphrase-file pass --listen unix:l.sock L
 has err "--policy force.policy"
 k 4 desk serve --key other.key --listen unix:d.sock D
 absent D/control
-"$K" desk serve "${desk[@]}" --listen unix:d.sock D >serve.out 2>serve.err </dev/null &
+k 4 desk receive "${desk[@]}" D first.policy
+# An older policy than the one it has is no reason not to serve: the unit's file was forgotten.
+"$K" desk serve "${desk[@]}" --policy first.policy --listen unix:d.sock D >serve.out 2>serve.err </dev/null &
 server=$!
 trap 'kill $server 2>/dev/null; rm -rf "$work"' EXIT
 for i in $(seq 100); do grep -q event=serving serve.err && break; sleep 0.1; done
-has serve.err 'event=serving on="unix:'
+has serve.err 'event=serving on="unix:' "note: first.policy"
 k 0 desk status D
 has out "served     yes"
 k 0 desk receive --key locked.key D third.grant # no key is opened: the server has it
