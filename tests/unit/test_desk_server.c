@@ -123,6 +123,7 @@ static void test_pace_body(void **state)
 static void test_pace_work_and_send(void **state)
 {
     struct vf_guard *g = guard(8, 0, 64 << 20);
+    struct vf_guard_figures f;
     struct conn a;
     (void)state;
     assert_true(enter(g, "192.0.2.1", &a));
@@ -147,6 +148,13 @@ static void test_pace_work_and_send(void **state)
     fake_clock_pass(9 * VF_SECOND_US);
     vf_guard_tick(g);
     assert_false(was_cut(&a));
+    vf_guard_figures_get(g, &f);
+    assert_int_equal(f.cut, 1); /* the one before */
+    fake_clock_pass(2 * VF_SECOND_US);
+    vf_guard_tick(g);
+    assert_true(was_cut(&a));
+    vf_guard_figures_get(g, &f);
+    assert_int_equal(f.cut, 1); /* it had what it came for */
     leave(g, &a);
     vf_guard_free(g);
 }

@@ -53,6 +53,7 @@ enum vf_phase {
 };
 struct vf_client {
     bool used, cut;
+    bool served; /* had an answer: between two requests it may go without being called slow */
     int fd;
     bool shared; /* loopback or unix: many people behind one address */
     bool self;   /* of this user or root, by SO_PEERCRED; unix only */

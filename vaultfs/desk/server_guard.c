@@ -105,7 +105,7 @@ static void cut_off(struct vf_guard *g, struct vf_client *c)
         return;
     c->cut = true;
     g->cut_now++;
-    g->cut++;
+    g->cut += !(c->served && c->phase == VF_PHASE_HEAD);
     (void)shutdown(c->fd, SHUT_RDWR);
 }
 
@@ -227,6 +227,9 @@ void vf_guard_send(struct vf_guard *g, struct vf_client *c, size_t len)
 void vf_guard_done(struct vf_guard *g, struct vf_client *c)
 {
     set_phase(g, c, VF_PHASE_HEAD, 0, vf_clock_boot_us() + GRACE_US);
+    pthread_mutex_lock(&g->lock);
+    c->served = true;
+    pthread_mutex_unlock(&g->lock);
 }
 
 /* ----------------------------------------------------------------------------------------------------------- all of them */
