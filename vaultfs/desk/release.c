@@ -20,6 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Why is for the force's eyes: it may name another supplier's device. */
+#define IN_DOUBT "the desk's clock or its store is in doubt: somebody at the force has to look at it"
+
 struct work {
     struct vf_desk *d;
     const struct vf_request *req;
@@ -34,7 +37,6 @@ struct work {
     struct vf_share *shares; /* arena */
     int64_t now_us;
     bool ready;
-    char unready[256];
 };
 
 static void work_done(struct work *w)
@@ -90,6 +92,26 @@ static enum vf_err who_asks(struct work *w, bool *ret_known, struct vf_why *why)
 
 /* -------------------------------------------------------------------------------------------------------------- 2. the grant */
 
+/* What is wrong with the grant is told to who sent it; what is wrong with the desk is not. */
+static bool not_taken(struct work *w, enum vf_err err, const char *text)
+{
+    switch ((int)err) {
+    case VF_E_FORMAT:
+    case VF_E_VERSION:
+    case VF_E_LIMIT:
+    case VF_E_INPUT:
+    case VF_E_FORGED:
+    case VF_E_UNSIGNED:
+    case VF_E_STALE:
+    case VF_E_CLASS_REFUSED:
+    case VF_E_NOT_FOUND:
+    case VF_E_REFUSED:
+        return ends(w, VF_ANSWER_REFUSED, "%s", text);
+    default:
+        return ends(w, VF_ANSWER_UNREADY, "the desk could not store the grant: %s", vf_err_text(err));
+    }
+}
+
 static bool first_contact(struct work *w)
 {
     const struct vf_request *req = w->req;
@@ -100,10 +122,8 @@ static bool first_contact(struct work *w)
         return ends(w, VF_ANSWER_UNKNOWN, "send grant, manifest and enrolment");
     enum vf_err err =
         vf_desk_grant_take(w->d, req->grant_note, req->manifest, req->enrol, "the grant", &w->g, &already, &one);
-    if (err == VF_E_DISK_FULL || err == VF_E_NOMEM || err == VF_E_SYSTEM || err == VF_E_BUSY)
-        return ends(w, VF_ANSWER_UNREADY, "the desk could not store the grant: %s", vf_err_text(err));
     if (err != VF_OK)
-        return ends(w, VF_ANSWER_REFUSED, "%s", one.text);
+        return not_taken(w, err, one.text);
     /* A grant that is here already may have come with another enrolment than its own. */
     if (memcmp(&w->g->g.enrolment, &w->req->enrolment, sizeof(w->g->g.enrolment)) != 0) {
         w->g = NULL;
@@ -136,7 +156,8 @@ static bool grant_good(struct work *w)
     if (g->batch != NULL)
         pthread_rwlock_unlock(&g->batch->gate);
     if (err != VF_OK || g->refs == NULL)
-        return ends(w, err == VF_E_REVOKED ? VF_ANSWER_REVOKED : VF_ANSWER_ENDED, "%s", one.text);
+        return ends(w, err == VF_E_REVOKED ? VF_ANSWER_REVOKED : VF_ANSWER_ENDED, "%s",
+                    err != VF_OK ? one.text : "the grant has ended");
     if (vf_desk_policy_rules(d, &one) != VF_OK)
         return ends(w, d->policy.ruling < d->policy_floor ? VF_ANSWER_UNREADY : VF_ANSWER_REFUSED, "%s", one.text);
     if (memcmp(&w->req->vault, &d->policy.policy.vault, sizeof(w->req->vault)) != 0)
@@ -144,7 +165,7 @@ static bool grant_good(struct work *w)
     if (!g->agreed)
         return ends(w, VF_ANSWER_REFUSED, "%s", g->disagreed);
     if (!w->ready)
-        return ends(w, VF_ANSWER_UNREADY, "%s", w->unready);
+        return ends(w, VF_ANSWER_UNREADY, IN_DOUBT);
     if (w->now_us < t->from_us)
         return ends(w, VF_ANSWER_NOT_YET, "the grant has not started");
     atomic_fetch_add(&g->refs->users, 1);
@@ -262,8 +283,7 @@ static bool take_log(struct work *w, uint64_t *ret_ticket)
     if (alarm)
         return ends(w, VF_ANSWER_FORKED, "the log did not extend what was handed in before: the force has to look at it");
     if (!receipt_known(w, s)) {
-        (void)vf_desk_clock_now(w->d, &w->now_us, w->unready);
-        return ends(w, VF_ANSWER_UNREADY, "%s", w->unready);
+        return ends(w, VF_ANSWER_UNREADY, IN_DOUBT);
     }
     if (req->log_from != s->size || req->log_size <= s->size)
         return ends(w, VF_ANSWER_BEHIND, "send the log from where the desk has it, and more than it has");
@@ -467,9 +487,9 @@ static bool make_receipt(struct work *w)
 /* Counted by the station from when it asked, so it never passes the end. */
 static bool set_lease(struct work *w, int64_t lease_us, bool by_hand)
 {
-    w->ready = vf_desk_clock_now(w->d, &w->now_us, w->unready);
+    w->ready = vf_desk_clock_now(w->d, &w->now_us, NULL);
     if (!w->ready)
-        return ends(w, VF_ANSWER_UNREADY, "%s", w->unready);
+        return ends(w, VF_ANSWER_UNREADY, IN_DOUBT);
     int64_t left = w->g->end_us - w->now_us;
     if (left <= 0)
         return ends(w, VF_ANSWER_ENDED, "the grant has ended");
@@ -517,7 +537,7 @@ static void refuse(struct work *w)
 
 static void answer_with(struct work *w, int64_t lease_us, bool by_hand)
 {
-    w->ready = vf_desk_clock_now(w->d, &w->now_us, w->unready);
+    w->ready = vf_desk_clock_now(w->d, &w->now_us, NULL);
     bool good = check_grant(w);
 
     if (good) {
