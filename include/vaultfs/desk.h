@@ -10,6 +10,7 @@
 #ifndef VAULTFS_DESK_H
 #define VAULTFS_DESK_H
 
+#include <stdatomic.h>
 #include <vaultfs/base.h>
 #include <vaultfs/crypto.h>
 #include <vaultfs/station.h>
@@ -331,20 +332,21 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_client_new(const struct vf_desk_client
                                                      struct vf_why *why);
 /* Whoever waits is sent away, and so is everybody who comes: VF_E_NO_SHARE. Returns at once. */
 VF_PUBLIC void vf_desk_client_stop(struct vf_desk_client *c);
-/* Whoever waits for a job that may not be opened any more goes on. */
+/* Whoever waits for a job that may not be opened any more goes on, and so does whoever is to wait no longer. */
 VF_PUBLIC void vf_desk_client_nudge(struct vf_desk_client *c);
 VF_PUBLIC void vf_desk_client_free(struct vf_desk_client *c); /* waits for no network */
 /*
  * Wait until the share of record `index`, `part` is in the job, at most `wait_us` (VF_DESK_WAIT_US for an open); `ahead`: records behind it to ask for in the
- * same breath. VF_OK; VF_E_NO_SHARE (away or refusing), VF_E_BUDGET (rate too), VF_E_EXPIRED, VF_E_REVOKED, VF_E_NOT_YET; VF_E_DISK_FULL: the station's
- * log cannot be written. After a failure nobody asks again for VF_DESK_WAIT_US: the same answer, at once.
+ * same breath; `over` (or NULL): once it is set, and vf_desk_client_nudge was called, this one is sent away. VF_OK; VF_E_NO_SHARE (away or refusing), VF_E_BUDGET (rate too), VF_E_EXPIRED, VF_E_REVOKED, VF_E_NOT_YET; VF_E_DISK_FULL: the station's
+ * log cannot be written. After a failure nobody asks again for VF_DESK_WAIT_US: the same answer, at once. What is new is not asked for again at all
+ * once the budget of the grant is used up, and for a minute when the images of an hour are.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_client_get(struct vf_desk_client *c, struct vf_job *job, uint32_t index,
                                                      enum vf_part part, const uint32_t *ahead, size_t nahead,
-                                                     int64_t wait_us, struct vf_why *why);
+                                                     int64_t wait_us, const atomic_bool *over, struct vf_why *why);
 /* The text shares of all records. */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_client_get_all(struct vf_desk_client *c, struct vf_job *job, int64_t wait_us,
-                                                         struct vf_why *why);
+                                                         const atomic_bool *over, struct vf_why *why);
 /* Can there be such a thing? The budget covers every record, and an answer holds them. */
 VF_PUBLIC bool vf_desk_client_all(const struct vf_job *job);
 struct vf_desk_client_status {

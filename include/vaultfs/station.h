@@ -165,6 +165,9 @@ VF_PUBLIC void vf_job_forget(struct vf_job *job);
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_job_budget_take(struct vf_station *st, struct vf_job *job, uint32_t index,
                                                      enum vf_part part, struct vf_why *why);
+/* Would it be allowed, as far as the station knows? Of an online grant: is there any point in asking the desk? Nothing is taken. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_job_budget_check(struct vf_station *st, struct vf_job *job, uint32_t index,
+                                                      enum vf_part part, struct vf_why *why);
 /* The whole text part (cards.csv). */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_job_budget_take_all(struct vf_station *st, struct vf_job *job, enum vf_part part,
                                                          struct vf_why *why);
@@ -226,6 +229,8 @@ VF_PUBLIC int64_t vf_job_text_until(struct vf_job *job);
 VF_PUBLIC void vf_job_share_used(struct vf_job *job, uint32_t index, enum vf_part part);
 /* Records of which a share of `part` is in use and in the last third of its lease: at most `max`; how many. */
 VF_PUBLIC size_t vf_job_shares_due(struct vf_job *job, enum vf_part part, int64_t now_boot_us, uint32_t *index, size_t max);
+/* Has the desk released it, lapsed or not, as far as this mount knows? With a budget: what was opened before too. To ask for it again is free. */
+VF_PUBLIC bool vf_job_share_released(struct vf_job *job, uint32_t index, enum vf_part part);
 struct vf_shares_state { /* of those that are good now */
     uint32_t held[VF_PART_COUNT];
     int64_t first_boot_us, last_boot_us; /* when the first and the last of them end; 0: there are none */

@@ -47,7 +47,7 @@ static void *run(void *arg)
     (void)pthread_barrier_wait(&all_there);
     for (uint32_t i = 0; i < rounds && i < n; i++) {
         int64_t before = vf_clock_boot_us();
-        if (vf_desk_client_get(s->client, s->jobs[0], i, part, NULL, 0, VF_DESK_WAIT_US, &s->why))
+        if (vf_desk_client_get(s->client, s->jobs[0], i, part, NULL, 0, VF_DESK_WAIT_US, NULL, &s->why))
             s->failed++;
         else
             s->took_ms[s->done++] = (double)(vf_clock_boot_us() - before) / 1e3;

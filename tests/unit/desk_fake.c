@@ -68,7 +68,8 @@ void fake_world_make(struct fake_world *w, uint64_t budget)
     f->device = &w->site.b.enrol.device;
     f->origin = (struct vf_slice){(const uint8_t *)w->site.b.enrol.origin, w->site.b.enrol.origin_len};
     f->lease_us = 900 * VF_SECOND_US;
-    f->budget = -1;
+    f->budget = f->rate = -1;
+    f->lost = -1;
 }
 
 void fake_world_done(struct fake_world *w)
@@ -121,7 +122,46 @@ static bool take_log(struct fake_desk *f, const struct vf_request *req, struct v
     return good;
 }
 
-static size_t make_shares(const struct fake_desk *f, const struct vf_request *req, struct vf_share *ret)
+static uint32_t index_of(const struct fake_desk *f, const struct vf_ref *ref)
+{
+    const struct vf_manifest *m = &f->grant->f.manifest;
+    struct vf_ref one;
+    for (uint32_t i = 0; i < m->nrecords && i < OFFICERS; i++) {
+        vf_manifest_ref(m, i, &one);
+        if (memcmp(&one, ref, sizeof(one)) == 0)
+            return i;
+    }
+    abort();
+}
+
+/* What is released already is free; of what is new as much as there is room for. */
+static enum vf_answer_status release(struct fake_desk *f, const struct vf_request *req, bool give[VF_REQUEST_WANTS_MAX])
+{
+    enum vf_answer_status refusal = VF_ANSWER_OK;
+    bool any = req->nwants == 0 || req->all_text;
+    for (size_t i = 0; i < req->nwants; i++) {
+        enum vf_part part = req->wants[i].part;
+        bool *released = &f->released[part][index_of(f, &req->wants[i].ref)];
+        int n = 0;
+        for (uint32_t k = 0; k < OFFICERS; k++)
+            n += f->released[part][k];
+        if (!*released && f->budget >= 0 && n >= f->budget) {
+            refusal = VF_ANSWER_BUDGET;
+            continue;
+        }
+        if (!*released && part == VF_PART_IMAGE && f->rate == 0) {
+            refusal = refusal == VF_ANSWER_OK ? VF_ANSWER_RATE : refusal;
+            continue;
+        }
+        if (!*released && part == VF_PART_IMAGE && f->rate > 0)
+            f->rate--;
+        any = give[i] = *released = true;
+    }
+    return any ? VF_ANSWER_OK : refusal;
+}
+
+static size_t make_shares(const struct fake_desk *f, const struct vf_request *req, const bool give[VF_REQUEST_WANTS_MAX],
+                          struct vf_share *ret)
 {
     const struct vf_grant_file *g = &f->grant->f;
     struct vf_release_secret secret;
@@ -133,15 +173,19 @@ static size_t make_shares(const struct fake_desk *f, const struct vf_request *re
         vf_kdf_release_share(&secret, &ret[n].ref, VF_PART_TEXT, &ret[n].share);
         n++;
     }
-    for (size_t i = 0; i < req->nwants; i++, n++) {
+    for (size_t i = 0; i < req->nwants; i++) {
+        if (!give[i])
+            continue;
         ret[n].ref = req->wants[i].ref;
         ret[n].part = req->wants[i].part;
         vf_kdf_release_share(&secret, &ret[n].ref, ret[n].part, &ret[n].share);
+        n++;
     }
     return n;
 }
 
-static enum vf_answer_status judge(struct fake_desk *f, const struct vf_request *req, struct vf_buf *receipt)
+static enum vf_answer_status judge(struct fake_desk *f, const struct vf_request *req, struct vf_buf *receipt,
+                                   bool give[VF_REQUEST_WANTS_MAX])
 {
     if (req->enrol.len > 0) {
         MUST(req->grant_note.len > 0 && req->manifest.len > 0);
@@ -151,11 +195,14 @@ static enum vf_answer_status judge(struct fake_desk *f, const struct vf_request 
     atomic_fetch_add(&f->receipts, req->receipt.len > 0);
     if (!f->knows)
         return VF_ANSWER_UNKNOWN;
+    f->early = f->ends_early;
+    if (f->early)
+        return f->status;
     if (!take_log(f, req, receipt))
         return VF_ANSWER_BEHIND;
     if (f->status != VF_ANSWER_OK)
         return f->status;
-    return f->budget >= 0 && (int)req->nwants > f->budget ? VF_ANSWER_BUDGET : VF_ANSWER_OK;
+    return release(f, req, give);
 }
 
 static void count(struct fake_desk *f, const struct vf_request *req)
@@ -181,13 +228,14 @@ void fake_desk_answer(struct fake_desk *f, const void *request, size_t len, stru
     count(f, &req);
     f->hash = req.hash;
     struct vf_answer a = {.request = req.hash, .time_us = vf_clock_wall_us() + f->time_off_us};
-    a.status = judge(f, &req, &receipt);
-    a.log_size = f->size;
+    bool give[VF_REQUEST_WANTS_MAX] = {false};
+    a.status = judge(f, &req, &receipt, give);
+    a.log_size = f->early ? 0 : f->size;
     a.receipt = (struct vf_slice){receipt.data, receipt.len};
     if (a.status == VF_ANSWER_OK && !f->no_shares) {
         a.lease_us = f->lease_us;
         a.shares = shares;
-        a.nshares = make_shares(f, &req, shares);
+        a.nshares = make_shares(f, &req, give, shares);
     } else if (a.status != VF_ANSWER_OK) {
         (void)snprintf(a.text, sizeof(a.text), "as the test says");
     }
@@ -267,11 +315,24 @@ static void nap(struct fake_desk *f, int64_t ms)
         (void)usleep(20000);
 }
 
+static void lose(struct fake_desk *f, int fd)
+{
+    if (f->lost >= 0)
+        (void)close(f->lost);
+    f->lost = fd;
+    f->drips = f->fault == FAKE_DRIP;
+    static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n";
+    if (f->drips)
+        (void)write_all(fd, head, sizeof(head) - 1);
+}
+
 static void *serve(void *arg)
 {
     struct fake_desk *f = arg;
     while (!f->stop) {
         struct pollfd p = {.fd = f->listener, .events = POLLIN};
+        if (f->lost >= 0 && f->drips)
+            (void)write_all(f->lost, "H", 1);
         if (poll(&p, 1, 50) <= 0)
             continue;
         int fd = accept(f->listener, NULL, NULL);
@@ -279,6 +340,10 @@ static void *serve(void *arg)
         if (fd >= 0 && read_request(fd, &body)) {
             fake_desk_answer(f, body.data, body.len, &answer);
             nap(f, f->fault == FAKE_SILENT ? 60000 : f->delay_ms);
+            if (f->fault == FAKE_LOST || f->fault == FAKE_DRIP) {
+                lose(f, fd);
+                continue;
+            }
             if (!f->stop)
                 reply(f, fd, &answer);
         }
@@ -308,4 +373,7 @@ void fake_desk_away(struct fake_desk *f)
     (void)close(f->listener);
     (void)unlink(f->socket);
     f->listener = -1;
+    if (f->lost >= 0)
+        (void)close(f->lost);
+    f->lost = -1;
 }

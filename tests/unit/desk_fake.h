@@ -24,7 +24,9 @@ enum fake_fault {
     FAKE_OTHER_DESK,    /* signed by somebody else */
     FAKE_OTHER_REQUEST, /* names another request */
     FAKE_OLD_ANSWER,    /* the last right answer again */
-    FAKE_SILENT         /* takes the request and says nothing */
+    FAKE_SILENT,        /* takes the request and says nothing */
+    FAKE_LOST,          /* likewise, and serves others meanwhile: what becomes of a connection that was lost */
+    FAKE_DRIP           /* likewise, with a byte now and then */
 };
 struct fake_desk {
     char url[120], socket[100], copy[400];
@@ -36,16 +38,21 @@ struct fake_desk {
     _Atomic(enum fake_fault) fault;
     _Atomic(enum vf_answer_status) status; /* instead of OK */
     _Atomic int64_t lease_us, delay_ms, time_off_us;
-    atomic_bool knows;     /* the grant */
-    atomic_bool no_shares; /* OK, and none of them */
-    atomic_int budget;     /* more new wants than this in one request: BUDGET; -1: any number */
+    atomic_bool knows;      /* the grant */
+    atomic_bool no_shares;  /* OK, and none of them */
+    atomic_bool ends_early; /* `status`, before the log is looked at */
+    atomic_int budget;      /* so many records of a part are released; -1: any number */
+    atomic_int rate;        /* so many more images; -1: any number */
+    bool released[VF_PART_COUNT][OFFICERS];
     /* what came */
     atomic_uint requests, wants, all_text, full, entries, receipts;
     atomic_uint most_wants; /* in one request */
     uint64_t size;          /* of its copy of the log */
-    struct vf_hash hash;    /* of the last request */
-    struct vf_buf last;     /* right answer */
-    int listener;
+    bool early;
+    struct vf_hash hash; /* of the last request */
+    struct vf_buf last;  /* right answer */
+    int listener, lost;  /* a connection that stays as it is; -1 */
+    bool drips;
     pthread_t thread;
     atomic_bool stop;
     const struct issued *grant;

@@ -2,6 +2,7 @@
 /* The station's side against a desk that does as it is told. */
 #include "desk_fake.h"
 
+#include "../../vaultfs/desk/client_internal.h"
 #include "fakeclock.h"
 
 #include <sys/stat.h>
@@ -59,7 +60,7 @@ static void end(void)
 
 static enum vf_err get(uint32_t index, enum vf_part part)
 {
-    return vf_desk_client_get(client, job, index, part, NULL, 0, WAIT_US, why);
+    return vf_desk_client_get(client, job, index, part, NULL, 0, WAIT_US, NULL, why);
 }
 
 static int64_t now_ms(void)
@@ -112,6 +113,12 @@ static void first_contact(void **state)
     fake_world_done(&w);
 }
 
+static void wait_for_requests(unsigned n)
+{
+    for (int i = 0; i < 100 && w.desk.requests < n; i++)
+        (void)usleep(50000);
+}
+
 struct opener {
     pthread_t thread;
     uint32_t index;
@@ -122,7 +129,7 @@ static void *open_one(void *arg)
 {
     struct opener *o = arg;
     struct vf_why mine;
-    o->err = vf_desk_client_get(client, job, o->index, o->part, NULL, 0, WAIT_US, &mine);
+    o->err = vf_desk_client_get(client, job, o->index, o->part, NULL, 0, WAIT_US, NULL, &mine);
     return NULL;
 }
 
@@ -148,7 +155,7 @@ static void many_in_one(void **state)
     OK(get(2, VF_PART_TEXT)); /* one text: all of them */
     assert_int_equal(w.desk.requests, before + 1);
     assert_int_equal(w.desk.all_text, 1);
-    OK(vf_desk_client_get_all(client, job, WAIT_US, why));
+    OK(vf_desk_client_get_all(client, job, WAIT_US, NULL, why));
     assert_int_equal(w.desk.requests, before + 1);
     for (uint32_t i = 0; i < OFFICERS; i++)
         OK(reads(i, VF_FIELD_RANK));
@@ -160,7 +167,7 @@ static void ahead(void **state)
     const uint32_t behind[] = {2, 3, 4};
     (void)state;
     begin(0, NULL, NULL);
-    OK(vf_desk_client_get(client, job, 1, VF_PART_IMAGE, behind, 3, WAIT_US, why));
+    OK(vf_desk_client_get(client, job, 1, VF_PART_IMAGE, behind, 3, WAIT_US, NULL, why));
     for (uint32_t i = 0; i < OFFICERS; i++)
         assert_int_equal(reads(i, VF_FIELD_PHOTO), i >= 1 && i <= 4 ? VF_OK : VF_E_NO_SHARE);
     assert_int_equal(w.desk.most_wants, 4);
@@ -192,7 +199,7 @@ static void refusals(void **state)
         assert_non_null(strstr(why->text, all[i].words));
         assert_true(now_ms() - start < 500);
         assert_int_equal(w.desk.requests, before);
-        fake_clock_pass(VF_DESK_WAIT_US + 1);
+        fake_clock_pass((all[i].status == VF_ANSWER_RATE ? 60 * VF_SECOND_US : VF_DESK_WAIT_US) + 1);
     }
     w.desk.status = VF_ANSWER_OK;
     OK(get(0, VF_PART_IMAGE));
@@ -210,14 +217,133 @@ static void refusals(void **state)
     end();
 }
 
+/* Several at once, and not enough for all: as many as there is room for, the others are told why. */
 static void too_much_together(void **state)
 {
-    const uint32_t behind[] = {2, 3, 4};
+    struct opener o[OFFICERS];
+    unsigned good = 0;
+    (void)state;
+    begin(3, NULL, NULL);
+    w.desk.budget = 3;
+    OK(get(0, VF_PART_IMAGE));
+    w.desk.delay_ms = 200;
+    for (uint32_t i = 0; i < OFFICERS; i++) {
+        o[i] = (struct opener){.index = i, .part = VF_PART_IMAGE};
+        assert_int_equal(pthread_create(&o[i].thread, NULL, open_one, &o[i]), 0);
+    }
+    for (uint32_t i = 0; i < OFFICERS; i++) {
+        assert_int_equal(pthread_join(o[i].thread, NULL), 0);
+        assert_true(o[i].err == VF_OK || o[i].err == VF_E_BUDGET);
+        good += o[i].err == VF_OK;
+    }
+    assert_int_equal(good, 3);
+    assert_true(w.desk.requests <= 2 + 2);
+    end();
+}
+
+static uint64_t entries(void)
+{
+    struct vf_log_state s;
+    vf_log_state_get(vf_station_log(w.st), &s);
+    return s.size;
+}
+
+/* The budget is used up, as the station knows by itself: the desk is not asked, and nothing is written. */
+static void used_up(void **state)
+{
+    (void)state;
+    begin(2, NULL, NULL);
+    w.desk.budget = 2;
+    OK(get(0, VF_PART_IMAGE));
+    OK(get(1, VF_PART_IMAGE));
+    unsigned before = w.desk.requests;
+    uint64_t size = entries();
+    for (int round = 0; round < 3; round++) {
+        for (uint32_t i = 2; i < OFFICERS; i++)
+            assert_int_equal(get(i, VF_PART_IMAGE), VF_E_BUDGET);
+        fake_clock_pass(VF_DESK_WAIT_US + 1);
+    }
+    assert_int_equal(w.desk.requests, before);
+    assert_true(entries() == size);
+    OK(get(0, VF_PART_TEXT)); /* the other part has its own */
+    assert_int_equal(w.desk.requests, before + 1);
+    /* What was released is free, its lease over or not. */
+    fake_clock_pass(901 * VF_SECOND_US);
+    assert_int_equal(vf_job_share_until(job, 1, VF_PART_IMAGE), 0);
+    OK(get(1, VF_PART_IMAGE));
+    assert_int_equal(w.desk.requests, before + 2);
+    end();
+}
+
+/* As only the desk knows: records that a mount before this one had released, and did not open. */
+static void used_up_elsewhere(void **state)
+{
+    (void)state;
+    begin(2, NULL, NULL);
+    w.desk.budget = 2;
+    w.desk.released[VF_PART_IMAGE][3] = w.desk.released[VF_PART_IMAGE][4] = true;
+    assert_int_equal(get(0, VF_PART_IMAGE), VF_E_BUDGET);
+    unsigned before = w.desk.requests;
+    assert_int_equal(get(0, VF_PART_IMAGE), VF_E_BUDGET);
+    assert_int_equal(w.desk.requests, before);
+    /* One request tells of all others, and no new one is among them. */
+    assert_int_equal(get(1, VF_PART_IMAGE), VF_E_BUDGET);
+    assert_int_equal(w.desk.requests, before + 1);
+    uint64_t size = entries();
+    for (int round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < OFFICERS; i++)
+            assert_int_equal(get(i, VF_PART_IMAGE), i == 3 || i == 4 ? VF_OK : VF_E_BUDGET);
+        fake_clock_pass(VF_DESK_WAIT_US + 1);
+    }
+    assert_int_equal(w.desk.requests, before + 1);
+    assert_true(entries() == size);
+    end();
+}
+
+static void images_an_hour(void **state)
+{
     (void)state;
     begin(0, NULL, NULL);
-    w.desk.budget = 1;
-    OK(vf_desk_client_get(client, job, 1, VF_PART_IMAGE, behind, 3, WAIT_US, why)); /* the one alone */
-    assert_int_equal(reads(2, VF_FIELD_PHOTO), VF_E_NO_SHARE);
+    w.desk.rate = 2;
+    OK(get(0, VF_PART_IMAGE));
+    OK(get(1, VF_PART_IMAGE));
+    assert_int_equal(get(2, VF_PART_IMAGE), VF_E_BUDGET);
+    assert_non_null(strstr(why->text, "in one hour"));
+    unsigned before = w.desk.requests;
+    for (uint32_t i = 2; i < OFFICERS; i++)
+        assert_int_equal(get(i, VF_PART_IMAGE), VF_E_BUDGET);
+    fake_clock_pass(59 * VF_SECOND_US);
+    assert_int_equal(get(3, VF_PART_IMAGE), VF_E_BUDGET);
+    assert_int_equal(w.desk.requests, before);
+    OK(get(0, VF_PART_TEXT)); /* texts are not counted */
+    fake_clock_pass(901 * VF_SECOND_US);
+    assert_int_equal(get(3, VF_PART_IMAGE), VF_E_BUDGET);
+    before = w.desk.requests;
+    OK(get(1, VF_PART_IMAGE)); /* again */
+    assert_int_equal(w.desk.requests, before + 1);
+    w.desk.rate = 1;
+    fake_clock_pass(61 * VF_SECOND_US);
+    OK(get(3, VF_PART_IMAGE));
+    end();
+}
+
+/* A refusal that did not look at the log says nothing of it: it is not sent anew. */
+static void refused_before_the_log(void **state)
+{
+    (void)state;
+    begin(0, NULL, NULL);
+    OK(get(0, VF_PART_IMAGE));
+    w.desk.ends_early = true;
+    w.desk.status = VF_ANSWER_REFUSED;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(get(1, VF_PART_IMAGE), VF_E_NO_SHARE);
+        fake_clock_pass(VF_DESK_WAIT_US + 1);
+    }
+    w.desk.ends_early = false;
+    w.desk.status = VF_ANSWER_OK;
+    unsigned before = w.desk.requests;
+    OK(get(1, VF_PART_IMAGE));
+    assert_int_equal(w.desk.requests, before + 1); /* not BEHIND first */
     end();
 }
 
@@ -248,7 +374,7 @@ static void slow_and_away(void **state)
     OK(get(0, VF_PART_IMAGE));
     w.desk.delay_ms = 900;
     int64_t start = now_ms();
-    assert_int_equal(vf_desk_client_get(client, job, 1, VF_PART_IMAGE, NULL, 0, VF_SECOND_US / 3, why), VF_E_NO_SHARE);
+    assert_int_equal(vf_desk_client_get(client, job, 1, VF_PART_IMAGE, NULL, 0, VF_SECOND_US / 3, NULL, why), VF_E_NO_SHARE);
     assert_true(now_ms() - start < 800);
     start = now_ms();
     assert_int_equal(get(2, VF_PART_IMAGE), VF_E_NO_SHARE);
@@ -269,6 +395,32 @@ static void slow_and_away(void **state)
     OK(get(3, VF_PART_IMAGE));
     vf_desk_client_status_get(client, &s);
     assert_true(!s.away && s.text[0] == '\0');
+    end();
+}
+
+/* An exchange that stands still, or nearly, is left when somebody else waits; what comes then is served. */
+static void left_in_the_middle(void **state)
+{
+    static const enum fake_fault faults[] = {FAKE_LOST, FAKE_DRIP};
+    (void)state;
+    begin(0, NULL, NULL);
+    client->patience_us = VF_SECOND_US / 2;
+    OK(get(0, VF_PART_IMAGE));
+    for (uint32_t i = 0; i < 2; i++) {
+        struct opener o = {.index = 1 + i, .part = VF_PART_IMAGE};
+        unsigned before = w.desk.requests;
+        w.desk.fault = faults[i];
+        assert_int_equal(pthread_create(&o.thread, NULL, open_one, &o), 0);
+        wait_for_requests(before + 1);
+        (void)usleep(200000);
+        w.desk.fault = FAKE_RIGHT;
+        int64_t start = now_ms();
+        OK(get(3 + i, VF_PART_IMAGE));
+        assert_true(now_ms() - start < 2500);
+        assert_int_equal(pthread_join(o.thread, NULL), 0);
+        assert_int_equal(o.err, VF_E_NO_SHARE);
+        OK(get(1 + i, VF_PART_IMAGE)); /* nobody is held for it */
+    }
     end();
 }
 
@@ -347,21 +499,18 @@ static void a_long_log(void **state)
     memset(purpose, 'x', sizeof(purpose) - 1);
     purpose[sizeof(purpose) - 1] = '\0';
     const struct vf_entry e = {.event = VF_EVENT_DENY, .part = -1, .object = purpose, .result = "ENOKEY"};
-    for (int i = 0; i < 20000; i++)
+    for (int i = 0; i < 20000; i++) {
         OK(vf_log_append(vf_station_log(w.st), &e, &seq, why));
+        if (i % 2000 == 0)
+            OK(vf_log_seal_handin(vf_station_log(w.st), why));
+    }
     OK(vf_log_wait(vf_station_log(w.st), seq, why));
-    OK(vf_desk_client_get(client, job, 0, VF_PART_IMAGE, NULL, 0, 20 * VF_SECOND_US, why));
+    OK(vf_desk_client_get(client, job, 0, VF_PART_IMAGE, NULL, 0, 20 * VF_SECOND_US, NULL, why));
     assert_true(w.desk.entries > 20000);
-    assert_true(w.desk.requests >= 3); /* unknown, introduced with the first part of the log, and what follows */
+    assert_true(w.desk.requests >= 5); /* unknown, introduced with the first part of the log, and what follows */
     assert_int_equal(w.desk.wants, 1);
     OK(reads(0, VF_FIELD_PHOTO));
     end();
-}
-
-static void wait_for_requests(unsigned n)
-{
-    for (int i = 0; i < 100 && w.desk.requests < n; i++)
-        (void)usleep(50000);
 }
 
 static void leases(void **state)
@@ -461,7 +610,7 @@ static bool here(uint32_t index, enum vf_part part)
 
 static enum vf_err try(uint32_t index, enum vf_part part)
 {
-    return vf_desk_client_get(client, job, index, part, NULL, 0, VF_SECOND_US / 10, why);
+    return vf_desk_client_get(client, job, index, part, NULL, 0, VF_SECOND_US / 10, NULL, why);
 }
 
 static void by_files(void **state)
@@ -520,11 +669,24 @@ static void by_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_contact), cmocka_unit_test(many_in_one),   cmocka_unit_test(ahead),
-        cmocka_unit_test(refusals),      cmocka_unit_test(wrong_answers), cmocka_unit_test(too_much_together),
-        cmocka_unit_test(slow_and_away), cmocka_unit_test(stops_at_once), cmocka_unit_test(behind),
-        cmocka_unit_test(a_long_log),    cmocka_unit_test(leases),        cmocka_unit_test(revoked),
+        cmocka_unit_test(first_contact),
+        cmocka_unit_test(many_in_one),
+        cmocka_unit_test(ahead),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(wrong_answers),
+        cmocka_unit_test(too_much_together),
+        cmocka_unit_test(slow_and_away),
+        cmocka_unit_test(stops_at_once),
+        cmocka_unit_test(behind),
+        cmocka_unit_test(a_long_log),
+        cmocka_unit_test(leases),
+        cmocka_unit_test(revoked),
         cmocka_unit_test(by_files),
+        cmocka_unit_test(used_up),
+        cmocka_unit_test(used_up_elsewhere),
+        cmocka_unit_test(images_an_hour),
+        cmocka_unit_test(refused_before_the_log),
+        cmocka_unit_test(left_in_the_middle),
     };
     return cmocka_run_group_tests(tests, station_set_up, station_tear_down);
 }

@@ -52,17 +52,40 @@ static void add_ahead(struct client_ask *a, const struct client_waiter *w)
             return;
 }
 
+static struct client_ask new_ask(struct vf_job *job)
+{
+    return (struct client_ask){.job = vf_job_ref(job), .said = VF_ANSWER_COUNT};
+}
+
+/* In one request? With a budget it is of one part, so that a refusal says which. */
+static bool fit_together(const struct client_waiter *first, const struct client_waiter *w)
+{
+    return w->again == first->again && (w->part == first->part || vf_job_grant(first->job)->budget == 0);
+}
+
+/* Not in an exchange yet; and what was answered to others meanwhile has not settled it. Lock held. */
+static bool still_wants(struct vf_desk_client *c, struct client_waiter *w)
+{
+    if (w->taken || w->done)
+        return false;
+    w->err = vf_client_hold_budget(&c->holds, c->station, w->job, w->index, w->part, &w->why);
+    w->done = w->err != VF_OK;
+    if (w->done)
+        pthread_cond_broadcast(&c->done);
+    return !w->done;
+}
+
 /* What those who wait want, of one grant. Lock held. */
 static bool pick(struct vf_desk_client *c, struct client_ask *ret)
 {
     struct client_waiter *first = c->waiters;
-    while (first && (first->taken || first->done))
+    while (first && !still_wants(c, first))
         first = first->next;
     if (!first)
         return false;
-    *ret = (struct client_ask){.job = vf_job_ref(first->job)};
+    *ret = new_ask(first->job);
     for (struct client_waiter *w = first; w; w = w->next) {
-        if (w->taken || w->done || !same_grant(w->job, ret->job) || (w != first && (first->alone || w->alone)))
+        if (!same_grant(w->job, ret->job) || !fit_together(first, w) || !still_wants(c, w))
             continue;
         w->taken = vf_client_ask_add(ret, w->index, w->part);
         if (!w->taken && w == first) { /* all of the text, of a grant that does not allow it */
@@ -72,9 +95,11 @@ static bool pick(struct vf_desk_client *c, struct client_ask *ret)
             pthread_cond_broadcast(&c->done);
         }
     }
-    for (struct client_waiter *w = first; w && !first->alone; w = w->next)
+    for (struct client_waiter *w = first; w && !first->again; w = w->next)
         if (w->taken && same_grant(w->job, ret->job))
             add_ahead(ret, w);
+    if (first->index != CLIENT_ALL)
+        vf_client_hold_others(&c->holds, ret, first->index, first->part);
     bool any = ret->all_text || ret->nwants > 0;
     if (!any)
         vf_client_ask_done(ret);
@@ -135,7 +160,7 @@ static bool pick_due(struct vf_desk_client *c, struct client_ask *ret)
         return false;
     for (size_t i = 0; i < n; i++) {
         if (!found && vf_job_online(jobs[i]) && vf_job_may(c->station, jobs[i], NULL) == VF_OK) {
-            *ret = (struct client_ask){.job = vf_job_ref(jobs[i])};
+            *ret = new_ask(jobs[i]);
             found = add_due(c, jobs[i], ret);
             if (!found)
                 vf_client_ask_done(ret);
@@ -160,8 +185,8 @@ static void settle_one(struct vf_desk_client *c, struct client_waiter *w, const 
     w->taken = false;
     if (has_share(w->job, w->index, w->part)) {
         w->err = VF_OK;
-    } else if (err == VF_E_BUDGET && !w->alone && (a->nwants > 1 || (a->all_text && a->nwants > 0))) {
-        w->alone = true; /* too much together: each by itself */
+    } else if (err == VF_OK && !w->again && !c->files && (a->nwants > 1 || (a->all_text && a->nwants > 0))) {
+        w->again = true; /* there was no room for all */
         return;
     } else if (err == VF_OK) {
         w->err = vf_fail(&w->why, VF_E_NO_SHARE, "the key desk gave no share for this record");
@@ -170,8 +195,9 @@ static void settle_one(struct vf_desk_client *c, struct client_waiter *w, const 
         w->why = *why;
     }
     w->done = true;
-    if (w->err == VF_E_BUDGET || (w->err && err == VF_OK))
-        vf_client_hold_one(&c->holds, &vf_job_grant(a->job)->id, false, w->index, w->part, w->err, w->why.text);
+    bool held = vf_client_hold_budget(&c->holds, c->station, w->job, w->index, w->part, NULL) != VF_OK;
+    if (!held && (w->err == VF_E_BUDGET || (w->err && err == VF_OK)))
+        vf_client_hold_one(&c->holds, CLIENT_HOLD_RECORD, a->job, w->index, w->part, w->err, w->why.text);
 }
 
 static void note_status(struct vf_desk_client *c, enum vf_err err, const struct vf_why *why, bool reached)
@@ -186,15 +212,16 @@ static void note_status(struct vf_desk_client *c, enum vf_err err, const struct 
 
 void vf_client_settle(struct vf_desk_client *c, const struct client_ask *a, enum vf_err err, const struct vf_why *why)
 {
-    /* Refusals that concern the grant are for the grant; BUDGET is for the record; the rest for everybody. */
+    /* Refusals that concern the grant are for the grant; BUDGET is for what is new of it; the rest for everybody. */
     bool whole = err == VF_E_EXPIRED || err == VF_E_REVOKED || err == VF_E_NOT_YET;
     pthread_mutex_lock(&c->lock);
     if (whole)
-        vf_client_hold_one(&c->holds, &vf_job_grant(a->job)->id, true, CLIENT_ALL, VF_PART_TEXT, err, why->text);
-    else if (err && err != VF_E_BUDGET)
+        vf_client_hold_one(&c->holds, CLIENT_HOLD_GRANT, a->job, CLIENT_ALL, VF_PART_TEXT, err, why->text);
+    else if (err && err != VF_E_BUDGET && !a->dropped)
         vf_client_hold_all(&c->holds, err, why->text);
-    else
+    else if (!a->dropped)
         c->holds.all.until_boot_us = 0;
+    vf_client_hold_answered(&c->holds, a, err, why->text);
     c->active = true;
     for (struct client_waiter *w = c->waiters; w; w = w->next)
         if (w->taken && !w->done && same_grant(w->job, a->job) && vf_client_ask_has(a, w->index, w->part))
@@ -223,6 +250,20 @@ static enum vf_err as_refusal(enum vf_err err)
     }
 }
 
+/* An exchange that stands still (a connection that was lost says nothing) keeps nobody waiting who came after it began. */
+static bool go_on(void *user, int64_t still_us)
+{
+    struct vf_desk_client *c = user;
+    if (atomic_load(&c->stop))
+        return false;
+    pthread_mutex_lock(&c->lock);
+    bool waits = false;
+    for (const struct client_waiter *w = c->waiters; still_us >= c->patience_us && w; w = w->next)
+        waits = waits || (!w->taken && !w->done);
+    pthread_mutex_unlock(&c->lock);
+    return !waits;
+}
+
 static enum vf_err one_round(struct vf_desk_client *c, struct client_ask *a, bool *ret_again, bool *ret_reached,
                              struct vf_why *why)
 {
@@ -230,8 +271,10 @@ static enum vf_err one_round(struct vf_desk_client *c, struct client_ask *a, boo
     vf_buf_init(&request, VF_REQUEST_MAX);
     vf_buf_init(&answer, VF_ANSWER_MAX);
     VF_TRY(vf_client_ask_make(c, a, &request, why));
-    VF_TRY(vf_client_http_post(c->http, a->url, &request, &answer, &c->stop, why));
-    enum vf_err err = vf_client_ask_take(c, a, answer.data, answer.len, ret_again, why);
+    enum vf_err err = vf_client_http_post(c->http, a->url, &request, &answer, go_on, c, why);
+    a->dropped = err == VF_E_BUSY;
+    VF_TRY(err);
+    err = vf_client_ask_take(c, a, answer.data, answer.len, ret_again, why);
     *ret_reached = a->key == NULL; /* the answer was one, and the desk's */
     if (err && !*ret_reached)
         return vf_fail_prefix(why, VF_E_NO_SHARE, "what answered at %s is not the force's key desk", a->url);
@@ -356,6 +399,7 @@ enum vf_err vf_desk_client_new(const struct vf_desk_client_options *opt, struct 
     c->log = vf_station_log(opt->station);
     c->tell = opt->tell;
     c->user = opt->user;
+    c->patience_us = VF_DESK_WAIT_US;
     c->status.by_files = opt->request_path != NULL;
     enum vf_err err = VF_OK;
     if (opt->request_path)
@@ -405,6 +449,7 @@ void vf_desk_client_free(struct vf_desk_client *c)
     pthread_mutex_unlock(&c->lock);
     vf_client_receipt_store(c, true);
     vf_client_ask_done(&c->later);
+    vf_client_holds_done(&c->holds);
     vf_client_files_free(c->files);
     vf_client_http_free(c->http);
     vf_buf_done(&c->receipt);
@@ -436,25 +481,36 @@ static void join(struct vf_desk_client *c, struct client_waiter *w)
     pthread_cond_signal(&c->work);
 }
 
+static bool is_over(const struct client_waiter *w)
+{
+    return w->over && atomic_load(w->over);
+}
+
+/* Lock held. */
+static enum vf_err may_wait(struct vf_desk_client *c, const struct client_waiter *w, struct vf_why *why)
+{
+    if (atomic_load(&c->stop))
+        return vf_fail(why, VF_E_NO_SHARE, "the mount is ending");
+    VF_TRY(vf_client_hold_budget(&c->holds, c->station, w->job, w->index, w->part, why));
+    enum vf_err err = vf_client_hold_check(&c->holds, w->job, w->index, w->part, why);
+    if (err && c->files)
+        ask_later(c, w);
+    return err ? err : vf_job_may(c->station, w->job, why);
+}
+
 static enum vf_err wait_for(struct vf_desk_client *c, struct client_waiter *w, int64_t wait_us, struct vf_why *why)
 {
     struct timespec until;
     deadline(&until, wait_us);
     pthread_mutex_lock(&c->lock);
-    enum vf_err err = atomic_load(&c->stop)
-                          ? vf_fail(why, VF_E_NO_SHARE, "the mount is ending")
-                          : vf_client_hold_check(&c->holds, &vf_job_grant(w->job)->id, w->index, w->part, why);
-    if (err && c->files && !atomic_load(&c->stop))
-        ask_later(c, w);
-    if (!err)
-        err = vf_job_may(c->station, w->job, why);
+    enum vf_err err = may_wait(c, w, why);
     if (err) {
         pthread_mutex_unlock(&c->lock);
         return err;
     }
     join(c, w);
     int rc = 0;
-    while (!w->done && !err && !atomic_load(&c->stop) && rc != ETIMEDOUT) {
+    while (!w->done && !err && !atomic_load(&c->stop) && !is_over(w) && rc != ETIMEDOUT) {
         rc = pthread_cond_timedwait(&c->done, &c->lock, &until);
         err = vf_job_may(c->station, w->job, why);
     }
@@ -468,6 +524,8 @@ static enum vf_err wait_for(struct vf_desk_client *c, struct client_waiter *w, i
         err = VF_OK;
     } else if (atomic_load(&c->stop)) {
         err = vf_fail(why, VF_E_NO_SHARE, "the mount is ending");
+    } else if (is_over(w)) {
+        err = vf_fail(why, VF_E_NO_SHARE, "the lease has run out");
     } else {
         err = vf_fail(why, VF_E_NO_SHARE,
                       c->files ? "no answer of the key desk has been brought yet" : "the key desk has not answered in time");
@@ -481,17 +539,19 @@ static enum vf_err wait_for(struct vf_desk_client *c, struct client_waiter *w, i
 }
 
 enum vf_err vf_desk_client_get(struct vf_desk_client *c, struct vf_job *job, uint32_t index, enum vf_part part,
-                               const uint32_t *ahead, size_t nahead, int64_t wait_us, struct vf_why *why)
+                               const uint32_t *ahead, size_t nahead, int64_t wait_us, const atomic_bool *over,
+                               struct vf_why *why)
 {
-    struct client_waiter w = {.job = job, .index = index, .part = part, .ahead = ahead, .nahead = nahead};
+    struct client_waiter w = {.job = job, .index = index, .part = part, .ahead = ahead, .nahead = nahead, .over = over};
     if (has_share(job, index, part))
         return VF_OK;
     return wait_for(c, &w, wait_us, why);
 }
 
-enum vf_err vf_desk_client_get_all(struct vf_desk_client *c, struct vf_job *job, int64_t wait_us, struct vf_why *why)
+enum vf_err vf_desk_client_get_all(struct vf_desk_client *c, struct vf_job *job, int64_t wait_us, const atomic_bool *over,
+                                   struct vf_why *why)
 {
-    struct client_waiter w = {.job = job, .index = CLIENT_ALL, .part = VF_PART_TEXT};
+    struct client_waiter w = {.job = job, .index = CLIENT_ALL, .part = VF_PART_TEXT, .over = over};
     if (has_share(job, CLIENT_ALL, VF_PART_TEXT))
         return VF_OK;
     return wait_for(c, &w, wait_us, why);

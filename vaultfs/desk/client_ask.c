@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOG_CHUNK        (8u * 1024 * 1024)  /* of the log in one request */
+#define LOG_CHUNK        (1024u * 1024)      /* of the log in one request: what has arrived is kept, should the next not */
 #define LOG_CHUNK_MOST   (28u * 1024 * 1024) /* when not even one checkpoint's entries fit */
 #define LEASE_MAX_US     (62 * VF_DAY_US)
 #define RECEIPT_EVERY_US (10 * VF_SECOND_US)
@@ -325,11 +325,13 @@ enum vf_err vf_client_ask_take(struct vf_desk_client *c, struct client_ask *a, c
     VF_TRY(vf_answer_open(a->key, &a->desk, &a->hash, answer, len, &rest, &ans, &shares, why));
     vf_secret_free(a->key); /* it has opened what it was made for */
     a->key = NULL;
+    a->said = ans.status;
     /* A desk that is not sure of its own clock is not heard. */
     if (ans.status != VF_ANSWER_UNREADY)
         vf_station_clock_desk(c->station, ans.time_us);
     /* 0 in a refusal: it did not come to looking at the log. */
-    bool looked = ans.log_size > 0 || ans.status == VF_ANSWER_OK || ans.status == VF_ANSWER_BEHIND;
+    bool looked = (ans.log_size > 0 && ans.status != VF_ANSWER_UNKNOWN) || ans.status == VF_ANSWER_OK ||
+                  ans.status == VF_ANSWER_BEHIND;
     bool moved = looked && ans.log_size != c->desk_size;
     if (looked)
         c->desk_size = ans.log_size;

@@ -8,10 +8,12 @@
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define SILENCE_S  30  /* without a byte in either direction */
 #define EXCHANGE_S 300 /* at most, whatever moves */
-#define POLL_MS    1000
+#define POLL_MS    500
+#define PACE       4096 /* bytes; as long as fewer have moved, nothing has */
 
 struct client_http {
     CURLM *multi;
@@ -99,12 +101,37 @@ static bool set_options(const struct client_http *h, const struct vf_buf *reques
            curl_easy_setopt(e, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)VF_ANSWER_MAX) == CURLE_OK;
 }
 
-/* Until it is over one way or the other, or we are to stop: then CURLE_ABORTED_BY_CALLBACK. */
-static CURLcode transfer(struct client_http *h, const atomic_bool *stop)
+struct pace { /* as it was when something had moved */
+    curl_off_t bytes;
+    int64_t at_us;
+};
+
+static int64_t monotonic_us(void)
 {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * VF_SECOND_US + t.tv_nsec / 1000;
+}
+
+/* For how long has hardly anything moved? */
+static int64_t stands_still(const struct client_http *h, struct pace *p)
+{
+    curl_off_t up = 0, down = 0;
+    int64_t now = monotonic_us();
+    (void)curl_easy_getinfo(h->easy, CURLINFO_SIZE_UPLOAD_T, &up);
+    (void)curl_easy_getinfo(h->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+    if (up + down - p->bytes >= PACE)
+        *p = (struct pace){.bytes = up + down, .at_us = now};
+    return now - p->at_us;
+}
+
+/* Until it is over one way or the other, or we are not to go on: then CURLE_ABORTED_BY_CALLBACK. */
+static CURLcode transfer(struct client_http *h, bool (*go_on)(void *user, int64_t still_us), void *user)
+{
+    struct pace pace = {.at_us = monotonic_us()};
     int running = 1, left;
     while (running) {
-        if (atomic_load(stop))
+        if (!go_on(user, stands_still(h, &pace)))
             return CURLE_ABORTED_BY_CALLBACK;
         if (curl_multi_perform(h->multi, &running) != CURLM_OK)
             return CURLE_FAILED_INIT;
@@ -118,7 +145,7 @@ static CURLcode transfer(struct client_http *h, const atomic_bool *stop)
 }
 
 enum vf_err vf_client_http_post(struct client_http *h, const char *url, const struct vf_buf *request, struct vf_buf *answer,
-                                const atomic_bool *stop, struct vf_why *why)
+                                bool (*go_on)(void *user, int64_t still_us), void *user, struct vf_why *why)
 {
     long status = 0;
     curl_easy_reset(h->easy); /* keeps the connection */
@@ -126,12 +153,12 @@ enum vf_err vf_client_http_post(struct client_http *h, const char *url, const st
         return vf_fail(why, VF_E_NO_SHARE, "the policy says that the key desk is at %s, which is no address for it", url);
     if (!set_options(h, request, answer) || curl_multi_add_handle(h->multi, h->easy) != CURLM_OK)
         return vf_fail(why, VF_E_NOMEM, "out of memory for a request to the key desk");
-    CURLcode code = transfer(h, stop);
+    CURLcode code = transfer(h, go_on, user);
     if (code == CURLE_OK)
         code = curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
     (void)curl_multi_remove_handle(h->multi, h->easy);
     if (code == CURLE_ABORTED_BY_CALLBACK)
-        return vf_fail(why, VF_E_NO_SHARE, "the mount is ending");
+        return vf_fail(why, VF_E_BUSY, "the key desk at %s was left in the middle of an exchange", url);
     if (!vf_buf_ok(answer) || code == CURLE_FILESIZE_EXCEEDED)
         return vf_fail(why, VF_E_NO_SHARE, "what answers at %s is no key desk: more than an answer can be", url);
     if (code != CURLE_OK)

@@ -28,7 +28,9 @@ struct client_ask {
     char url[256];
     int64_t sent_boot_us;
     bool has_sent;
-    struct vf_checkpoint sent; /* the log as it was shown */
+    struct vf_checkpoint sent;  /* the log as it was shown */
+    enum vf_answer_status said; /* by the last answer; the count of them: there is none */
+    bool dropped;               /* left in the middle, for somebody else's sake: nobody is held for it */
 };
 void vf_client_ask_done(struct client_ask *a);
 bool vf_client_ask_has(const struct client_ask *a, uint32_t index, enum vf_part part);
@@ -37,8 +39,14 @@ bool vf_client_ask_add(struct client_ask *a, uint32_t index, enum vf_part part);
 
 #define CLIENT_HOLDS 128
 #define CLIENT_ALL   UINT32_MAX /* as an index: the text of all records, or whatever of this grant */
-struct client_hold {            /* not asked again before `until` */
-    bool whole_grant;
+enum client_hold_scope {
+    CLIENT_HOLD_RECORD,
+    CLIENT_HOLD_NEW /* what the desk has not released before, of a part */,
+    CLIENT_HOLD_GRANT
+};
+struct client_spent;
+struct client_hold { /* not asked again before `until` */
+    enum client_hold_scope scope;
     struct vf_grant_id grant;
     uint32_t index;
     enum vf_part part;
@@ -50,13 +58,21 @@ struct client_holds {
     struct client_hold all; /* the desk is away: for everybody */
     struct client_hold one[CLIENT_HOLDS];
     size_t next;
+    struct client_spent *spent; /* the desk said BUDGET */
 };
-/* VF_OK: ask. Otherwise why not. */
-enum vf_err vf_client_hold_check(const struct client_holds *h, const struct vf_grant_id *grant, uint32_t index,
-                                 enum vf_part part, struct vf_why *why);
+/* VF_OK: ask. Otherwise why not: first what is used up, then what is held for a few seconds. */
+enum vf_err vf_client_hold_budget(const struct client_holds *h, struct vf_station *st, struct vf_job *job, uint32_t index,
+                                  enum vf_part part, struct vf_why *why);
+enum vf_err vf_client_hold_check(const struct client_holds *h, const struct vf_job *job, uint32_t index, enum vf_part part,
+                                 struct vf_why *why);
 void vf_client_hold_all(struct client_holds *h, enum vf_err err, const char *text);
-void vf_client_hold_one(struct client_holds *h, const struct vf_grant_id *grant, bool whole_grant, uint32_t index,
+void vf_client_hold_one(struct client_holds *h, enum client_hold_scope scope, const struct vf_job *job, uint32_t index,
                         enum vf_part part, enum vf_err err, const char *text);
+/* What an answer, whose shares were taken, says of what is used up. */
+void vf_client_hold_answered(struct client_holds *h, const struct client_ask *a, enum vf_err err, const char *text);
+/* The budget is used up: ask of others in the same breath whether they were released before. */
+void vf_client_hold_others(const struct client_holds *h, struct client_ask *a, uint32_t index, enum vf_part part);
+void vf_client_holds_done(struct client_holds *h);
 
 struct client_waiter { /* on the stack of who waits */
     struct client_waiter *next;
@@ -65,8 +81,9 @@ struct client_waiter { /* on the stack of who waits */
     enum vf_part part;
     const uint32_t *ahead;
     size_t nahead;
-    bool taken; /* in the exchange that is under way */
-    bool alone; /* asked for by itself: with others it was too much */
+    bool taken;              /* in the exchange that is under way */
+    bool again;              /* left out of an answer: with those others that were, it is told why */
+    const atomic_bool *over; /* who waits is to be sent away, or NULL */
     bool done;
     enum vf_err err;
     struct vf_why why;
@@ -92,6 +109,7 @@ struct vf_desk_client {
     struct client_ask later; /* by files: wanted, but not waited for */
     bool active;             /* shares were taken: there may be something to renew */
     struct client_holds holds;
+    int64_t patience_us; /* so long an exchange may stand still while somebody waits for the next */
     struct vf_desk_client_status status;
     /* of the thread alone */
     bool desk_known;
@@ -128,9 +146,13 @@ void vf_client_receipt_store(struct vf_desk_client *c, bool now);
 VF_MUST_USE enum vf_err vf_client_http_new(struct client_http **ret, struct vf_why *why);
 void vf_client_http_free(struct client_http *h);
 void vf_client_http_wake(struct client_http *h); /* from any thread */
-/* POST. The answer is bounded and appended; VF_E_NO_SHARE says why there is none. Returns soon after *stop is set and it was woken. */
+/*
+ * POST. The answer is bounded and appended; VF_E_NO_SHARE says why there is none. go_on is asked now and then, and soon after it was woken, with the
+ * time for which hardly anything has moved; false: VF_E_BUSY.
+ */
 VF_MUST_USE enum vf_err vf_client_http_post(struct client_http *h, const char *url, const struct vf_buf *request,
-                                            struct vf_buf *answer, const atomic_bool *stop, struct vf_why *why);
+                                            struct vf_buf *answer, bool (*go_on)(void *user, int64_t still_us), void *user,
+                                            struct vf_why *why);
 
 /* client_files.c */
 VF_MUST_USE enum vf_err vf_client_files_new(const char *request, const char *answer, struct client_files **ret,

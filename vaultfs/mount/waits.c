@@ -96,11 +96,11 @@ int vf_share_get(struct vf_session *s, const struct vf_request_op *op)
     int64_t left = op->deadline_boot_us - vf_clock_boot_us();
     enum vf_err err;
     if (is_cards(node)) {
-        err = vf_desk_client_get_all(s->desk, op->job, left, NULL);
+        err = vf_desk_client_get_all(s->desk, op->job, left, NULL, NULL);
     } else {
         enum vf_part part = vf_node_part(node);
         size_t n = op->ahead ? look_ahead(s, op->job, node->index, part, ahead) : 0;
-        err = vf_desk_client_get(s->desk, op->job, node->index, part, ahead, n, left, NULL);
+        err = vf_desk_client_get(s->desk, op->job, node->index, part, ahead, n, left, NULL, NULL);
     }
     return err ? vf_err_errno(err) : 0;
 }

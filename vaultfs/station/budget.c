@@ -142,6 +142,23 @@ enum vf_err vf_job_budget_take_all(struct vf_station *st, struct vf_job *job, en
     return allowed ? VF_OK : used_up(job, why);
 }
 
+/*
+ * What the desk has released of a part are at least those that we know of, and never more than the budget. So when we know of that many there
+ * are no others, and the desk need not be asked.
+ */
+enum vf_err vf_job_budget_check(struct vf_station *st, struct vf_job *job, uint32_t index, enum vf_part part,
+                                struct vf_why *why)
+{
+    struct vf_budget *b = job->budget;
+    if (!b)
+        return VF_OK;
+    pthread_mutex_lock(&b->lock);
+    bool opened = get_bit(b->opened[part], index), left = b->left[part] > 0;
+    pthread_mutex_unlock(&b->lock);
+    bool allowed = opened || (left && (vf_job_share_released(job, index, part) || vf_job_budget_left(st, job, part) > 0));
+    return allowed ? VF_OK : used_up(job, why);
+}
+
 uint64_t vf_job_budget_left(struct vf_station *st, const struct vf_job *job, enum vf_part part)
 {
     (void)st;

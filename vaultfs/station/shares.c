@@ -33,10 +33,11 @@ struct vf_shares {
     uint32_t *image_of; /* of each record: place + 1, or 0 */
     /* for both */
     uint64_t held[VF_PART_COUNT];
-    int64_t margin[VF_PART_COUNT];     /* so long before the end a share in use is renewed */
-    atomic_int_fast64_t next_end;      /* nothing ends before this; INT64_MAX: nothing is held */
-    uint8_t *released[VF_PART_COUNT];  /* bit sets of records: the desk gave a share, or the log says that it was opened */
-    uint64_t nreleased[VF_PART_COUNT]; /* bits set; NULL and 0 without a budget */
+    int64_t margin[VF_PART_COUNT]; /* so long before the end a share in use is renewed */
+    atomic_int_fast64_t next_end;  /* nothing ends before this; INT64_MAX: nothing is held */
+    uint8_t *released
+        [VF_PART_COUNT]; /* bit sets of records: the desk gave a share, or (with a budget) the log says that it was opened */
+    uint64_t nreleased[VF_PART_COUNT]; /* bits set */
 };
 
 /* ------------------------------------------------------------------------------------------------------------------- the table */
@@ -58,11 +59,13 @@ static void shares_free(struct vf_shares *s)
 /* With a budget: what was opened before was released before. */
 static bool take_released(struct vf_shares *s, const struct vf_job *job)
 {
-    for (int part = 0; job->budget && part < VF_PART_COUNT; part++) {
+    for (int part = 0; part < VF_PART_COUNT; part++) {
         size_t len = (size_t)job->grant.records / 8 + 1;
-        s->released[part] = malloc(len);
+        s->released[part] = calloc(len, 1);
         if (!s->released[part])
             return false;
+        if (!job->budget)
+            continue;
         memcpy(s->released[part], job->budget->opened[part], len);
         for (size_t i = 0; i < len; i++)
             s->nreleased[part] += (uint64_t)__builtin_popcount(s->released[part][i]);
@@ -163,7 +166,7 @@ static void put_one(struct vf_shares *s, const struct vf_share_in *in, int64_t u
         s->image_of[i] = place + 1;
     }
     uint8_t *bits = s->released[in->part];
-    if (bits && !(bits[i / 8] >> (i % 8) & 1)) {
+    if (!(bits[i / 8] >> (i % 8) & 1)) {
         bits[i / 8] |= (uint8_t)(1u << (i % 8));
         s->nreleased[in->part]++;
     }
@@ -368,6 +371,17 @@ uint64_t vf_shares_released(struct vf_shares *s, enum vf_part part)
     uint64_t n = s->nreleased[part];
     pthread_rwlock_unlock(&s->lock);
     return n;
+}
+
+bool vf_job_share_released(struct vf_job *job, uint32_t index, enum vf_part part)
+{
+    struct vf_shares *s = job->shares;
+    if (!s || index >= s->count)
+        return false;
+    pthread_rwlock_rdlock(&s->lock);
+    bool released = s->released[part][index / 8] >> (index % 8) & 1;
+    pthread_rwlock_unlock(&s->lock);
+    return released;
 }
 
 size_t vf_job_shares_expire(struct vf_job *job, int64_t now_boot_us)
