@@ -182,7 +182,7 @@ static void the_desks_time(void **state)
 {
     (void)state;
     job = job_of(w.st, "cards");
-    int64_t wall = vf_clock_wall_us(), until = vf_job_grant(job)->until_us;
+    int64_t h0, wall = vf_clock_wall_us(), until = vf_job_grant(job)->until_us;
     /* Behind, or the same: nothing. */
     vf_station_clock_desk(w.st, wall - 30 * VF_DAY_US);
     vf_station_clock_desk(w.st, wall);
@@ -192,11 +192,30 @@ static void the_desks_time(void **state)
     assert_int_equal(time_now(), wall + 240 * VF_SECOND_US);
     OK(vf_job_may(w.st, job, why));
     assert_int_equal(vf_station_highest(w.st), wall + 240 * VF_SECOND_US);
-    /* Ahead by hours: the computer's clock is behind. */
-    vf_station_clock_desk(w.st, wall + 3600 * VF_SECOND_US);
+    /* Ahead by hours: the computer's clock is behind, or one answer is wrong. T alone. */
+    int64_t hour = wall + 3600 * VF_SECOND_US;
+    vf_station_clock_desk(w.st, hour);
+    assert_int_equal(vf_job_may(w.st, job, why), VF_E_CLOCK);
+    assert_int_equal(vf_station_highest(w.st), wall + 240 * VF_SECOND_US);
+    /* Said again at once, or nine minutes later: still T alone. */
+    vf_station_clock_desk(w.st, hour);
+    fake_clock_pass(540 * VF_SECOND_US);
+    vf_station_clock_desk(w.st, hour + 540 * VF_SECOND_US);
+    assert_int_equal(vf_station_highest(w.st), wall + 780 * VF_SECOND_US);
+    assert_int_equal(time_now(), hour + 540 * VF_SECOND_US);
+    /* Ten minutes after it was said first: H. */
+    fake_clock_pass(60 * VF_SECOND_US);
+    vf_station_clock_desk(w.st, hour + 600 * VF_SECOND_US);
+    assert_int_equal(vf_station_highest(w.st), hour + 600 * VF_SECOND_US);
     assert_int_equal(vf_job_may(w.st, job, why), VF_E_CLOCK);
     fake_clock_step(3600 * VF_SECOND_US);
+    wall = vf_clock_wall_us();
     OK(vf_job_may(w.st, job, why));
+    /* Five minutes and a second are far. */
+    h0 = vf_station_highest(w.st);
+    vf_station_clock_desk(w.st, wall + 301 * VF_SECOND_US);
+    assert_int_equal(vf_station_highest(w.st), h0);
+    vf_station_clock_desk(w.st, wall);
     /* Ahead by years: it ends everything, for a quarter of an hour; H stays. */
     int64_t h = vf_station_highest(w.st);
     vf_station_clock_desk(w.st, wall + 3650 * VF_DAY_US);

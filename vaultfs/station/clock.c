@@ -14,10 +14,9 @@
  * to an older one does not bring H back: the log says how late it was for sure, and which clock-reset was taken last (floors.c). In what
  * both know of resets the one that knows more is right; where they know the same, the higher H is.
  *
- * The desk's time is trusted too. H follows it at once, within the same bound, up to a day ahead of what this computer thinks: a wrong day ends
- * grants early, and destroys nothing. Farther ahead it counts for T alone (what it ends can be used again) and for a quarter of an hour;
- * when the desk says the same 10 minutes later, H follows. So one wrong answer does not end everything for good, and a computer whose
- * clock is far behind is not believed. A desk that is not sure of its own clock is not heard (the client does not tell us), and one behind changes nothing.
+ * The desk's time is trusted too. H follows it at once, within the same bound, up to 5 minutes ahead of this computer's wall clock. Farther ahead it
+ * counts for T alone (what it ends can be used again) and for a quarter of an hour; when the desk says the same at least 10 minutes later by
+ * boottime, H follows. So no single wrong answer ends anything for good, and a computer whose clock is far behind is not believed. A desk that is not sure of its own clock is not heard (the client does not tell us), and one behind changes nothing.
  *
  * Slot payload: i64 H, i64 boottime of H, boot id 16, i64 last clock-reset taken, u32 highest policy version known, i64 wall and
  * i64 boottime of the moment since when they agree, i64 time counted while H stood, MAC 32 over all that.
@@ -35,7 +34,7 @@
 #define BACK_US        (300 * VF_SECOND_US)
 #define SAVE_EVERY_US  (60 * VF_SECOND_US)
 #define COUNT_EVERY_US (3600 * VF_SECOND_US)
-#define DESK_NEAR_US   VF_DAY_US
+#define DESK_NEAR_US   (300 * VF_SECOND_US)
 #define DESK_SAME_US   (60 * VF_SECOND_US)
 #define DESK_HOLD_US   (900 * VF_SECOND_US)
 
@@ -447,8 +446,7 @@ void vf_station_clock_desk(struct vf_station *st, int64_t time_us)
     struct vf_station_clock *c = &st->clock;
     int64_t boot = vf_clock_boot_us(), wall = vf_clock_wall_us();
     pthread_mutex_lock(&c->lock);
-    int64_t h = highest(c, boot), t = wall > h ? wall : h;
-    bool far = time_us - t > DESK_NEAR_US;
+    bool far = time_us - wall > DESK_NEAR_US;
     if (!far || desk_insists(c, time_us, boot)) {
         raise_to(c, time_us, boot);
         c->desk = 0;
