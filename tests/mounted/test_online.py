@@ -30,17 +30,21 @@ class Online(DeskWorld):
 world = Online(records=RECORDS)
 world.serve()
 station, enrol = world.station()
-world.deliver(station, enrol, job='cards', release='online')
-world.deliver(station, enrol, job='few', release='online', extra=('--budget', '12'))
-world.deliver(station, enrol, job='again', release='online')
+world.deliver(station, enrol, job='cards', release='online', until='+3h')
+world.deliver(station, enrol, job='few', release='online', until='+3h', extra=('--budget', '12'))
+world.deliver(station, enrol, job='again', release='online', until='+3h')
 world.deliver(station, enrol, job='plain', release='offline', until='+30d')
 clock = Clock(world.dir / 'clock')
 mnt = world.dir / 'mnt'
 mnt.mkdir()
 
 
+late = world.dir / 'late'
+
+
 def mount(*options):
-    world.mount(station, where=mnt, exe='VAULTFS_CLOCK', env={'VAULTFS_TEST_CLOCK': str(clock.path)}, options=options)
+    env = {'VAULTFS_TEST_CLOCK': str(clock.path), 'VAULTFS_TEST_LATE': str(late)}
+    world.mount(station, where=mnt, exe='VAULTFS_CLOCK', env=env, options=options)
 
 
 def status():
@@ -171,7 +175,7 @@ def renewed():
         first, old = held.read(), job('again')['grant']
         world.proxy.refuse()
         new = world.dir / 'renewed.grant'
-        world.keytool('grant', 'renew', '--until', '+90m', '--no-handin', '--key', world.key('alice'), '-o', new, old, world.vault)
+        world.keytool('grant', 'renew', '--until', '+4h', '--no-handin', '--key', world.key('alice'), '-o', new, old, world.vault)
         world.receive(station, new)
         end = time.time() + 5
         while job('again')['grant'] == old and time.time() < end:
@@ -209,6 +213,69 @@ def away():
     becomes(photo(31), 0, 'it recovers by itself', 8)
     check(os.pread(held.fileno(), 2, 0) == b'\xff\xd8', 'and the file that was open reads again')
     held.close()
+
+
+def lapses_together():
+    """Pages go at the lapse of their own share, however long READs of other files wait for the desk."""
+    becomes(photo(31), 0, 'a file opens')
+    early = [open(photo(i), 'rb') for i in range(24, 36)]
+    for h in early:
+        h.read()
+    clock.passes(60)
+    later = [open(photo(i, 'again'), 'rb') for i in range(6)]
+    for h in later:
+        h.read()
+    time.sleep(0.7)
+    world.proxy.mode, world.proxy.delay = 'slow', 30
+    good, end, over = {}, time.time() + 14, threading.Event()
+
+    def reads(h):
+        while not over.is_set() and time.time() < end:
+            if errno_of(lambda: os.pread(h.fileno(), 4096, 0)) == 0:
+                good[h] = time.time()
+            time.sleep(0.02)
+
+    threads = [threading.Thread(target=reads, args=(h,)) for h in early + later]
+    for t in threads:
+        t.start()
+    clock.passes(14 * 60 + 30) # those that were opened first
+    lapsed = time.time()
+    time.sleep(3.2) # and now their READs wait
+    check(all(good[h] - lapsed < 1.5 for h in early), f'the first go: {sorted(good[h] - lapsed for h in early)}')
+    check(all(time.time() - good[h] < 1 for h in later), 'the others stay')
+    clock.passes(60)
+    lapsed = time.time()
+    time.sleep(3)
+    check(all(good[h] - lapsed < 1.5 for h in later), f'then the others: {sorted(good[h] - lapsed for h in later)}')
+    check(job()['shares'] == {'text': 0, 'image': 0}, 'nothing is held')
+    over.set()
+    world.proxy.mode = 'pass'
+    world.proxy.hang_up()
+    for t in threads:
+        t.join()
+    for h in early + later:
+        h.close()
+    clock.passes(6)
+    becomes(photo(31), 0, 'and it recovers', 12)
+
+
+def stored_late():
+    """A thread that was kept from running stores the pages after the share has lapsed: they do not stay."""
+    results = []
+    late.touch()
+    opens = threading.Thread(target=lambda: results.append(errno_of(lambda: open(photo(22), 'rb'))))
+    opens.start()
+    time.sleep(1.5)
+    check(not results, 'it hangs before the pages')
+    world.proxy.refuse()
+    clock.passes(16 * 60)
+    time.sleep(2.5)
+    late.unlink()
+    opens.join()
+    check(results == [ENOKEY], f'it opens no more: {results}')
+    world.proxy.mode = 'pass'
+    clock.passes(6)
+    becomes(photo(22), 0, 'and with the desk it does', 12)
 
 
 def cut_and_slow():
@@ -294,14 +361,14 @@ def ended():
     world.serve()
     becomes(photo(3, 'few'), 0, 'the desk is back', 8)
     held = open(photo(3, 'few'), 'rb')
-    clock.passes(3600)
+    clock.passes(3 * 3600)
     becomes(photo(3, 'few'), EKEYEXPIRED, 'the end')
     loses(held, EKEYEXPIRED, 1)
     held.close()
     check('ended on' in text('few'), 'and GRANT.txt says so')
 
 
-for part in (first_reads, walks, leases, renewed, away, cut_and_slow, budgets, leaves, revoked, ended):
+for part in (first_reads, walks, leases, renewed, away, lapses_together, stored_late, cut_and_slow, budgets, leaves, revoked, ended):
     start = time.time()
     part()
     print(f'{part.__name__}: {time.time() - start:.1f} s')

@@ -19,6 +19,7 @@
 #define ROUNDS_MAX        8 /* of one exchange that brings nothing new to the desk */
 #define TELL_AGAIN_US     (600 * VF_SECOND_US)
 #define END_SLACK_US      (2 * VF_SECOND_US)
+#define DROPPED_MAX       3
 #define DUE_MAX           VF_REQUEST_WANTS_MAX
 #define NANOSECONDS_IN_US 1000
 
@@ -258,7 +259,8 @@ static bool go_on(void *user, int64_t still_us)
         return false;
     pthread_mutex_lock(&c->lock);
     bool waits = false;
-    for (const struct client_waiter *w = c->waiters; still_us >= c->patience_us && w; w = w->next)
+    int64_t patience_us = c->patience_us << (c->dropped < DROPPED_MAX ? c->dropped : DROPPED_MAX);
+    for (const struct client_waiter *w = c->waiters; still_us >= patience_us && w; w = w->next)
         waits = waits || (!w->taken && !w->done);
     pthread_mutex_unlock(&c->lock);
     return !waits;
@@ -307,6 +309,7 @@ static void exchange(struct vf_desk_client *c, struct client_ask *a)
         err = vf_fail(&why, VF_E_NO_SHARE, "the mount is ending");
     pthread_mutex_lock(&c->lock);
     note_status(c, err, &why, reached);
+    c->dropped = a->dropped ? c->dropped + 1 : 0;
     pthread_mutex_unlock(&c->lock);
     vf_client_settle(c, a, err, &why);
     vf_client_ask_done(a);

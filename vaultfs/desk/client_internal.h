@@ -109,6 +109,7 @@ struct vf_desk_client {
     struct client_ask later; /* by files: wanted, but not waited for */
     bool active;             /* shares were taken: there may be something to renew */
     struct client_holds holds;
+    unsigned dropped;    /* exchanges, one after the other: a desk that is only slow is given more time each time */
     int64_t patience_us; /* so long an exchange may stand still while somebody waits for the next */
     struct vf_desk_client_status status;
     /* of the thread alone */

@@ -168,6 +168,15 @@ unsigned vf_files_lapsed(struct vf_files *f, uint64_t ino, bool lapsed)
     return rounds;
 }
 
+bool vf_files_lapsing(struct vf_files *f, uint64_t ino)
+{
+    pthread_mutex_lock(&f->lock);
+    const struct vf_open_file *file = find(f, ino, NULL);
+    bool lapsing = file && file->lapsed > 0 && file->lapsed <= VF_DROP_ROUNDS;
+    pthread_mutex_unlock(&f->lock);
+    return lapsing;
+}
+
 uint64_t vf_files_handles(struct vf_files *f)
 {
     uint64_t n = 0;

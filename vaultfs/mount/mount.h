@@ -100,6 +100,9 @@ struct vf_file_seen {
 struct vf_file_seen *vf_files_seen(struct vf_files *f, size_t *ret_n);
 /* One more round without a good share, or none: how many there were, this one too. */
 unsigned vf_files_lapsed(struct vf_files *f, uint64_t ino, bool lapsed);
+/* In one of the rounds in which its pages are dropped? Then no READ of it waits for anything. */
+#define VF_DROP_ROUNDS 3
+bool vf_files_lapsing(struct vf_files *f, uint64_t ino);
 /* How many times programs have them open. */
 uint64_t vf_files_handles(struct vf_files *f);
 
@@ -311,6 +314,7 @@ struct vf_request_op { /* an OPEN or READ of a granted file, as it is handed fro
     size_t size; /* of a READ */
     off_t off;
     int64_t deadline_boot_us;
+    atomic_bool over; /* it is to wait no longer */
 };
 /* Go on with what waited for its share, or refuse it; replies, and gives back what it holds. */
 void vf_request_finish(struct vf_session *s, struct vf_request_op *op, int err);
@@ -326,9 +330,9 @@ int vf_share_get(struct vf_session *s, const struct vf_request_op *op);
 void vf_share_opened(struct vf_request_op *op);
 struct vf_waits *vf_waits_new(void); /* NULL: no memory */
 void vf_waits_free(struct vf_waits *w);
-enum vf_err vf_waits_start(struct vf_session *s, struct vf_why *why); /* the thread that looks after leases */
-/* Copied; false: no memory or thread, or the mount is going away. */
-bool vf_waits_add(struct vf_session *s, const struct vf_request_op *op);
+enum vf_err vf_waits_start(struct vf_session *s, struct vf_why *why); /* the threads that look after leases */
+/* 0: copied, and answered in time. Or an errno: no memory or thread, the mount is going away, or its pages are being dropped. */
+int vf_waits_add(struct vf_session *s, const struct vf_request_op *op);
 /* What waits for a share of this slot (NULL: of any) is answered now: it has ended, or the mount is going away. */
 void vf_waits_over(struct vf_session *s, const struct vf_slot_job *slot);
 /* Everything that waits is answered, and nothing waits any more. Idempotent. Join: until its threads are done. */

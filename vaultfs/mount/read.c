@@ -8,7 +8,7 @@
  *   5 the entry goes to the log's queue (unless one of this second covers it, which is durable); the disk works on it while
  *   6 the value is looked up, its hash compared with what was signed, decrypted
  *   7 wait until the entry is durable, and look once more whether the share's lease still runs
- *   8 NOTIFY_STORE puts the plaintext into the page cache, so that no READ is needed
+ *   8 NOTIFY_STORE puts the plaintext into the page cache, so that no READ is needed; and it is looked once more at the lease
  *   9 leave the gate, reply
  * Any failure: no byte, an errno, a deny entry. A READ (a page that was evicted, cards.csv) passes 1, 2, 3 and 6 again.
  */
@@ -96,6 +96,22 @@ static enum vf_err still_here(struct vf_job *job, const struct vf_node *node)
     return vf_share_here(job, node) ? VF_OK : VF_E_NO_SHARE;
 }
 
+/*
+ * The pages, unless the lease ran out meanwhile: this thread may have been kept from running for so long that whoever drops the pages of lapsed shares has
+ * been here and gone. No READ of the file is outstanding: dropping them waits for nobody.
+ */
+static enum vf_err store_here(struct vf_session *s, const struct vf_handle *h, struct vf_job *job, uint64_t ino,
+                              const uint8_t *data, size_t len, bool *ret_stored)
+{
+    *ret_stored = store_content(s, ino, data, len);
+    enum vf_err err = still_here(job, &h->node);
+    if (!err || !*ret_stored)
+        return err;
+    fuse_lowlevel_notify_inval_inode(s->fuse, ino, 0, 0);
+    *ret_stored = false;
+    return err;
+}
+
 /* Steps 4 to 8, inside the gate. */
 static int open_value(struct vf_session *s, struct vf_handle *h, struct vf_job *job, const struct vf_caller *caller,
                       uint64_t ino, bool store, bool *ret_stored)
@@ -122,10 +138,10 @@ static int open_value(struct vf_session *s, struct vf_handle *h, struct vf_job *
         if (durable)
             err = durable;
         err = err ? err : still_here(job, &h->node);
+        if (!err && store)
+            err = store_here(s, h, job, ino, data, len, ret_stored);
         vf_access_done(s, &access, err == VF_OK);
     }
-    if (!err && store)
-        *ret_stored = store_content(s, ino, data, len);
     if (reader)
         vf_reader_give(s, reader);
     return err ? program_errno(err) : 0;
@@ -247,8 +263,9 @@ static void start_op(struct vf_session *s, struct vf_request_op *op)
         return;
     }
     op->deadline_boot_us = vf_clock_boot_us() + VF_DESK_WAIT_US;
-    if (!vf_waits_add(s, op))
-        vf_request_finish(s, op, atomic_load(&s->leaving) ? ENODEV : ENOMEM);
+    int err = vf_waits_add(s, op);
+    if (err)
+        vf_request_finish(s, op, err);
 }
 
 /* GRANT.txt and markers. */
@@ -375,6 +392,9 @@ static void finish_read(struct vf_session *s, struct vf_request_op *op, int err)
     } else if (!err) {
         err = h->cards ? read_cards(s, op->req, h, op->job, op->size, op->off)
                        : read_value(s, op->req, h, op->job, op->size, op->off);
+        /* The lease ended while this was on its way: the pages may have come behind whoever dropped them. */
+        if (!err && still_here(op->job, &op->node))
+            (void)vf_files_lapsed(&slot->files, op->ino, false);
         vf_end_gate_leave(&slot->gate);
     }
     if (is_refusal(err)) {

@@ -9,8 +9,10 @@
  * A READ holds its pages locked until it is answered, and dropping pages waits for that: so when a job ends, or the mount, what waits for it is
  * answered first (vf_waits_over).
  *
- * The lease thread looks at open files twice a second: their shares are in use, so that they are renewed; where a lease has run out, the pages
- * go too, for some rounds, since a READ that was answered just before may be put in behind us. It may wait for a page; the watcher may not.
+ * Two threads look after leases, twice a second. One wipes the shares whose lease has run out, and waits for nobody. The other looks at open files:
+ * their shares are in use, so that they are renewed; where a lease has run out, the pages go too. That waits for pages that a READ has locked, so
+ * (1) READs of those files that wait for the desk are sent away, and none begins to wait; (2) the pages of all files that lapsed since the last time are
+ * dropped; (3) and once more those of the rounds before, since a READ that was answered just before may be put in behind us.
  */
 #include "mount.h"
 
@@ -21,7 +23,6 @@
 
 #define THREADS       16
 #define LEASE_TICK_US (VF_SECOND_US / 2)
-#define DROP_ROUNDS   3
 #define SHARE_OF_LEFT 16
 #define STRIDE        3 /* records without a photo lie between, and several programs do not keep in step */
 
@@ -29,11 +30,13 @@ struct vf_waits {
     pthread_mutex_t lock;
     pthread_cond_t work;
     struct vf_request_op *first, **last;
+    struct vf_request_op *at_work; /* taken from it, and waiting at the desk's client */
     pthread_t thread[THREADS];
     unsigned nthreads, idle;
     bool stopping;
-    pthread_t leases;
-    bool leases_run;
+    pthread_t leases, wipes;
+    bool leases_run, wipes_run;
+    atomic_bool online; /* there are leases */
 };
 
 /* ------------------------------------------------------------------------------------------------------------------ a request */
@@ -96,11 +99,11 @@ int vf_share_get(struct vf_session *s, const struct vf_request_op *op)
     int64_t left = op->deadline_boot_us - vf_clock_boot_us();
     enum vf_err err;
     if (is_cards(node)) {
-        err = vf_desk_client_get_all(s->desk, op->job, left, NULL, NULL);
+        err = vf_desk_client_get_all(s->desk, op->job, left, &op->over, NULL);
     } else {
         enum vf_part part = vf_node_part(node);
         size_t n = op->ahead ? look_ahead(s, op->job, node->index, part, ahead) : 0;
-        err = vf_desk_client_get(s->desk, op->job, node->index, part, ahead, n, left, NULL, NULL);
+        err = vf_desk_client_get(s->desk, op->job, node->index, part, ahead, n, left, &op->over, NULL);
     }
     return err ? vf_err_errno(err) : 0;
 }
@@ -112,6 +115,14 @@ void vf_share_opened(struct vf_request_op *op)
 }
 
 /* -------------------------------------------------------------------------------------------------------------------- the queue */
+
+/* Lock held. */
+static void take_off(struct vf_request_op **list, const struct vf_request_op *op)
+{
+    while (*list != op)
+        list = &(*list)->next;
+    *list = op->next;
+}
 
 static void *run(void *arg)
 {
@@ -130,8 +141,14 @@ static void *run(void *arg)
         w->first = op->next;
         if (!w->first)
             w->last = &w->first;
+        op->next = w->at_work;
+        w->at_work = op;
         pthread_mutex_unlock(&w->lock);
-        vf_request_finish(s, op, vf_share_get(s, op));
+        int err = vf_share_get(s, op);
+        pthread_mutex_lock(&w->lock);
+        take_off(&w->at_work, op);
+        pthread_mutex_unlock(&w->lock);
+        vf_request_finish(s, op, err);
         free(op);
         pthread_mutex_lock(&w->lock);
     }
@@ -139,41 +156,59 @@ static void *run(void *arg)
     return NULL;
 }
 
-bool vf_waits_add(struct vf_session *s, const struct vf_request_op *op)
+static bool is_lapsing(const struct vf_request_op *op)
+{
+    return op->read && vf_files_lapsing(&op->node.slot->files, op->ino);
+}
+
+int vf_waits_add(struct vf_session *s, const struct vf_request_op *op)
 {
     struct vf_waits *w = s->waits;
     struct vf_request_op *mine = malloc(sizeof(*mine));
     if (!mine)
-        return false;
+        return ENOMEM;
     *mine = *op;
     mine->next = NULL;
     pthread_mutex_lock(&w->lock);
     bool taken = !w->stopping;
     if (taken && w->idle == 0 && w->nthreads < THREADS && pthread_create(&w->thread[w->nthreads], NULL, run, s) == 0)
         w->nthreads++;
-    taken = taken && w->nthreads > 0;
+    /* Looked at under the lock: who drops pages marks the file, and then looks at the queue. */
+    bool lapsing = is_lapsing(op);
+    taken = taken && w->nthreads > 0 && !lapsing;
     if (taken) {
         *w->last = mine;
         w->last = &mine->next;
         pthread_cond_signal(&w->work);
     }
     pthread_mutex_unlock(&w->lock);
-    if (!taken)
-        free(mine);
-    return taken;
+    if (taken)
+        return 0;
+    free(mine);
+    if (atomic_load(&s->leaving))
+        return ENODEV;
+    return lapsing ? ENOKEY : ENOMEM;
 }
 
-void vf_waits_over(struct vf_session *s, const struct vf_slot_job *slot)
+static bool is_of_slot(const struct vf_request_op *op, const void *slot)
 {
-    struct vf_waits *w = s->waits;
+    return !slot || op->node.slot == slot;
+}
+
+static bool is_lapsed_read(const struct vf_request_op *op, const void *unused)
+{
+    (void)unused;
+    return is_lapsing(op);
+}
+
+/* Those in the queue that are meant: off it. Lock held. */
+static struct vf_request_op *take_meant(struct vf_waits *w, bool (*meant)(const struct vf_request_op *, const void *),
+                                        const void *user)
+{
     struct vf_request_op *over = NULL;
-    if (!w)
-        return;
-    vf_desk_client_nudge(s->desk);
-    pthread_mutex_lock(&w->lock);
     for (struct vf_request_op **link = &w->first; *link;) {
         struct vf_request_op *op = *link;
-        if (slot && op->node.slot != slot) {
+        if (!meant(op, user)) {
             link = &op->next;
             continue;
         }
@@ -184,6 +219,17 @@ void vf_waits_over(struct vf_session *s, const struct vf_slot_job *slot)
     w->last = &w->first;
     while (*w->last)
         w->last = &(*w->last)->next;
+    return over;
+}
+
+void vf_waits_over(struct vf_session *s, const struct vf_slot_job *slot)
+{
+    struct vf_waits *w = s->waits;
+    if (!w)
+        return;
+    vf_desk_client_nudge(s->desk);
+    pthread_mutex_lock(&w->lock);
+    struct vf_request_op *over = take_meant(w, is_of_slot, slot);
     pthread_mutex_unlock(&w->lock);
     while (over) {
         struct vf_request_op *op = over;
@@ -193,7 +239,66 @@ void vf_waits_over(struct vf_session *s, const struct vf_slot_job *slot)
     }
 }
 
+/* READs of files whose pages are being dropped: they hold some of them. */
+static void send_away(struct vf_session *s)
+{
+    struct vf_waits *w = s->waits;
+    pthread_mutex_lock(&w->lock);
+    struct vf_request_op *over = take_meant(w, is_lapsed_read, NULL);
+    for (struct vf_request_op *op = w->at_work; op; op = op->next)
+        if (is_lapsing(op))
+            atomic_store(&op->over, true);
+    pthread_mutex_unlock(&w->lock);
+    vf_desk_client_nudge(s->desk);
+    while (over) {
+        struct vf_request_op *op = over;
+        over = op->next;
+        vf_request_finish(s, op, ENOKEY);
+        free(op);
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------------------------- the leases */
+
+struct lapses { /* files whose pages are to be dropped */
+    struct lapse {
+        uint64_t ino;
+        bool again;
+    } * file;
+    size_t n, room;
+};
+
+static void lapses_done(struct lapses *l)
+{
+    free(l->file);
+}
+
+/* Without memory for it, it is dropped at once. */
+static void lapse_add(struct vf_session *s, struct lapses *l, uint64_t ino, bool again)
+{
+    if (l->n == l->room) {
+        size_t room = l->room ? 2 * l->room : 64;
+        struct lapse *more = realloc(l->file, room * sizeof(*more));
+        if (!more) {
+            fuse_lowlevel_notify_inval_inode(s->fuse, ino, 0, 0);
+            return;
+        }
+        l->file = more;
+        l->room = room;
+    }
+    l->file[l->n++] = (struct lapse){.ino = ino, .again = again};
+}
+
+static void drop_lapsed(struct vf_session *s, const struct lapses *l)
+{
+    if (l->n == 0)
+        return;
+    send_away(s);
+    for (int again = 0; again < 2; again++)
+        for (size_t i = 0; i < l->n; i++)
+            if (l->file[i].again == (again == 1))
+                fuse_lowlevel_notify_inval_inode(s->fuse, l->file[i].ino, 0, 0);
+}
 
 static int64_t until_of(struct vf_job *job, const struct vf_node *node, int64_t text_until)
 {
@@ -225,7 +330,7 @@ static void forget_before(struct vf_slot_job *slot, struct vf_job *before)
     vf_job_unref(before);
 }
 
-static void look_at_files(struct vf_session *s, struct vf_slot_job *slot, struct vf_job *job)
+static void look_at_files(struct vf_session *s, struct vf_slot_job *slot, struct vf_job *job, struct lapses *lapses)
 {
     size_t n = 0;
     struct vf_file_seen *seen = vf_files_seen(&slot->files, &n);
@@ -241,54 +346,70 @@ static void look_at_files(struct vf_session *s, struct vf_slot_job *slot, struct
             say_used(job, &node);
         /* The pages came under the grant that this one renews: they may stay for its lease. */
         good = good || (before && until_of(before, &node, text_before) > 0);
-        if (vf_files_lapsed(&slot->files, seen[i].ino, !good) <= DROP_ROUNDS && !good)
-            fuse_lowlevel_notify_inval_inode(s->fuse, seen[i].ino, 0, 0);
+        unsigned round = vf_files_lapsed(&slot->files, seen[i].ino, !good);
+        if (round > 0 && round <= VF_DROP_ROUNDS)
+            lapse_add(s, lapses, seen[i].ino, round > 1);
     }
     free(seen);
     forget_before(slot, before);
 }
 
-/* *ret_online: there is something to look at. */
-static void look_at_slots(struct vf_session *s, bool *ret_online)
+static void look_at_slots(struct vf_session *s)
 {
+    VF_CLEANUP(lapses_done) struct lapses lapses = {0};
+    bool online = false;
     pthread_rwlock_rdlock(&s->jobs_lock);
     size_t n = s->nslots;
     pthread_rwlock_unlock(&s->jobs_lock);
-    *ret_online = false;
     for (size_t i = 0; i < n; i++) {
         pthread_rwlock_rdlock(&s->jobs_lock);
         struct vf_slot_job *slot = s->slots[i];
         pthread_rwlock_unlock(&s->jobs_lock);
         struct vf_job *job = vf_slot_job_ref(slot);
         if (vf_job_online(job) && atomic_load(&slot->state) == VF_SLOT_LIVE) {
-            *ret_online = true;
-            look_at_files(s, slot, job);
+            online = true;
+            look_at_files(s, slot, job, &lapses);
         }
         vf_job_unref(job);
     }
+    if (!atomic_exchange(&s->waits->online, online) && online)
+        vf_watch_wake(s); /* who wipes has something to do */
+    drop_lapsed(s, &lapses);
+}
+
+/* False: the mount ends. */
+static bool next_tick(struct vf_session *s)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    vf_timespec_add(&until, LEASE_TICK_US);
+    pthread_mutex_lock(&s->watch_lock);
+    /* Deliveries wake us. */
+    if (!s->stopping && atomic_load(&s->waits->online))
+        (void)pthread_cond_timedwait(&s->watch_wake, &s->watch_lock, &until);
+    else if (!s->stopping)
+        (void)pthread_cond_wait(&s->watch_wake, &s->watch_lock);
+    bool go_on = !s->stopping;
+    pthread_mutex_unlock(&s->watch_lock);
+    return go_on;
+}
+
+/* Wiped whatever the pages are like. What is over is given to nobody, wiped or not. */
+static void *wipes(void *arg)
+{
+    struct vf_session *s = arg;
+    do
+        (void)vf_station_shares_expire(s->station, vf_clock_boot_us());
+    while (next_tick(s));
+    return NULL;
 }
 
 static void *leases(void *arg)
 {
     struct vf_session *s = arg;
-    bool go_on = true, online = false;
-
-    while (go_on) {
-        struct timespec until;
-        /* Wiped first: what is dropped cannot be read again. */
-        (void)vf_station_shares_expire(s->station, vf_clock_boot_us());
-        look_at_slots(s, &online);
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        vf_timespec_add(&until, LEASE_TICK_US);
-        pthread_mutex_lock(&s->watch_lock);
-        /* Deliveries wake us. */
-        if (!s->stopping && online)
-            (void)pthread_cond_timedwait(&s->watch_wake, &s->watch_lock, &until);
-        else if (!s->stopping)
-            (void)pthread_cond_wait(&s->watch_wake, &s->watch_lock);
-        go_on = !s->stopping;
-        pthread_mutex_unlock(&s->watch_lock);
-    }
+    do
+        look_at_slots(s);
+    while (next_tick(s));
     return NULL;
 }
 
@@ -298,6 +419,10 @@ enum vf_err vf_waits_start(struct vf_session *s, struct vf_why *why)
 {
     int rc = pthread_create(&s->waits->leases, NULL, leases, s);
     s->waits->leases_run = rc == 0;
+    if (!rc) {
+        rc = pthread_create(&s->waits->wipes, NULL, wipes, s);
+        s->waits->wipes_run = rc == 0;
+    }
     return rc ? vf_fail(why, VF_E_SYSTEM, "no thread to watch leases: %s", strerror(rc)) : VF_OK;
 }
 
@@ -337,10 +462,13 @@ void vf_waits_join(struct vf_session *s)
 
 void vf_waits_join_leases(struct vf_session *s)
 {
-    if (s->waits && s->waits->leases_run)
+    if (!s->waits)
+        return;
+    if (s->waits->leases_run)
         (void)pthread_join(s->waits->leases, NULL);
-    if (s->waits)
-        s->waits->leases_run = false;
+    if (s->waits->wipes_run)
+        (void)pthread_join(s->waits->wipes, NULL);
+    s->waits->leases_run = s->waits->wipes_run = false;
 }
 
 void vf_waits_free(struct vf_waits *w)
