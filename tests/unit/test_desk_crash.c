@@ -58,12 +58,15 @@ static int tear_down(void **state)
     return desk_tear_down(state);
 }
 
-/* A copy to work on. */
+/* A copy to work on; a person has confirmed that it is the newest there is. */
 static void copy_store(const char *from)
 {
     (void)place_path(&w.p, "now", w.store);
     vf_dir_remove(w.store);
     copy_folder(from, w.store);
+    struct vf_desk *d = desk_open(&w);
+    OK(vf_desk_confirm(d, why));
+    desk_close(d);
 }
 
 /* 0: done; 1: an error; -1: killed. `calls`: how many there were. */

@@ -62,7 +62,7 @@ uint32_t vf_desk_rate_sum(struct vf_desk_device *dev, int64_t *ret_minute)
 
 /* -------------------------------------------------------------------------------------------------------------------- released */
 
-void vf_desk_released(struct vf_desk_grant *g, uint32_t index, enum vf_part part, int64_t now_us)
+bool vf_desk_bit_set(struct vf_desk_grant *g, uint32_t index, enum vf_part part)
 {
     pthread_mutex_lock(&g->bits_lock);
     bool fresh = !vf_desk_bit(g->bits[part], index);
@@ -71,6 +71,13 @@ void vf_desk_released(struct vf_desk_grant *g, uint32_t index, enum vf_part part
         g->count[part]++;
     }
     pthread_mutex_unlock(&g->bits_lock);
+    return fresh;
+}
+
+void vf_desk_released(struct vf_desk_grant *g, uint32_t index, enum vf_part part, int64_t now_us)
+{
+    bool fresh = vf_desk_bit_set(g, index, part);
+
     if (fresh && part == VF_PART_IMAGE)
         vf_desk_rate_add(g->device, now_us, 1);
 }

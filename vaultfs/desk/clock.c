@@ -5,11 +5,12 @@
  *   - it is behind the own log (set back, or the store is newer than the machine),
  *   - the last entry is over 24 hours old at opening (a quiet desk makes one every 6 hours, and one when it closes),
  *   - it has moved by over an hour against the boot clock since it was last believed,
- *   - a station shows a receipt of this desk for more log than the desk has (the store was restored from a backup).
+ *   - a station shows a receipt of this desk for more log than the desk has (the store was restored from a backup),
+ *   - the store's files are not those that it had (place.c), or its log and its database are of two moments (recall.c).
  *
  * Then nothing is released and nothing destroyed until a person confirms; the doubt outlives a restart (database, own log). Time stands still meanwhile
  * where it was believed last: what had ended then is refused as ended, everything else as unready. It goes into no answer: stations take the desk's
- * time for true.
+ * time for true. Nor does it, and nothing is destroyed, in the first ten minutes after an opening that came over an hour behind the last entry.
  */
 #include "desk_internal.h"
 
@@ -22,6 +23,8 @@
 /* clock.lock is held. The first reason stays. */
 static void doubt_locked(struct vf_desk_clock *c, const char *text)
 {
+    c->doubts++;
+    (void)snprintf(c->later, sizeof(c->later), "%s", text);
     if (c->unready)
         return;
     c->unready = true;
@@ -79,6 +82,18 @@ bool vf_desk_clock_now(struct vf_desk *d, int64_t *ret_us, char *text)
     return ready;
 }
 
+bool vf_desk_clock_settled(struct vf_desk *d)
+{
+    struct vf_desk_clock *c = &d->clock;
+
+    pthread_mutex_lock(&c->lock);
+    if (c->settled_us != 0 && vf_clock_boot_us() >= c->settled_us)
+        c->settled_us = 0;
+    bool settled = c->settled_us == 0;
+    pthread_mutex_unlock(&c->lock);
+    return settled;
+}
+
 /* ---------------------------------------------------------------------------------------------------------------- at opening */
 
 /*
@@ -93,6 +108,9 @@ static void start_locked(struct vf_desk *d)
 
     c->ahead_us = wall - boot;
     look(c, wall, boot);
+    /* A clock that is some hours ahead after a start is set right within minutes, and what was destroyed by it is not. */
+    if (c->floor_us > 0 && wall > c->floor_us + VF_DESK_GAP_US)
+        c->settled_us = boot + VF_DESK_SETTLE_US;
     if (c->floor_us > 0 && d->policy_floor > 0 && wall > c->floor_us + VF_DESK_SILENCE_US) {
         vf_time_format_person(c->floor_us, when, sizeof(when));
         (void)snprintf(text, sizeof(text), "the desk was last at work on %s, over 24 hours before now by this clock" ADVICE,
@@ -151,9 +169,24 @@ enum vf_err vf_desk_clock_tell(struct vf_desk *d, struct vf_why *why)
     return logged != VF_OK ? logged : kept;
 }
 
+/* What a person confirmed counts, unless there was another doubt since he was told of the first. */
+static bool believe(struct vf_desk_clock *c, int64_t wall, int64_t boot, uint64_t doubts)
+{
+    pthread_mutex_lock(&c->lock);
+    bool good = c->doubts == doubts;
+    c->floor_us = c->confirmed_us = wall;
+    c->ahead_us = wall - boot;
+    c->settled_us = 0;
+    c->unready = !good;
+    c->told = good;
+    (void)snprintf(c->why, sizeof(c->why), "%s", good ? "" : c->later);
+    pthread_mutex_unlock(&c->lock);
+    return good;
+}
+
 /*
- * (1) the entry, durable, with the time that was confirmed; (2) the doubt is over, in the database and here. A clock that was far ahead
- * leaves entries of the future behind: the time that counts from now on is the one confirmed.
+ * (1) the entry, durable, with the time that was confirmed; (2) the store's files are those that it has; (3) the doubt is over, in the database
+ * and here. A clock that was far ahead leaves entries of the future behind: the time that counts from now on is the one confirmed.
  */
 enum vf_err vf_desk_confirm(struct vf_desk *d, struct vf_why *why)
 {
@@ -165,17 +198,24 @@ enum vf_err vf_desk_confirm(struct vf_desk *d, struct vf_why *why)
     if (d->mode != VF_DESK_SERVE)
         return vf_fail(why, VF_E_USAGE, "%s: is open for looking only", d->path);
     VF_TRY(vf_desk_clock_tell(d, why)); /* what was wrong is in the log before that it is right */
-    int64_t wall = vf_clock_wall_us();
+    pthread_mutex_lock(&d->clock.lock);
+    const uint64_t doubts = d->clock.doubts;
+    pthread_mutex_unlock(&d->clock.lock);
+    int64_t wall = vf_clock_wall_us(), boot = vf_clock_boot_us();
     vf_time_format_us(wall, object);
     VF_TRY(vf_desk_tell_now(d, &e, why));
+    pthread_mutex_lock(&d->take_lock);
+    enum vf_err kept = vf_desk_place_keep(d, why);
+    pthread_mutex_unlock(&d->take_lock);
+    VF_TRY(kept);
     VF_TRY(vf_desk_store_commit(d->store, &row, 1, why));
-    pthread_mutex_lock(&d->clock.lock);
-    d->clock.unready = false;
-    d->clock.told = true;
-    d->clock.why[0] = '\0';
-    d->clock.floor_us = d->clock.confirmed_us = wall;
-    d->clock.ahead_us = wall - vf_clock_boot_us();
-    pthread_mutex_unlock(&d->clock.lock);
+    atomic_store(&d->sign_us, wall);
+    bool good = believe(&d->clock, wall, boot, doubts);
     atomic_store(&d->ends_due, true);
-    return VF_OK;
+    if (good)
+        return VF_OK;
+    enum vf_err told = vf_desk_clock_tell(d, why); /* or the tick does */
+    return told != VF_OK
+               ? told
+               : vf_fail(why, VF_E_CLOCK, "%s: doubted again meanwhile: vaultfs-keytool desk status says why", d->path);
 }

@@ -237,6 +237,7 @@ static enum vf_err add_locked(struct vf_desk *d, uint32_t count, int64_t last_us
     VF_TRY(batch_make(d->path, d->prekey_key, d->id, &batch, &made, why));
     VF_TRY(vf_desk_batch_open(d, batch.batch, &added, why));
     VF_TRY(vf_desk_batch_add(d, added, why));
+    VF_TRY(vf_desk_place_keep(d, why));
     atomic_store(&d->ends_due, true);
     VF_TRY(tell_batch(d->log, &batch, why));
     vf_buf_put(out, made.data, made.len);

@@ -85,7 +85,9 @@ static enum vf_err open_all(struct vf_desk *d, struct vf_why *why)
     VF_TRY(vf_desk_clock_start(d, why));
     if (d->mode == VF_DESK_STATUS)
         return VF_OK;
-    VF_TRY(vf_desk_end_recover(d, why));
+    VF_TRY(vf_desk_place_verify(d, why));
+    /* What the disk does not let be done now is done by the tick: nobody is kept waiting for one bad sector. */
+    atomic_store(&d->recover_due, true);
     /* What ended meanwhile; a disk that does not let it be destroyed is told by every tick. */
     atomic_store(&d->ends_due, true);
     enum vf_err ended = vf_desk_end(d, NULL);
@@ -112,6 +114,7 @@ enum vf_err vf_desk_open(const char *path, enum vf_desk_mode mode, const struct 
     (void)pthread_mutex_init(&d->clock.lock, NULL);
     (void)pthread_mutex_init(&d->take_lock, NULL);
     (void)pthread_mutex_init(&d->end_lock, NULL);
+    vf_desk_named_init(&d->named);
     vf_desk_rwlock_init(&d->lock);
     enum vf_err err = open_all(d, why);
     if (err != VF_OK) {
@@ -136,10 +139,14 @@ static enum vf_err sign_of_life(struct vf_desk *d, int64_t after_us, struct vf_w
     if (!vf_desk_clock_now(d, &now_us, NULL))
         return VF_OK;
     vf_log_state_get(d->log, &state);
-    if (now_us < state.last_time_us + after_us)
+    /* Of a log that is ahead, since the clock once was, the entries' own times tell nothing. */
+    int64_t last_us = state.last_time_us <= now_us ? state.last_time_us : atomic_load(&d->sign_us);
+    if (now_us < last_us + after_us)
         return VF_OK;
     vf_time_format_us(now_us, object);
-    return vf_desk_tell_now(d, &e, why);
+    VF_TRY(vf_desk_tell_now(d, &e, why));
+    atomic_store(&d->sign_us, now_us);
+    return VF_OK;
 }
 
 /* Copies that nobody asked for give their files back. */
@@ -185,7 +192,9 @@ static enum vf_err close_log(struct vf_desk *d, struct vf_why *why)
 {
     if (!d->opened) /* what is in memory may be half of what there is */
         return vf_log_close(d->log, why);
-    enum vf_err ignored = sign_of_life(d, 60 * VF_SECOND_US, NULL);
+    enum vf_err ignored = vf_desk_clock_tell(d, NULL); /* what was doubted in the last second, too */
+    (void)ignored;
+    ignored = sign_of_life(d, 60 * VF_SECOND_US, NULL);
     (void)ignored;
     if (vf_log_seal(d->log, NULL) == VF_OK) {
         ignored = vf_desk_snapshot(d, true, NULL); /* without it the next start reads more, nothing else */
@@ -206,6 +215,7 @@ enum vf_err vf_desk_close(struct vf_desk *d, struct vf_why *why)
     vf_desk_store_close(d->store);
     vf_secret_free(d->prekey_key);
     vf_secret_free(d->key);
+    vf_desk_named_done(&d->named);
     pthread_rwlock_destroy(&d->lock);
     pthread_mutex_destroy(&d->end_lock);
     pthread_mutex_destroy(&d->take_lock);

@@ -35,7 +35,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define VF_DESK_STEP_US       (3600 * VF_SECOND_US)      /* wall against boot clock: more is a step that a person confirms */
+#define VF_DESK_STEP_US       (3600 * VF_SECOND_US) /* wall against boot clock: more is a step that a person confirms */
+#define VF_DESK_GAP_US        (3600 * VF_SECOND_US) /* since the last entry, at opening: more, and the clock has to settle */
+#define VF_DESK_SETTLE_US     (600 * VF_SECOND_US)
 #define VF_DESK_SILENCE_US    (24 * 3600 * VF_SECOND_US) /* since the last entry, at opening */
 #define VF_DESK_SIGN_US       (6 * 3600 * VF_SECOND_US)  /* a quiet desk says so often that it is there */
 #define VF_DESK_BEHIND_US     (60 * VF_SECOND_US)        /* so far a clock may fall behind the own log: it was set right */
@@ -43,6 +45,23 @@
 #define VF_DESK_REFUSALS_MIN  10                         /* entries a minute a device; then one count */
 #define VF_DESK_SNAPSHOT_STEP 4096                       /* entries of the own log between two snapshots */
 #define VF_DESK_COPY_IDLE_US  (600 * VF_SECOND_US)
+
+/* Ids of one length, sorted. */
+struct vf_desk_ids {
+    size_t len, n;
+    uint8_t *ids;
+};
+enum vf_desk_named_as {
+    VF_DESK_NAMED_DEVICE, /* revoked */
+    VF_DESK_NAMED_GRANT,  /* revoked */
+    VF_DESK_NAMED_LOST,   /* something was released of it, and the database does not know it */
+    VF_DESK_NAMED_COUNT
+};
+/* What the own log names (named.c). */
+struct vf_desk_named {
+    pthread_mutex_t lock;
+    struct vf_desk_ids of[VF_DESK_NAMED_COUNT];
+};
 
 /* Refs of a manifest's records; renewals have them in common. */
 struct vf_desk_refs {
@@ -92,7 +111,8 @@ struct vf_desk_grant {
     atomic_bool revoked;
     /* Under desk->lock. */
     struct vf_desk_refs *refs; /* NULL: its key is destroyed */
-    bool agreed;               /* k of n under the policy that rules */
+    bool owed;                 /* what the own log says of it is still to be read: nothing is released before */
+    bool agreed;               /* k of n under the policy that rules, and nothing is owed */
     char disagreed[256];       /* why not */
     pthread_mutex_t bits_lock;
     /* Under bits_lock: released, durable in the own log. */
@@ -108,16 +128,19 @@ struct vf_desk_recalled {
     int64_t confirmed_at;       /* and the time of that entry */
     bool unready;               /* doubted since, */
     int64_t believed_us;        /* and the time that was believed until then */
+    int64_t said_us;            /* the newest time that a sign of life gave since the confirmation */
     struct vf_log_place place;
 };
 
 struct vf_desk_clock {
     pthread_mutex_t lock;
-    int64_t floor_us;     /* it was this late already, as far as anybody said who was believed */
-    int64_t ahead_us;     /* wall minus boot clock, when it was last believed */
-    int64_t confirmed_us; /* wall clock when a person last said that clock and store are right; 0: never */
-    bool unready, told;   /* told: the own log and the database know */
-    char why[256];
+    int64_t floor_us;          /* it was this late already, as far as anybody said who was believed */
+    int64_t ahead_us;          /* wall minus boot clock, when it was last believed */
+    int64_t confirmed_us;      /* wall clock when a person last said that clock and store are right; 0: never */
+    int64_t settled_us;        /* boot clock: until then it destroys nothing and tells nobody its time; 0: it is */
+    bool unready, told;        /* told: the own log and the database know */
+    uint64_t doubts;           /* how often it was doubted */
+    char why[256], later[256]; /* later: of a doubt while there was one */
 };
 
 struct vf_desk {
@@ -133,6 +156,8 @@ struct vf_desk {
     bool opened;        /* all the way */
     struct vf_desk_clock clock;
 
+    struct vf_desk_named named;
+
     pthread_mutex_t take_lock, end_lock;
     pthread_rwlock_t lock;
     struct vf_policy_chain policy;
@@ -147,6 +172,8 @@ struct vf_desk {
     /* Under end_lock. */
     struct vf_desk_recalled recalled;
     uint64_t snapshot_size;      /* entries that the stored one covers */
+    atomic_bool recover_due;     /* what a start does again of what was begun, is not done yet */
+    _Atomic int64_t sign_us;     /* when the last sign of life was given */
     atomic_bool ends_due;        /* look at every grant at the next tick: something was received, or a destruction failed */
     _Atomic int64_t next_end_us; /* of those known at the last look */
     _Atomic int64_t folder_problem_us; /* boot clock when a disk last failed; 0: it works */
@@ -172,13 +199,35 @@ void vf_desk_unload(struct vf_desk *d);
 
 /* recall.c. What the log says, behind what the snapshot says; in STATUS mode the snapshot alone, as it is. */
 VF_MUST_USE enum vf_err vf_desk_recall(struct vf_desk *d, struct vf_why *why);
+/* What was released of a grant that the database had lost, from the beginning of the own log. end_lock is not held. */
+VF_MUST_USE enum vf_err vf_desk_recall_grant(struct vf_desk *d, struct vf_desk_grant *g, struct vf_why *why);
 /* A new snapshot when there is enough to be worth it, or `now`. end_lock is held. */
 VF_MUST_USE enum vf_err vf_desk_snapshot(struct vf_desk *d, bool now, struct vf_why *why);
+
+/* named.c */
+void vf_desk_ids_done(struct vf_desk_ids *s);
+bool vf_desk_ids_has(const struct vf_desk_ids *s, const void *id);
+VF_MUST_USE enum vf_err vf_desk_ids_add(struct vf_desk_ids *s, const void *id, struct vf_why *why);
+void vf_desk_ids_put(const struct vf_desk_ids *s, struct vf_buf *out);
+bool vf_desk_ids_get(struct vf_desk_ids *s, struct vf_reader *r);
+void vf_desk_named_init(struct vf_desk_named *m);
+void vf_desk_named_done(struct vf_desk_named *m);
+bool vf_desk_named_has(struct vf_desk *d, enum vf_desk_named_as as, const void *id);
+VF_MUST_USE enum vf_err vf_desk_named_add(struct vf_desk *d, enum vf_desk_named_as as, const void *id, struct vf_why *why);
+void vf_desk_named_put(struct vf_desk *d, struct vf_buf *out); /* lock is held */
+bool vf_desk_named_get(struct vf_desk *d, struct vf_reader *r);
+void vf_desk_named_apply(struct vf_desk *d);
+
+/* place.c. Are the store's files those that it had? If not: doubt. Behind recall and the clock's start. */
+VF_MUST_USE enum vf_err vf_desk_place_verify(struct vf_desk *d, struct vf_why *why);
+VF_MUST_USE enum vf_err vf_desk_place_keep(struct vf_desk *d, struct vf_why *why); /* those that it has: take_lock is held */
 
 /* clock.c */
 VF_MUST_USE enum vf_err vf_desk_clock_start(struct vf_desk *d, struct vf_why *why); /* after recall */
 /* The time that decides. False: not ready, and `text` (of 256; may be NULL) says why; *ret_us is then what was believed last. */
 bool vf_desk_clock_now(struct vf_desk *d, int64_t *ret_us, char *text);
+/* May it destroy, and tell its time? For a while after an opening that came long after the last entry, it may not. */
+bool vf_desk_clock_settled(struct vf_desk *d);
 void vf_desk_clock_doubt(struct vf_desk *d, const char *fmt, ...) VF_PRINTF(2, 3);
 /* Into log and database, if anything changed. No lock is held. */
 VF_MUST_USE enum vf_err vf_desk_clock_tell(struct vf_desk *d, struct vf_why *why);
@@ -225,6 +274,8 @@ VF_MUST_USE enum vf_err vf_desk_device_save(struct vf_desk *d, struct vf_desk_de
 VF_MUST_USE enum vf_err vf_desk_copy_open(struct vf_desk *d, struct vf_desk_device *dev, struct vf_why *why);
 void vf_desk_copy_close(struct vf_desk_device *dev);
 void vf_desk_copy_note(struct vf_desk_device *dev); /* what status tells of it */
+/* Entries in it. device->lock is not held. */
+uint64_t vf_desk_copy_size(struct vf_desk *d, struct vf_desk_device *dev);
 VF_MUST_USE enum vf_err vf_desk_copy_path(const struct vf_desk *d, const struct vf_hash *enrolment, char **ret,
                                           struct vf_why *why);
 VF_MUST_USE enum vf_err vf_desk_handin_take(struct vf_desk *d, int fd, struct vf_received *told, struct vf_why *why);
@@ -246,6 +297,8 @@ struct vf_desk_asked { /* what a request asks of one grant, worked out */
 /* In the order of wants, while budget and rate last. VF_E_REFUSED: it asks for what the grant does not name. device->lock is held. */
 VF_MUST_USE enum vf_err vf_desk_ask(struct vf_desk_grant *g, const struct vf_desk_refs *refs, const struct vf_request *req,
                                     int64_t now_us, struct vf_desk_asked *ret, struct vf_why *why);
+/* True: it was not set yet. */
+bool vf_desk_bit_set(struct vf_desk_grant *g, uint32_t index, enum vf_part part);
 /* The release is durable: it counts. */
 void vf_desk_released(struct vf_desk_grant *g, uint32_t index, enum vf_part part, int64_t now_us);
 void vf_desk_released_all(struct vf_desk_grant *g, enum vf_part part);
@@ -256,10 +309,11 @@ uint32_t vf_desk_rate_sum(struct vf_desk_device *dev, int64_t *ret_minute); /* o
 void vf_desk_rate_add(struct vf_desk_device *dev, int64_t now_us, uint32_t images);
 
 /* end.c */
-/* What has ended, what was revoked, what was begun. take_lock and end_lock are not held. */
+/*
+ * First of all, once, when the store was opened: slots of tombstones that are not overwritten, and slots that hold something all the same. Then
+ * what has ended, what was revoked, what was begun. take_lock and end_lock are not held.
+ */
 VF_MUST_USE enum vf_err vf_desk_end(struct vf_desk *d, struct vf_why *why);
-/* At opening, before anything else: slots of tombstones that are not overwritten. */
-VF_MUST_USE enum vf_err vf_desk_end_recover(struct vf_desk *d, struct vf_why *why);
 /* A key that a revocation names, of a grant that is not known here. */
 VF_MUST_USE enum vf_err vf_desk_end_prekey(struct vf_desk *d, struct vf_desk_batch *b, uint32_t number,
                                            enum vf_prekey_end end, const struct vf_grant_id *grant, struct vf_why *why);

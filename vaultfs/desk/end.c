@@ -151,14 +151,100 @@ static enum vf_err finish(struct vf_desk *d, const struct ending *e, struct vf_w
 static enum vf_err destroy(struct vf_desk *d, const struct ending *e, struct vf_why *why)
 {
     vf_desk_batch_mark(e->batch, e->number, e->end);
-    VF_TRY(tombstone(d, e, why));
-    enum vf_err err = finish(d, e, why);
+    enum vf_err err = tombstone(d, e, why);
+    if (err != VF_OK) {
+        /* A slot that is overwritten is durable without it, and wants no room on the disk; what is missing is made good later. */
+        enum vf_err ignored = overwrite(e, NULL);
+        (void)ignored;
+        return err;
+    }
+    err = finish(d, e, why);
     if (err == VF_OK && e->grant != NULL) {
         pthread_rwlock_wrlock(&d->lock);
         vf_desk_refs_put(e->grant->refs);
         e->grant->refs = NULL;
         pthread_rwlock_unlock(&d->lock);
     }
+    return err;
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- at opening */
+
+struct tombstones {
+    struct vf_desk *d;
+    struct ending *list;
+    bool *done;
+    size_t n;
+};
+
+static enum vf_err collect(void *user, struct vf_slice key, struct vf_slice val, struct vf_why *why)
+{
+    struct tombstones *t = user;
+    struct vf_desk_batch *b = vf_desk_batch_find(t->d, vf_get_be32(key.data));
+    struct ending e = {.batch = b,
+                       .number = vf_get_be32(key.data + 4),
+                       .end = (enum vf_prekey_end)val.data[2],
+                       .time_us = (int64_t)vf_get_be64(val.data + 3)};
+
+    if (b == NULL || (e.number >= b->count && e.number != VF_DESK_WHOLE_BATCH)) /* its file is gone: so is the key */
+        return VF_OK;
+    memcpy(e.id.c, val.data + 11, VF_GRANT_ID_LEN);
+    e.grant = vf_desk_grant_find(t->d, &e.id);
+    struct ending *list = reallocarray(t->list, t->n + 1, sizeof(*list));
+    if (list != NULL)
+        t->list = list;
+    bool *done = reallocarray(t->done, t->n + 1, sizeof(*done));
+    if (done != NULL)
+        t->done = done;
+    if (list == NULL || done == NULL)
+        return vf_fail(why, VF_E_NOMEM, "out of memory");
+    t->list[t->n] = e;
+    t->done[t->n] = val.data[1] != 0;
+    t->n++;
+    return VF_OK;
+}
+
+/*
+ * Keys that are dead by database or log, and whose slot holds something all the same: put back from a backup, or left by a crash. Database, slot
+ * and entry again, as if they had never been destroyed.
+ */
+static enum vf_err destroy_again(struct vf_desk *d, struct vf_desk_batch *b, struct vf_why *why)
+{
+    struct vf_prekey_slot slot;
+    int64_t now_us = 0;
+
+    (void)vf_desk_clock_now(d, &now_us, NULL);
+    for (uint32_t i = 0; i < b->count; i++) {
+        if (b->dead[i] == 0 || (vf_prekeys_slot(b->file, i, &slot, NULL) == VF_OK && slot.state == VF_PREKEY_DESTROYED))
+            continue;
+        if (b->over) { /* all of them at once */
+            const struct ending all = {
+                .batch = b, .number = VF_DESK_WHOLE_BATCH, .end = VF_PREKEY_LAST_DAY, .time_us = now_us};
+            return destroy(d, &all, why);
+        }
+        struct ending e = {.batch = b, .number = i, .end = (enum vf_prekey_end)b->dead[i], .time_us = now_us};
+        e.grant = b->owner[i];
+        if (e.grant != NULL)
+            e.id = e.grant->g.id;
+        VF_TRY(destroy(d, &e, why));
+    }
+    return VF_OK;
+}
+
+/* take_lock and end_lock are held. */
+static enum vf_err recover(struct vf_desk *d, struct vf_why *why)
+{
+    struct tombstones t = {.d = d};
+    enum vf_err err = vf_desk_store_each(d->store, VF_DT_TOMBSTONE, collect, &t, why);
+
+    for (size_t i = 0; i < t.n && err == VF_OK; i++) {
+        if (!t.done[i])
+            err = finish(d, &t.list[i], why);
+    }
+    for (size_t i = 0; i < d->nbatches && err == VF_OK; i++)
+        err = destroy_again(d, d->batches[i], why);
+    free(t.list);
+    free(t.done);
     return err;
 }
 
@@ -236,10 +322,22 @@ static enum vf_err end_locked(struct vf_desk *d, struct vf_why *why)
     int64_t now_us = 0;
     size_t n = 0;
     bool ready = vf_desk_clock_now(d, &now_us, NULL);
+    bool settled = vf_desk_clock_settled(d);
     enum vf_err err = VF_OK, worst = VF_OK;
 
+    if (atomic_load(&d->recover_due)) {
+        worst = recover(d, &one);
+        if (worst != VF_OK)
+            return vf_fail(why, worst, "%s: a one-time key that has ended could not be destroyed yet: %s", d->path,
+                           one.text);
+        atomic_store(&d->recover_due, false);
+    }
     if (!atomic_exchange(&d->ends_due, false) && now_us < atomic_load(&d->next_end_us))
         return VF_OK;
+    if (ready && !settled) { /* and again when it is */
+        atomic_store(&d->ends_due, true);
+        ready = false;
+    }
     worst = due_grants(d, now_us, ready, &list, &n, &one);
     for (size_t i = 0; i < n; i++) {
         err = destroy(d, &list[i], &one);
@@ -272,82 +370,5 @@ enum vf_err vf_desk_end_prekey(struct vf_desk *d, struct vf_desk_batch *b, uint3
     pthread_mutex_lock(&d->end_lock);
     enum vf_err err = destroy(d, &e, why);
     pthread_mutex_unlock(&d->end_lock);
-    return err;
-}
-
-/* ------------------------------------------------------------------------------------------------------------------- at opening */
-
-struct tombstones {
-    struct vf_desk *d;
-    struct ending *list;
-    bool *done;
-    size_t n;
-};
-
-static enum vf_err collect(void *user, struct vf_slice key, struct vf_slice val, struct vf_why *why)
-{
-    struct tombstones *t = user;
-    struct vf_desk_batch *b = vf_desk_batch_find(t->d, vf_get_be32(key.data));
-    struct ending e = {.batch = b,
-                       .number = vf_get_be32(key.data + 4),
-                       .end = (enum vf_prekey_end)val.data[2],
-                       .time_us = (int64_t)vf_get_be64(val.data + 3)};
-
-    if (b == NULL || (e.number >= b->count && e.number != VF_DESK_WHOLE_BATCH)) /* its file is gone: so is the key */
-        return VF_OK;
-    memcpy(e.id.c, val.data + 11, VF_GRANT_ID_LEN);
-    e.grant = vf_desk_grant_find(t->d, &e.id);
-    struct ending *list = reallocarray(t->list, t->n + 1, sizeof(*list));
-    if (list != NULL)
-        t->list = list;
-    bool *done = reallocarray(t->done, t->n + 1, sizeof(*done));
-    if (done != NULL)
-        t->done = done;
-    if (list == NULL || done == NULL)
-        return vf_fail(why, VF_E_NOMEM, "out of memory");
-    t->list[t->n] = e;
-    t->done[t->n] = val.data[1] != 0;
-    t->n++;
-    return VF_OK;
-}
-
-/*
- * Keys that are dead by database or log, and whose slot holds something all the same: put back from a backup, or left by a crash. Database, slot
- * and entry again, as if they had never been destroyed.
- */
-static enum vf_err destroy_again(struct vf_desk *d, struct vf_desk_batch *b, struct vf_why *why)
-{
-    struct vf_prekey_slot slot;
-    int64_t now_us = 0;
-
-    (void)vf_desk_clock_now(d, &now_us, NULL);
-    for (uint32_t i = 0; i < b->count; i++) {
-        if (b->dead[i] == 0)
-            continue;
-        VF_TRY(vf_prekeys_slot(b->file, i, &slot, why));
-        if (slot.state == VF_PREKEY_DESTROYED)
-            continue;
-        struct ending e = {.batch = b, .number = i, .end = (enum vf_prekey_end)b->dead[i], .time_us = now_us};
-        e.grant = b->owner[i];
-        if (e.grant != NULL)
-            e.id = e.grant->g.id;
-        VF_TRY(destroy(d, &e, why));
-    }
-    return VF_OK;
-}
-
-enum vf_err vf_desk_end_recover(struct vf_desk *d, struct vf_why *why)
-{
-    struct tombstones t = {.d = d};
-    enum vf_err err = vf_desk_store_each(d->store, VF_DT_TOMBSTONE, collect, &t, why);
-
-    for (size_t i = 0; i < t.n && err == VF_OK; i++) {
-        if (!t.done[i])
-            err = finish(d, &t.list[i], why);
-    }
-    for (size_t i = 0; i < d->nbatches && err == VF_OK; i++)
-        err = destroy_again(d, d->batches[i], why);
-    free(t.list);
-    free(t.done);
     return err;
 }

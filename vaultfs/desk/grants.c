@@ -259,8 +259,12 @@ enum vf_err vf_desk_grant_judge(const struct vf_desk *d, const void *note, size_
 
 static void judged(struct vf_desk_grant *g, enum vf_err err, const struct vf_why *one)
 {
-    g->agreed = err == VF_OK;
-    (void)snprintf(g->disagreed, sizeof(g->disagreed), "%.255s", err == VF_OK ? "" : one->text);
+    g->agreed = err == VF_OK && !g->owed;
+    if (g->owed && err == VF_OK)
+        (void)snprintf(g->disagreed, sizeof(g->disagreed),
+                       "what was released of this grant is being read from the desk's log");
+    else
+        (void)snprintf(g->disagreed, sizeof(g->disagreed), "%.255s", err == VF_OK ? "" : one->text);
     vf_text_one_line(g->disagreed);
 }
 
@@ -383,7 +387,7 @@ static enum vf_err enrol_take(struct vf_desk *d, struct vf_slice bytes, const ch
     const struct vf_desk_change change = {VF_DT_DEVICE, e->id.b, VF_HASH_LEN, row.data, row.len};
     VF_TRY(tell_taken(d, NULL, e, why));
     VF_TRY(vf_desk_store_commit(d->store, &change, 1, why));
-    bool revoked = has_row(d, VF_DT_REVOCATION, e->id.b, VF_HASH_LEN);
+    bool revoked = has_row(d, VF_DT_REVOCATION, e->id.b, VF_HASH_LEN) || vf_desk_named_has(d, VF_DESK_NAMED_DEVICE, e->id.b);
     pthread_rwlock_wrlock(&d->lock);
     err = vf_desk_device_add(d, e, revoked, false, ret, why);
     pthread_rwlock_unlock(&d->lock);
@@ -459,6 +463,20 @@ static enum vf_err grant_keep(struct vf_desk *d, const struct vf_grant *g, struc
     return vf_desk_store_commit(d->store, changes, 2, why);
 }
 
+/*
+ * The own log names a grant that the database did not know: it was put back. What was released before counts before anything else is.
+ * take_lock is held.
+ */
+static enum vf_err grant_owed(struct vf_desk *d, struct vf_desk_grant *g, struct vf_why *why)
+{
+    VF_TRY(vf_desk_recall_grant(d, g, why));
+    pthread_rwlock_wrlock(&d->lock);
+    g->owed = false;
+    judged(g, VF_OK, NULL);
+    pthread_rwlock_unlock(&d->lock);
+    return VF_OK;
+}
+
 /* take_lock is held; the grant was verified and fits. */
 static enum vf_err grant_new_one(struct vf_desk *d, const struct vf_grant *g, struct vf_slice note, struct vf_slice manifest,
                                  const char *what, struct vf_desk_grant **ret, struct vf_why *why)
@@ -469,7 +487,9 @@ static enum vf_err grant_new_one(struct vf_desk *d, const struct vf_grant *g, st
     enum vf_err err = tell_taken(d, g, NULL, why);
     if (err == VF_OK)
         err = grant_keep(d, g, note, refs, why);
-    bool revoked = err == VF_OK && has_row(d, VF_DT_REVOCATION, g->id.c, sizeof(g->id.c));
+    bool revoked = err == VF_OK && (has_row(d, VF_DT_REVOCATION, g->id.c, sizeof(g->id.c)) ||
+                                    vf_desk_named_has(d, VF_DESK_NAMED_GRANT, g->id.c));
+    bool owed = vf_desk_named_has(d, VF_DESK_NAMED_LOST, g->id.c);
     pthread_rwlock_wrlock(&d->lock);
     if (err == VF_OK) {
         struct vf_desk_refs *known = vf_desk_refs_known(d, &refs->manifest);
@@ -481,18 +501,21 @@ static enum vf_err grant_new_one(struct vf_desk *d, const struct vf_grant *g, st
     }
     if (err == VF_OK) {
         atomic_store(&(*ret)->revoked, revoked);
-        (*ret)->agreed = true;
+        (*ret)->owed = owed;
+        judged(*ret, VF_OK, NULL);
     }
     pthread_rwlock_unlock(&d->lock);
     if (err != VF_OK)
         vf_desk_refs_put(refs);
     atomic_store(&d->ends_due, true);
-    return err;
+    return err == VF_OK && owed ? grant_owed(d, *ret, why) : err;
 }
 
 /* take_lock is held. The same text again: with other signatures perhaps, after a change of policy. */
 static enum vf_err grant_again(struct vf_desk *d, struct vf_desk_grant *g, struct vf_slice note, struct vf_why *why)
 {
+    if (g->owed && g->refs != NULL)
+        VF_TRY(grant_owed(d, g, why));
     pthread_rwlock_rdlock(&d->lock);
     struct vf_desk_refs *refs = g->agreed ? NULL : g->refs;
     if (refs != NULL)

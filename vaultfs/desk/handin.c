@@ -81,6 +81,24 @@ void vf_desk_copy_note(struct vf_desk_device *dev)
     pthread_mutex_unlock(&dev->small);
 }
 
+/* Whatever the answer is, the station learns from where to send its log. 0 also when the copy cannot be used. */
+uint64_t vf_desk_copy_size(struct vf_desk *d, struct vf_desk_device *dev)
+{
+    pthread_mutex_lock(&dev->small);
+    uint64_t size = dev->log_size;
+    pthread_mutex_unlock(&dev->small);
+    if (size > 0)
+        return size;
+    pthread_mutex_lock(&dev->lock);
+    enum vf_err ignored = vf_desk_copy_open(d, dev, NULL);
+    (void)ignored;
+    pthread_mutex_unlock(&dev->lock);
+    pthread_mutex_lock(&dev->small);
+    size = dev->log_size;
+    pthread_mutex_unlock(&dev->small);
+    return size;
+}
+
 /* ----------------------------------------------------------------------------------------------------------------------- alarm */
 
 void vf_desk_alarm(struct vf_desk *d, struct vf_desk_device *dev, const char *text)

@@ -78,9 +78,11 @@ enum vf_err vf_desk_batch_open(struct vf_desk *d, uint32_t number, struct vf_des
     b->owner = calloc(b->count, sizeof(struct vf_desk_grant *));
     if (b->dead == NULL || b->owner == NULL)
         err = vf_fail(why, VF_E_NOMEM, "%s: out of memory", file);
+    /* A slot that cannot be read opens nothing: it is dead, and overwritten as what was put back is (end.c). */
     for (uint32_t i = 0; i < b->count && err == VF_OK; i++) {
-        err = vf_prekeys_slot(p, i, &slot, why);
-        if (err == VF_OK && slot.state == VF_PREKEY_DESTROYED)
+        if (vf_prekeys_slot(p, i, &slot, NULL) != VF_OK)
+            b->dead[i] = VF_PREKEY_ENDED;
+        else if (slot.state == VF_PREKEY_DESTROYED)
             b->dead[i] = (uint8_t)slot.end;
     }
     if (err != VF_OK) {
@@ -143,6 +145,7 @@ static enum vf_err load_device(void *user, struct vf_slice key, struct vf_slice 
 
 struct grant_rows { /* the store must not be called from its own callbacks */
     struct vf_desk *d;
+    const struct vf_desk_ids *buried;
     struct vf_desk_refs **refs;
     size_t n;
 };
@@ -194,7 +197,8 @@ static enum vf_err load_grant(void *user, struct vf_slice key, struct vf_slice v
     enum vf_err judged = vf_desk_grant_judge(d, val.data + VF_DESK_GRANT_HEAD, val.len - VF_DESK_GRANT_HEAD, text, &one);
     if (memcmp(text->id.c, key.data, VF_GRANT_ID_LEN) != 0)
         return damaged(d, "a grant", why);
-    struct vf_desk_refs *refs = refs_for(r, text);
+    /* With its tombstone go its bits, whoever else has the same records: what its row says was released stays. */
+    struct vf_desk_refs *refs = vf_desk_ids_has(r->buried, text->id.c) ? NULL : refs_for(r, text);
     enum vf_err err = vf_desk_grant_add(d, text, refs, &g, why);
     if (err != VF_OK) {
         vf_desk_refs_put(refs);
@@ -208,9 +212,9 @@ static enum vf_err load_grant(void *user, struct vf_slice key, struct vf_slice v
     return VF_OK;
 }
 
-static enum vf_err load_grants(struct vf_desk *d, struct vf_why *why)
+static enum vf_err load_grants(struct vf_desk *d, const struct vf_desk_ids *buried, struct vf_why *why)
 {
-    struct grant_rows r = {.d = d};
+    struct grant_rows r = {.d = d, .buried = buried};
     enum vf_err err = vf_desk_store_each(d->store, VF_DT_REFS, load_refs, &r, why);
 
     if (err == VF_OK)
@@ -245,9 +249,15 @@ static enum vf_err load_revocation(void *user, struct vf_slice key, struct vf_sl
     return VF_OK;
 }
 
+struct tombstones {
+    struct vf_desk *d;
+    struct vf_desk_ids buried; /* grants */
+};
+
 static enum vf_err load_tombstone(void *user, struct vf_slice key, struct vf_slice val, struct vf_why *why)
 {
-    struct vf_desk *d = user;
+    struct tombstones *t = user;
+    struct vf_desk *d = t->d;
 
     if (key.len != 8 || val.len != VF_DESK_TOMBSTONE_LEN || val.data[0] != VF_DESK_ROW_VERSION ||
         val.data[2] < VF_PREKEY_ENDED || val.data[2] > VF_PREKEY_LAST_DAY)
@@ -255,7 +265,7 @@ static enum vf_err load_tombstone(void *user, struct vf_slice key, struct vf_sli
     struct vf_desk_batch *b = vf_desk_batch_find(d, vf_get_be32(key.data));
     if (b != NULL)
         vf_desk_batch_mark(b, vf_get_be32(key.data + 4), (enum vf_prekey_end)val.data[2]);
-    return VF_OK;
+    return val.data[11] != 0 ? vf_desk_ids_add(&t->buried, val.data + 11, why) : VF_OK;
 }
 
 enum vf_err vf_desk_load(struct vf_desk *d, struct vf_why *why)
@@ -263,9 +273,13 @@ enum vf_err vf_desk_load(struct vf_desk *d, struct vf_why *why)
     VF_TRY(load_policy(d, why));
     VF_TRY(load_batches(d, why));
     VF_TRY(vf_desk_store_each(d->store, VF_DT_DEVICE, load_device, d, why));
-    VF_TRY(load_grants(d, why));
-    VF_TRY(vf_desk_store_each(d->store, VF_DT_REVOCATION, load_revocation, d, why));
-    return vf_desk_store_each(d->store, VF_DT_TOMBSTONE, load_tombstone, d, why);
+    struct tombstones t = {.d = d, .buried = {.len = VF_GRANT_ID_LEN}};
+    enum vf_err err = vf_desk_store_each(d->store, VF_DT_TOMBSTONE, load_tombstone, &t, why);
+    if (err == VF_OK)
+        err = load_grants(d, &t.buried, why);
+    vf_desk_ids_done(&t.buried);
+    VF_TRY(err);
+    return vf_desk_store_each(d->store, VF_DT_REVOCATION, load_revocation, d, why);
 }
 
 void vf_desk_unload(struct vf_desk *d)

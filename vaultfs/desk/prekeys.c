@@ -188,8 +188,10 @@ static enum vf_err overwrite(struct vf_prekeys *p, uint32_t number, enum vf_prek
     uint8_t block[VF_PREKEY_SLOT_LEN];
     struct vf_prekey_slot slot;
 
-    VF_TRY(slot_read(p, number, &slot, NULL, why));
-    if (slot.state == VF_PREKEY_DESTROYED)
+    if (number >= p->head.count)
+        return vf_fail(why, VF_E_NOT_FOUND, "%s: there is no prekey %u in it", p->path, number);
+    /* What cannot be read is overwritten all the same: that may be what mends the sector. */
+    if (slot_read(p, number, &slot, NULL, NULL) == VF_OK && slot.state == VF_PREKEY_DESTROYED)
         vf_prekey_slot_destroyed(p->head.batch, number, slot.end, slot.end_us, block);
     else
         vf_prekey_slot_destroyed(p->head.batch, number, end, now_us, block);

@@ -7,9 +7,10 @@
  * then; the rows of RELEASED hold the bits of each live grant. It is under a MAC of the desk, and so are they, by their hashes in it. Without a
  * good one, everything is read from the beginning: slower, nothing else.
  *
- *   known: "VFDSKKN1", u32 policy, 32 its text hash, i64 confirmed, i64 last confirmed entry, u8 unready, i64 believed until then, place (u64 entries, u64 segment, u64 byte,
- *   a hash for each bit that is set in `entries` from the lowest up), u32 n, n times (enrolment id 32, i64 minute, u32 images of the hour before), u32 n,
- *   n times (grant id 16, SHA-256 of its row), MAC 32.
+ *   known: "VFDSKKN2", u32 policy, 32 its text hash, i64 confirmed, i64 last confirmed entry, u8 unready, i64 believed until then, i64 said since, place
+ *   (u64 entries, u64 segment, u64 byte, a hash for each bit that is set in `entries` from the lowest up), u32 n, n revoked devices (enrolment id 32), u32 n,
+ *   n revoked grants (id 16), u32 n, n grants that the database has lost (id 16), u32 n, n times (enrolment id 32, i64 minute, u32 images of the hour before),
+ *   u32 n, n times (grant id 16, SHA-256 of its row), MAC 32.
  *   row: u64 text count, u64 image count, u32 records, text bits, image bits.
  */
 #include "desk_internal.h"
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KNOWN_TYPE "VFDSKKN1"
+#define KNOWN_TYPE "VFDSKKN2"
 #define KNOWN_KEY  "known"
 #define KNOWN_MAX  ((size_t)64 << 20)
 #define EVENTS                                                                                          \
@@ -29,6 +30,8 @@ struct recall {
     struct vf_desk_recalled is;
     char text[256]; /* why it was doubted */
     bool running;   /* while served */
+    struct vf_desk_grant *only;
+    int64_t rate_from_us; /* with `only`: images before that are in no rate any more */
 };
 
 /* -------------------------------------------------------------------------------------------------------------------- entries */
@@ -75,7 +78,7 @@ static struct vf_desk_grant *grant_of(struct vf_desk *d, const struct vf_grant_i
     return g;
 }
 
-static void take_receive(struct recall *r, const struct vf_entry_view *e)
+static enum vf_err take_receive(struct recall *r, const struct vf_entry_view *e, struct vf_why *why)
 {
     struct vf_grant_id id;
     struct vf_hash enrolment;
@@ -86,6 +89,7 @@ static void take_receive(struct recall *r, const struct vf_entry_view *e)
         take_policy(r, p, len);
     } else if (behind(&e->object, VF_DESK_LOG_REVOKED_GRANT, &p, &len) && vf_grant_id_parse(p, len, &id)) {
         struct vf_desk_grant *g = grant_of(r->d, &id);
+        VF_TRY(vf_desk_named_add(r->d, VF_DESK_NAMED_GRANT, id.c, why));
         if (g != NULL)
             atomic_store(&g->revoked, true);
     } else if (behind(&e->object, VF_DESK_LOG_REVOKED_DEVICE, &p, &len) &&
@@ -93,9 +97,11 @@ static void take_receive(struct recall *r, const struct vf_entry_view *e)
         pthread_rwlock_rdlock(&r->d->lock);
         struct vf_desk_device *dev = vf_desk_device_find(r->d, &enrolment);
         pthread_rwlock_unlock(&r->d->lock);
+        VF_TRY(vf_desk_named_add(r->d, VF_DESK_NAMED_DEVICE, enrolment.b, why));
         if (dev != NULL)
             atomic_store(&dev->revoked, true);
     }
+    return VF_OK;
 }
 
 /* "prekey 3/17", "prekey 3/all": destroyed, whatever the database and the slots say. */
@@ -136,29 +142,40 @@ static void take_time(struct recall *r, const struct vf_entry_view *e)
         r->is.unready = false;
         r->is.confirmed_us = us;
         r->is.confirmed_at = e->time_us;
+        r->is.said_us = 0;
+    } else if (is(&e->result, "ok") && e->object.p != NULL && vf_time_parse_us(e->object.p, e->object.len, &us) &&
+               us > r->is.said_us) {
+        r->is.said_us = us;
     }
 }
 
-static void mark(struct vf_desk_grant *g, const char *ref, enum vf_part part, int64_t time_us)
+static void mark(const struct recall *r, struct vf_desk_grant *g, const char *text, enum vf_part part, int64_t time_us)
 {
-    struct vf_ref r;
+    struct vf_ref ref;
     uint32_t index = 0;
 
-    if (g->refs != NULL && vf_ref_parse(ref, VF_REF_LEN, &r) && vf_desk_refs_find(g->refs, &r, &index))
+    if (!vf_ref_parse(text, VF_REF_LEN, &ref) || !vf_desk_refs_find(g->refs, &ref, &index))
+        return;
+    if (r->only == NULL || time_us >= r->rate_from_us)
         vf_desk_released(g, index, part, time_us);
+    else
+        (void)vf_desk_bit_set(g, index, part);
 }
 
 /* Of a grant whose key is destroyed only the device's rate is left to be counted. */
-static void take_release(struct recall *r, const struct vf_entry_view *e)
+static enum vf_err take_release(struct recall *r, const struct vf_entry_view *e, struct vf_why *why)
 {
     struct vf_grant_id id;
-    struct vf_desk_grant *g =
-        e->grant.p != NULL && vf_grant_id_parse(e->grant.p, e->grant.len, &id) ? grant_of(r->d, &id) : NULL;
     bool image = is(&e->part, "image");
     enum vf_part part = image ? VF_PART_IMAGE : VF_PART_TEXT;
 
-    if (g == NULL || e->part.p == NULL)
-        return;
+    if (e->grant.p == NULL || !vf_grant_id_parse(e->grant.p, e->grant.len, &id) || e->part.p == NULL)
+        return VF_OK;
+    struct vf_desk_grant *g = grant_of(r->d, &id);
+    if (g == NULL)
+        return vf_desk_named_add(r->d, VF_DESK_NAMED_LOST, id.c, why);
+    if (r->only != NULL && g != r->only)
+        return VF_OK;
     if (g->refs == NULL) {
         if (image && !r->running)
             vf_desk_rate_add(g->device, e->time_us, e->has_count ? (uint32_t)e->count : 0);
@@ -166,20 +183,20 @@ static void take_release(struct recall *r, const struct vf_entry_view *e)
         vf_desk_released_all(g, part);
     } else {
         for (size_t at = 0; at + VF_REF_LEN + 2 <= e->refs.len; at += VF_REF_LEN + 3) /* "REF","REF" */
-            mark(g, e->refs.p + at + 1, part, e->time_us);
+            mark(r, g, e->refs.p + at + 1, part, e->time_us);
     }
+    return VF_OK;
 }
 
 static enum vf_err take_entry(void *user, const struct vf_entry_view *e, struct vf_why *why)
 {
     struct recall *r = user;
 
-    (void)why;
-    if (e->event == VF_EVENT_RELEASE && is(&e->result, "ok"))
-        take_release(r, e);
-    else if (e->event == VF_EVENT_RECEIVE)
-        take_receive(r, e);
-    else if (e->event == VF_EVENT_TIME)
+    if (e->event == VF_EVENT_RELEASE)
+        return is(&e->result, "ok") ? take_release(r, e, why) : VF_OK;
+    if (e->event == VF_EVENT_RECEIVE)
+        return take_receive(r, e, why);
+    if (e->event == VF_EVENT_TIME)
         take_time(r, e);
     else if (e->event == VF_EVENT_EXPIRE || e->event == VF_EVENT_REVOKE)
         take_end(r, e);
@@ -253,7 +270,9 @@ static bool rows_take(struct vf_desk *d, struct vf_reader *r)
         vf_reader_copy(r, id.c, sizeof(id.c));
         vf_reader_copy(r, hash.b, sizeof(hash.b));
         struct vf_desk_grant *g = vf_desk_grant_find(d, &id);
-        if (g == NULL || g->refs == NULL)
+        if (g == NULL)
+            return false; /* the rows are of another moment */
+        if (g->refs == NULL)
             continue; /* ended since */
         if (vf_desk_store_get(d->store, VF_DT_RELEASED, id.c, sizeof(id.c), &row, &found, NULL) != VF_OK || !found ||
             !row_take(g, &hash, &row))
@@ -288,8 +307,9 @@ static bool known_take(struct vf_desk *d, const struct vf_buf *data, struct reca
     ret->is.confirmed_at = (int64_t)vf_reader_u64(&r);
     ret->is.unready = vf_reader_u8(&r) != 0;
     ret->is.believed_us = (int64_t)vf_reader_u64(&r);
+    ret->is.said_us = (int64_t)vf_reader_u64(&r);
     place_get(&r, &ret->is.place);
-    return !r.bad && ret->is.place.seg_at <= INT64_MAX && rates_take(d, &r) && rows_take(d, &r);
+    return !r.bad && ret->is.place.seg_at <= INT64_MAX && vf_desk_named_get(d, &r) && rates_take(d, &r) && rows_take(d, &r);
 }
 
 static void forget(struct vf_desk *d, struct recall *r)
@@ -313,9 +333,10 @@ static enum vf_err known_load(struct vf_desk *d, struct recall *r, struct vf_why
     bool found = false;
 
     VF_TRY(vf_desk_store_get(d->store, VF_DT_META, KNOWN_KEY, strlen(KNOWN_KEY), &data, &found, why));
-    if (found && known_sealed(d, &data) && known_take(d, &data, r))
-        return VF_OK;
-    forget(d, r);
+    bool good = found && known_sealed(d, &data) && known_take(d, &data, r);
+    if (!good)
+        forget(d, r);
+    vf_desk_named_apply(d);
     return VF_OK;
 }
 
@@ -330,7 +351,9 @@ static void set_clock(struct vf_desk *d, const struct recall *r, int64_t last_us
     struct vf_desk_clock *c = &d->clock;
 
     c->confirmed_us = r->is.confirmed_us;
-    c->floor_us = r->is.confirmed_at > 0 && last_us <= r->is.confirmed_at ? r->is.confirmed_us : last_us;
+    c->floor_us = last_us;
+    if (r->is.confirmed_at > 0 && last_us <= r->is.confirmed_at)
+        c->floor_us = r->is.said_us > r->is.confirmed_us ? r->is.said_us : r->is.confirmed_us;
     if (r->is.unready && r->is.believed_us > 0)
         c->floor_us = r->is.believed_us;
     if (r->is.unready && !c->unready) {
@@ -391,6 +414,17 @@ enum vf_err vf_desk_recall(struct vf_desk *d, struct vf_why *why)
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ while served */
+
+enum vf_err vf_desk_recall_grant(struct vf_desk *d, struct vf_desk_grant *g, struct vf_why *why)
+{
+    struct recall r = {
+        .d = d, .running = true, .only = g, .rate_from_us = vf_clock_wall_us() - VF_DESK_RATE_BUCKETS * VF_DESK_MINUTE_US};
+
+    pthread_mutex_lock(&d->end_lock);
+    enum vf_err err = vf_log_since(d->log, &r.is.place, UINT64_C(1) << VF_EVENT_RELEASE, take_entry, &r, why);
+    pthread_mutex_unlock(&d->end_lock);
+    return err;
+}
 
 /* A row of RELEASED, and its hash. */
 static enum vf_err row_put(struct vf_desk_grant *g, struct vf_buf *row, struct vf_buf *known, bool *ret_any,
@@ -493,7 +527,9 @@ static enum vf_err write_known(struct vf_desk *d, const struct vf_desk_recalled 
     vf_buf_u64(&known, (uint64_t)is->confirmed_at);
     vf_buf_u8(&known, is->unready);
     vf_buf_u64(&known, (uint64_t)is->believed_us);
+    vf_buf_u64(&known, (uint64_t)is->said_us);
     place_put(&is->place, &known);
+    vf_desk_named_put(d, &known);
     rates_put(d, &known);
     enum vf_err err = rows_put(d, &s, &known, why);
     pthread_rwlock_unlock(&d->lock);

@@ -553,8 +553,10 @@ static void answer_with(struct work *w, int64_t lease_us, bool by_hand)
     w->out->status = w->answer.status;
     w->out->shares = w->answer.nshares;
     w->answer.request = w->req->hash;
+    if (w->dev != NULL && w->answer.log_size == 0)
+        w->answer.log_size = vf_desk_copy_size(w->d, w->dev);
     /* A clock that is not believed is nobody's trusted time. */
-    w->answer.time_us = w->ready ? w->now_us : 0;
+    w->answer.time_us = w->ready && vf_desk_clock_settled(w->d) ? w->now_us : 0;
 }
 
 enum vf_err vf_desk_answer(struct vf_desk *d, const void *request, size_t len, int64_t lease_us, bool by_hand,
@@ -577,7 +579,7 @@ enum vf_err vf_desk_answer(struct vf_desk *d, const void *request, size_t len, i
     } else {
         (void)ends(&w, VF_ANSWER_UNKNOWN, "send grant, manifest and enrolment");
         w.answer.request = req->hash;
-        w.answer.time_us = vf_desk_clock_now(d, &w.now_us, NULL) ? w.now_us : 0;
+        w.answer.time_us = vf_desk_clock_now(d, &w.now_us, NULL) && vf_desk_clock_settled(d) ? w.now_us : 0;
     }
     VF_TRY(vf_answer_make(&w.answer, d->id, &req->answer_to, out, why));
     *ret = outcome;

@@ -5,20 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum vf_err count_prekeys(struct vf_desk *d, struct vf_desk_status *s, struct vf_why *why)
+static void count_prekeys(struct vf_desk *d, struct vf_desk_status *s)
 {
     struct vf_prekey_slot slot;
 
     for (size_t i = 0; i < d->nbatches; i++) {
         const struct vf_desk_batch *b = d->batches[i];
         for (uint32_t n = 0; n < b->count; n++) {
-            VF_TRY(vf_prekeys_slot(b->file, n, &slot, why));
+            if (vf_prekeys_slot(b->file, n, &slot, NULL) != VF_OK)
+                slot.state = VF_PREKEY_DAMAGED;
             s->prekeys_live += slot.state == VF_PREKEY_LIVE;
             s->prekeys_destroyed += slot.state == VF_PREKEY_DESTROYED;
             s->prekeys_damaged += slot.state == VF_PREKEY_DAMAGED;
         }
     }
-    return VF_OK;
 }
 
 /* lock is held. */
@@ -94,9 +94,8 @@ enum vf_err vf_desk_status_get(struct vf_desk *d, struct vf_desk_status *ret, st
         vf_text_one_line(s.unready);
     }
     count_grants(d, now_us, item, &s);
-    enum vf_err err = count_prekeys(d, &s, why);
+    count_prekeys(d, &s);
     pthread_rwlock_unlock(&d->lock);
-    VF_TRY(err);
     VF_TRY(own_log(d, &s, why));
     *ret = s;
     return VF_OK;
