@@ -10,7 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-#define SILENCE_S  30  /* without a byte in either direction */
+#define SILENCE_S  30  /* at less than this: */
+#define SLOWEST    128 /* bytes a second */
 #define EXCHANGE_S 300 /* at most, whatever moves */
 #define POLL_MS    500
 #define PACE       4096 /* bytes; as long as fewer have moved, nothing has */
@@ -88,7 +89,7 @@ static bool set_options(const struct client_http *h, const struct vf_buf *reques
            curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK && /* a name that is being looked up is left */
            curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)(VF_DESK_CONNECT_US / 1000)) == CURLE_OK &&
-           curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, (long)SLOWEST) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)SILENCE_S) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_TIMEOUT, (long)EXCHANGE_S) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_USERAGENT, "vaultfs/" VAULTFS_VERSION) == CURLE_OK &&
