@@ -2,10 +2,13 @@
 /* A full disk, and no memory: no share without its entry, nothing lost, and it goes on by itself. And what a person hands to a desk. */
 #include "desk_test.h"
 
+#include "../../vaultfs/desk/desk_internal.h"
+
 #include "fakeclock.h"
 #include "faults.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -161,6 +164,99 @@ static void an_end_on_a_full_disk(void **state)
     desk_client_done(&c);
 }
 
+/* A disk that takes nothing more stops no revocation: refused from that moment, its slot overwritten; and written down when there is room. */
+static void a_revocation_on_a_full_disk(void **state)
+{
+    struct desk_client c;
+    struct vf_desk_status s;
+    VF_BUF note = {0};
+
+    (void)state;
+    desk_client_make(&w, "taken", 10 * HOUR_US, 0, &c);
+    desk_introduce(&w, d, &c);
+    OK(vf_desk_status_get(d, &s, why));
+    uint64_t before = s.prekeys_destroyed;
+    struct vf_revocation r = desk_revokes(&c);
+    desk_revocation(&w, &r, &note);
+    fake_clock_pass(VF_SECOND_US);
+    put_file(&w.p, "taken.revoked", note.data, note.len);
+    char path[400];
+    VF_FD fd = open(place_path(&w.p, "taken.revoked", path), O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    const struct vf_receive_file file = {.fd = fd, .name = "taken.revoked"};
+    faults_arm_lasting(FAULT_SYNC, 1, ENOSPC);
+    enum vf_err err = vf_desk_receive(d, &file, 1, NULL, NULL, why);
+    faults_disarm();
+    assert_int_equal(err, VF_E_DISK_FULL);
+    assert_non_null(strstr(why->text, "hand it in again"));
+    assert_int_equal(desk_status_of(&w, d, &c, false, 0, VF_PART_TEXT), VF_ANSWER_REVOKED);
+    OK(vf_desk_status_get(d, &s, why));
+    assert_int_equal(s.prekeys_destroyed, before + 1);
+    fake_clock_pass(VF_SECOND_US);
+    OK(vf_desk_tick(d, why));
+    OK(desk_take(d, note.data, note.len, "taken.revoked"));
+    desk_close(d);
+    assert_true(desk_log_counts(&w, VF_EVENT_REVOKE, "ok") >= 1);
+    d = desk_open(&w);
+    assert_int_equal(desk_status_of(&w, d, &c, false, 0, VF_PART_TEXT), VF_ANSWER_REVOKED);
+    desk_client_done(&c);
+}
+
+/* 64 MiB of log at once, then as much as an hour lets through; and some room is held back on the disk. */
+static void so_much_log(void **state)
+{
+    static struct vf_desk_device dev;
+    struct stat st;
+    char path[500];
+
+    (void)state;
+    assert_int_equal(pthread_mutex_init(&dev.small, NULL), 0);
+    const int64_t now = vf_clock_boot_us();
+    assert_false(vf_desk_log_too_much(&dev, VF_DESK_LOG_HOUR / 2, now));
+    assert_false(vf_desk_log_too_much(&dev, VF_DESK_LOG_HOUR / 2, now));
+    assert_true(vf_desk_log_too_much(&dev, 1, now));
+    assert_true(vf_desk_log_too_much(&dev, VF_DESK_LOG_HOUR / 2 + 4096, now + HOUR_US / 2));
+    assert_false(vf_desk_log_too_much(&dev, VF_DESK_LOG_HOUR / 2 - 4096, now + HOUR_US / 2));
+    assert_false(vf_desk_log_too_much(&dev, VF_DESK_LOG_HOUR, now + 2 * HOUR_US));
+    pthread_mutex_destroy(&dev.small);
+    OK(vf_desk_tick(d, why));
+    (void)snprintf(path, sizeof(path), "%s/reserve", w.store);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, 1 << 20);
+    vf_desk_reserve_give(d);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, 0);
+    assert_true(vf_desk_has_room(d, 0));
+    assert_false(vf_desk_has_room(d, UINT64_MAX / 2));
+    OK(vf_desk_tick(d, why));
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, 1 << 20);
+}
+
+/* One bad sector: that key is gone, and the desk starts. */
+static void a_slot_that_cannot_be_read(void **state)
+{
+    struct vf_desk_status s;
+    unsigned hit = 0;
+
+    (void)state;
+    OK(vf_desk_status_get(d, &s, why));
+    const uint64_t before = s.prekeys_destroyed;
+    for (unsigned nth = 1; nth < 200 && hit == 0; nth++) {
+        desk_close(d);
+        d = NULL;
+        faults_arm(FAULT_READ, nth, EIO);
+        enum vf_err err = vf_desk_open(w.store, VF_DESK_SERVE, w.desk, &d, why);
+        faults_disarm();
+        if (err != VF_OK)
+            d = desk_open(&w);
+        OK(vf_desk_status_get(d, &s, why));
+        hit += s.prekeys_destroyed > before;
+    }
+    assert_int_equal(hit, 1);
+    assert_int_equal(s.prekeys_destroyed, before + 1);
+}
+
 /* ---------------------------------------------------------------------------------------------------------------- what is handed */
 
 struct told {
@@ -271,8 +367,15 @@ static void first_policies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_call_fails), cmocka_unit_test(full_for_longer),  cmocka_unit_test(an_end_on_a_full_disk),
-        cmocka_unit_test(by_hand),         cmocka_unit_test(grants_of_others), cmocka_unit_test(first_policies),
+        cmocka_unit_test(each_call_fails),
+        cmocka_unit_test(full_for_longer),
+        cmocka_unit_test(an_end_on_a_full_disk),
+        cmocka_unit_test(by_hand),
+        cmocka_unit_test(grants_of_others),
+        cmocka_unit_test(first_policies),
+        cmocka_unit_test(a_revocation_on_a_full_disk),
+        cmocka_unit_test(so_much_log),
+        cmocka_unit_test(a_slot_that_cannot_be_read),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

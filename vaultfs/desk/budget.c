@@ -60,6 +60,23 @@ uint32_t vf_desk_rate_sum(struct vf_desk_device *dev, int64_t *ret_minute)
     return used;
 }
 
+/* What was counted runs off evenly, all of it in an hour. */
+bool vf_desk_log_too_much(struct vf_desk_device *dev, uint64_t bytes, int64_t boot_us)
+{
+    const int64_t hour = 3600 * VF_SECOND_US;
+
+    pthread_mutex_lock(&dev->small);
+    int64_t passed = boot_us - dev->log_bytes_us;
+    uint64_t off =
+        passed >= hour ? dev->log_bytes : (uint64_t)(passed > 0 ? passed : 0) * (VF_DESK_LOG_HOUR / 3600) / VF_SECOND_US;
+    dev->log_bytes -= off < dev->log_bytes ? off : dev->log_bytes;
+    dev->log_bytes_us = boot_us;
+    bool much = dev->log_bytes + bytes > VF_DESK_LOG_HOUR;
+    dev->log_bytes += much ? 0 : bytes;
+    pthread_mutex_unlock(&dev->small);
+    return much;
+}
+
 /* -------------------------------------------------------------------------------------------------------------------- released */
 
 bool vf_desk_bit_set(struct vf_desk_grant *g, uint32_t index, enum vf_part part)

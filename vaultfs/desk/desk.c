@@ -180,6 +180,8 @@ enum vf_err vf_desk_tick(struct vf_desk *d, struct vf_why *why)
     enum vf_err ended = vf_desk_end(d, why);
     enum vf_err alive = sign_of_life(d, VF_DESK_SIGN_US, why);
     close_idle(d);
+    if (ended == VF_OK && told == VF_OK && alive == VF_OK)
+        vf_desk_reserve_make(d);
     pthread_mutex_lock(&d->end_lock);
     enum vf_err kept = vf_desk_snapshot(d, false, why);
     pthread_mutex_unlock(&d->end_lock);

@@ -42,6 +42,7 @@
 #define VF_DESK_SIGN_US       (6 * 3600 * VF_SECOND_US)  /* a quiet desk says so often that it is there */
 #define VF_DESK_BEHIND_US     (60 * VF_SECOND_US)        /* so far a clock may fall behind the own log: it was set right */
 #define VF_DESK_RATE_BUCKETS  61                         /* minutes: an hour, and the one that is running */
+#define VF_DESK_LOG_HOUR      (UINT64_C(64) << 20)       /* bytes of a device's log that requests may bring in an hour */
 #define VF_DESK_REFUSALS_MIN  10                         /* entries a minute a device; then one count */
 #define VF_DESK_SNAPSHOT_STEP 4096                       /* entries of the own log between two snapshots */
 #define VF_DESK_COPY_IDLE_US  (600 * VF_SECOND_US)
@@ -98,6 +99,8 @@ struct vf_desk_device {
         int64_t minute;
         uint32_t images;
     } rate[VF_DESK_RATE_BUCKETS];
+    uint64_t log_bytes;   /* of its log, taken by requests in about the last hour, */
+    int64_t log_bytes_us; /* as it was then, by the boot clock */
     int64_t refusals_minute;
     uint64_t refusals; /* in that minute */
 };
@@ -204,6 +207,11 @@ VF_MUST_USE enum vf_err vf_desk_recall_grant(struct vf_desk *d, struct vf_desk_g
 /* A new snapshot when there is enough to be worth it, or `now`. end_lock is held. */
 VF_MUST_USE enum vf_err vf_desk_snapshot(struct vf_desk *d, bool now, struct vf_why *why);
 
+/* reserve.c */
+bool vf_desk_has_room(const struct vf_desk *d, uint64_t more); /* for what stations send: that is, above what is kept free */
+void vf_desk_reserve_give(const struct vf_desk *d);
+void vf_desk_reserve_make(const struct vf_desk *d); /* if it is not there, and there is room */
+
 /* named.c */
 void vf_desk_ids_done(struct vf_desk_ids *s);
 bool vf_desk_ids_has(const struct vf_desk_ids *s, const void *id);
@@ -297,6 +305,8 @@ struct vf_desk_asked { /* what a request asks of one grant, worked out */
 /* In the order of wants, while budget and rate last. VF_E_REFUSED: it asks for what the grant does not name. device->lock is held. */
 VF_MUST_USE enum vf_err vf_desk_ask(struct vf_desk_grant *g, const struct vf_desk_refs *refs, const struct vf_request *req,
                                     int64_t now_us, struct vf_desk_asked *ret, struct vf_why *why);
+/* Has this device brought so much log in the last hour that this is too much? If not, it is counted. */
+bool vf_desk_log_too_much(struct vf_desk_device *dev, uint64_t bytes, int64_t boot_us);
 /* True: it was not set yet. */
 bool vf_desk_bit_set(struct vf_desk_grant *g, uint32_t index, enum vf_part part);
 /* The release is durable: it counts. */

@@ -154,6 +154,8 @@ static enum vf_err destroy(struct vf_desk *d, const struct ending *e, struct vf_
     enum vf_err err = tombstone(d, e, why);
     if (err != VF_OK) {
         /* A slot that is overwritten is durable without it, and wants no room on the disk; what is missing is made good later. */
+        if (err == VF_E_DISK_FULL)
+            vf_desk_reserve_give(d);
         enum vf_err ignored = overwrite(e, NULL);
         (void)ignored;
         return err;

@@ -264,7 +264,19 @@ static bool extended(struct work *w, enum vf_err err, const struct vf_why *one)
     }
 }
 
-static bool take_log(struct work *w, uint64_t *ret_ticket)
+/* One supplier cannot fill the disk on which the others' revocations are to be written. */
+static bool has_room(struct work *w, bool by_hand)
+{
+    const uint64_t bytes = (uint64_t)w->req->entries.len + w->req->checkpoints.len;
+
+    if (!vf_desk_has_room(w->d, bytes))
+        return ends(w, VF_ANSWER_UNREADY, "the desk's disk is full: somebody at the force has to make room");
+    if (!by_hand && vf_desk_log_too_much(w->dev, bytes, vf_clock_boot_us()))
+        return ends(w, VF_ANSWER_RATE, "more log in an hour than the desk takes from one device: send the rest later");
+    return true;
+}
+
+static bool take_log(struct work *w, bool by_hand, uint64_t *ret_ticket)
 {
     const struct vf_request *req = w->req;
     VF_FREE struct vf_log_copy_state *s = calloc(1, sizeof(*s));
@@ -282,11 +294,12 @@ static bool take_log(struct work *w, uint64_t *ret_ticket)
     pthread_mutex_unlock(&w->dev->small);
     if (alarm)
         return ends(w, VF_ANSWER_FORKED, "the log did not extend what was handed in before: the force has to look at it");
-    if (!receipt_known(w, s)) {
+    if (!receipt_known(w, s))
         return ends(w, VF_ANSWER_UNREADY, IN_DOUBT);
-    }
     if (req->log_from != s->size || req->log_size <= s->size)
         return ends(w, VF_ANSWER_BEHIND, "send the log from where the desk has it, and more than it has");
+    if (!has_room(w, by_hand))
+        return false;
     uint64_t before = s->size;
     err = vf_log_copy_extend(w->dev->copy, before, req->checkpoints, req->entries, NULL, NULL, &one);
     if (err != VF_OK && err != VF_E_STALE && err != VF_E_FORGED && err != VF_E_FORMAT)
@@ -507,7 +520,7 @@ static bool exchange(struct work *w, int64_t lease_us, bool by_hand)
 {
     struct tickets t = {.n = 1};
 
-    if (!take_log(w, &t.of[0]))
+    if (!take_log(w, by_hand, &t.of[0]))
         return false;
     bool asked = check_budget(w) && release(w, &t);
     /* What was said of the log is in our own before the receipt; and the release before anything of it counts. */

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * STORE/control: what `keytool desk` does beside a server. HTTP on a socket of the same user, a thread a connection; a body goes to a file without a
- * name in STORE, and from there to the same functions that keytool calls when nobody serves.
+ * STORE/control: what `keytool desk` does beside a server. HTTP on a socket of the same user, a thread a connection; a body stays in memory while it
+ * is small, so that a revocation gets in when the disk is full, and goes to a file without a name in STORE else; and from there to the same functions that keytool calls when nobody serves.
  */
 #include "server.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define CONNECTIONS  8
 #define SILENT_S     60
 #define BODY_MAX     (INT64_C(16) << 30) /* a station's log of years */
+#define IN_MEMORY    (INT64_C(64) * 1024)
 #define DOCUMENT_MAX (64u * 1024 * 1024)
 
 struct call {
     int fd; /* of the body */
+    bool in_memory;
     int64_t len;
     enum vf_err err;
     struct vf_why why;
@@ -129,10 +132,31 @@ static enum MHD_Result reply_error(struct MHD_Connection *c, enum vf_err err, co
     return vf_http_text(c, MHD_HTTP_INTERNAL_SERVER_ERROR, text);
 }
 
-static enum MHD_Result take_body(struct call *call, const char *data, size_t *len)
+/* What is in memory goes to the disk. */
+static enum vf_err spill(struct vf_server *s, struct call *call)
+{
+    uint8_t block[4096];
+    VF_FD was = call->fd;
+
+    call->in_memory = false;
+    call->fd = open(s->opt->store, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (call->fd < 0)
+        return vf_fail_sys(&call->why, "%s", s->opt->store);
+    for (int64_t at = 0; at < call->len;) {
+        size_t n = call->len - at < (int64_t)sizeof(block) ? (size_t)(call->len - at) : sizeof(block);
+        VF_TRY(vf_fd_pread(was, block, n, (uint64_t)at, "a request's body", &call->why));
+        VF_TRY(vf_fd_pwrite(call->fd, block, n, (uint64_t)at, "a file in the desk's folder", &call->why));
+        at += (int64_t)n;
+    }
+    return VF_OK;
+}
+
+static enum MHD_Result take_body(struct vf_server *s, struct call *call, const char *data, size_t *len)
 {
     if (!call->err && call->len + (int64_t)*len > BODY_MAX)
         call->err = vf_fail(&call->why, VF_E_LIMIT, "larger than anything a desk takes");
+    if (!call->err && call->in_memory && call->len + (int64_t)*len > IN_MEMORY)
+        call->err = spill(s, call);
     if (!call->err)
         call->err = vf_fd_pwrite(call->fd, data, *len, (uint64_t)call->len, "a file in the desk's folder", &call->why);
     call->len += (int64_t)*len;
@@ -154,7 +178,10 @@ static struct call *begin(struct vf_server *s, struct MHD_Connection *c)
         call->err = vf_fail(&call->why, VF_E_DENIED, "only the desk's own user, or root, may ask here");
         return call;
     }
-    call->fd = open(s->opt->store, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    call->fd = memfd_create("body", MFD_CLOEXEC);
+    call->in_memory = call->fd >= 0;
+    if (call->fd < 0)
+        call->fd = open(s->opt->store, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (call->fd < 0)
         call->err = vf_fail_sys(&call->why, "%s", s->opt->store);
     return call;
@@ -173,7 +200,7 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *c, const char *
         return *context ? MHD_YES : MHD_NO;
     }
     if (*len)
-        return take_body(call, data, len);
+        return take_body(s, call, data, len);
     vf_buf_init(&out, DOCUMENT_MAX);
     enum vf_err err = call->err;
     if (!err) {

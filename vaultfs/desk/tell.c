@@ -7,6 +7,8 @@
 /* A disk that failed is looked at again by the next entry; status says since when. */
 static enum vf_err noted(struct vf_desk *d, enum vf_err err)
 {
+    if (err == VF_E_DISK_FULL)
+        vf_desk_reserve_give(d);
     atomic_store(&d->folder_problem_us, err == VF_OK ? 0 : vf_clock_boot_us());
     return err;
 }
