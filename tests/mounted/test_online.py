@@ -316,6 +316,10 @@ def budgets():
     check(EDQUOT in errors and set(errors) <= {0, EDQUOT}, f'then it is used up: {errors}')
     check(len(released('image', 'few')) == 12, 'to the last')
     check(errno_of(lambda: read(photo(3, 'few'))) == 0, 'what was released opens')
+    before = world.proxy.seen
+    errors = [errno_of(lambda i=i: read(photo(i, 'few'))) for i in range(RECORDS)]
+    check(sorted(errors) == [0] * 12 + [EDQUOT] * (RECORDS - 12), f'another walk: {errors}')
+    check(world.proxy.seen == before, f'of which the desk is not asked: {world.proxy.seen - before} exchanges')
 
 
 def leaves():

@@ -376,6 +376,10 @@ static void slow_and_away(void **state)
     int64_t start = now_ms();
     assert_int_equal(vf_desk_client_get(client, job, 1, VF_PART_IMAGE, NULL, 0, VF_SECOND_US / 3, NULL, why), VF_E_NO_SHARE);
     assert_true(now_ms() - start < 800);
+    for (int64_t late = -999999; late <= 0; late += 333333) { /* one that waited elsewhere until its time was over */
+        fake_clock_pass(VF_DESK_WAIT_US + 1);
+        assert_int_equal(vf_desk_client_get(client, job, 4, VF_PART_IMAGE, NULL, 0, late, NULL, why), VF_E_NO_SHARE);
+    }
     start = now_ms();
     assert_int_equal(get(2, VF_PART_IMAGE), VF_E_NO_SHARE);
     assert_true(now_ms() - start < 200);

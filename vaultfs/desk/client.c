@@ -8,7 +8,6 @@
  */
 #include "client_internal.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -504,7 +503,7 @@ static enum vf_err may_wait(struct vf_desk_client *c, const struct client_waiter
 static enum vf_err wait_for(struct vf_desk_client *c, struct client_waiter *w, int64_t wait_us, struct vf_why *why)
 {
     struct timespec until;
-    deadline(&until, wait_us);
+    deadline(&until, wait_us > 0 ? wait_us : 0); /* it may have been over before anybody came to it */
     pthread_mutex_lock(&c->lock);
     enum vf_err err = may_wait(c, w, why);
     if (err) {
@@ -513,7 +512,7 @@ static enum vf_err wait_for(struct vf_desk_client *c, struct client_waiter *w, i
     }
     join(c, w);
     int rc = 0;
-    while (!w->done && !err && !atomic_load(&c->stop) && !is_over(w) && rc != ETIMEDOUT) {
+    while (!w->done && !err && !atomic_load(&c->stop) && !is_over(w) && rc == 0) {
         rc = pthread_cond_timedwait(&c->done, &c->lock, &until);
         err = vf_job_may(c->station, w->job, why);
     }
