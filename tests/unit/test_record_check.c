@@ -374,6 +374,23 @@ static void test_dates(void **state)
     bad(NULL, VF_FIELD_SOURCE_UPDATED, "2026-11-21T17:00:00.0000000000000000000000Z", "longer than 40 bytes");
 }
 
+/* Printable but for the joiners, which are part of how some names are written. */
+static bool printable(const char *text, size_t len)
+{
+    char rest[OUT_MAX];
+    size_t n = 0;
+
+    for (size_t at = 0; at < len; at++) {
+        bool joiner =
+            at + 3 <= len && (memcmp(text + at, "\xe2\x80\x8c", 3) == 0 || memcmp(text + at, "\xe2\x80\x8d", 3) == 0);
+        if (joiner)
+            at += 2;
+        else
+            rest[n++] = text[at];
+    }
+    return vf_text_printable(rest, n);
+}
+
 /* Every byte changed, every length: what comes through is printable, and a fixed point. */
 static void test_mutations(void **state)
 {
@@ -391,7 +408,7 @@ static void test_mutations(void **state)
             size_t n = to % 7 == 0 ? at + 1 : len;
             if (vf_field_check(NULL, VF_FIELD_SURNAME, text, n, &out, NULL) != VF_OK)
                 continue;
-            assert_true(vf_text_printable((const char *)out.data, out.len));
+            assert_true(printable((const char *)out.data, out.len));
             good(NULL, VF_FIELD_SURNAME, vf_buf_cstr(&out), vf_buf_cstr(&out));
         }
     }

@@ -106,6 +106,10 @@ static enum vf_err wide_normalise(const char *text, size_t len, struct vf_buf *o
         utf8proc_int32_t cp = 0;
         utf8proc_ssize_t n = utf8proc_iterate(s + at, (utf8proc_ssize_t)(len - at), &cp);
         const char *reason = n > 0 ? refused(cp) : "is not UTF-8: export it again as \"CSV UTF-8\"";
+        /* Variation selectors and their like; what is nothing else has its own sentence later. */
+        bool joiner = cp == ZWNJ || cp == ZWJ;
+        if (reason == NULL && !joiner && !vf_text_printable(text + at, (size_t)n) && !vf_text_blank(text, len))
+            reason = "has an invisible or direction-changing character in it";
         if (reason != NULL)
             return vf_fail(why, VF_E_INPUT, "%s", reason);
         at += (size_t)n;
