@@ -298,6 +298,7 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_control_seal(struct vf_control *c, struct v
 VF_PUBLIC void vf_control_close(struct vf_control *c);
 /* What was told of a file, from one process to another: as JSON, and back. */
 VF_PUBLIC void vf_received_put(const struct vf_received *one, struct vf_buf *json);
-VF_PUBLIC void vf_received_read(const void *json, size_t len, void (*told)(void *user, const struct vf_received *one), void *user);
+VF_PUBLIC void vf_received_read(const void *json, size_t len, void (*told)(void *user, const struct vf_received *one),
+                                void *user);
 
 #endif
