@@ -11,8 +11,7 @@
  *   7. the receipt
  *   8. the answer
  *
- * A failure at any step: no share. Steps 3 to 8 hold the device's lock, so of one device one request is at work; what is released of its
- * grants changes nowhere else.
+ * A failure at any step: no share. Steps 3 to 8 hold the device's lock: what is released of its grants changes nowhere else.
  */
 #include "desk_internal.h"
 
