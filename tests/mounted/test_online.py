@@ -288,8 +288,8 @@ def cut_and_slow():
     start = time.time()
     results = []
     threads = [threading.Thread(target=lambda i=i: results.append(timed(photo(i)))) for i in range(24, 28)]
-    threads += [threading.Thread(target=lambda i=i: results.append(timed(mnt / 'few/photos' / photos[i]))) for i in range(24, 40)]
-    threads += [threading.Thread(target=lambda i=i: results.append(timed(mnt / 'cards/records' / ref_of(i) / 'rank'))) for i in range(0, 20)]
+    threads += [threading.Thread(target=lambda i=i: results.append(timed(photo(i)))) for i in range(28, 40)]
+    threads += [threading.Thread(target=lambda i=i: results.append(timed(mnt / 'cards/records' / ref_of(i) / 'rank'))) for i in range(0, 24)]
     for t in threads:
         t.start()
     time.sleep(0.3)
