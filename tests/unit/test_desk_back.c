@@ -310,7 +310,10 @@ static void a_clock_set_right(void **state)
     assert_false(state_of().ready);
 }
 
-/* Hours ahead at a start: ten minutes for whoever sets it right, before anything is destroyed by it or anybody told the time. */
+/*
+ * Hours ahead at a start: for ten minutes nobody is told the time. What has ended by that clock is destroyed all the same: a desk that is
+ * opened by hand now and then would never come to it otherwise.
+ */
 static void ahead_at_a_start(void **state)
 {
     struct desk_client a, b;
@@ -318,32 +321,22 @@ static void ahead_at_a_start(void **state)
     (void)state;
     desk_client_make(&w, "a", 10 * HOUR_US, 0, &a);
     assert_int_equal(desk_status_of(&w, d, &a, true, 0, VF_PART_TEXT), VF_ANSWER_OK);
-    for (unsigned right = 0; right < 2; right++) {
-        shut();
-        fake_clock_step(20 * HOUR_US);
-        d = desk_open(&w);
-        fake_clock_pass(599 * VF_SECOND_US);
-        OK(vf_desk_tick(d, why));
-        assert_int_equal(state_of().prekeys_destroyed, 0);
-        if (right == 0) {
-            desk_client_make(&w, "b", 100 * HOUR_US, 0, &b);
-            desk_client_works(&b, 1);
-            struct vf_request req = desk_request(&b, true);
-            desk_want(&b, &req, 0, VF_PART_TEXT);
-            VF_CLEANUP(desk_reply_done) struct desk_reply p = desk_ask(&w, d, &b, &req);
-            assert_int_equal(p.answer.status, VF_ANSWER_OK);
-            assert_int_equal(p.answer.time_us, 0);
-            desk_client_done(&b);
-            fake_clock_step(-20 * HOUR_US);
-            OK(vf_desk_tick(d, why));
-            assert_false(state_of().ready);
-            OK(vf_desk_confirm(d, why));
-            assert_int_equal(desk_status_of(&w, d, &a, false, 0, VF_PART_TEXT), VF_ANSWER_OK);
-        }
-    }
-    fake_clock_pass(VF_SECOND_US);
-    OK(vf_desk_tick(d, why));
+    shut();
+    fake_clock_step(20 * HOUR_US);
+    d = desk_open(&w);
     assert_int_equal(state_of().prekeys_destroyed, 1);
+    desk_client_make(&w, "b", 100 * HOUR_US, 0, &b);
+    for (unsigned settled = 0; settled < 2; settled++) {
+        desk_client_works(&b, 1);
+        struct vf_request req = desk_request(&b, settled == 0);
+        desk_want(&b, &req, 0, VF_PART_TEXT);
+        VF_CLEANUP(desk_reply_done) struct desk_reply p = desk_ask(&w, d, &b, &req);
+        assert_int_equal(p.answer.status, VF_ANSWER_OK);
+        assert_int_equal(p.answer.time_us != 0, settled);
+        fake_clock_pass(600 * VF_SECOND_US);
+        OK(vf_desk_tick(d, why));
+    }
+    desk_client_done(&b);
     desk_client_done(&a);
 }
 

@@ -108,7 +108,7 @@ static void start_locked(struct vf_desk *d)
 
     c->ahead_us = wall - boot;
     look(c, wall, boot);
-    /* A clock that is some hours ahead after a start is set right within minutes, and what was destroyed by it is not. */
+    /* A clock that is some hours ahead after a start is set right within minutes, and what stations were told is not. */
     if (c->floor_us > 0 && wall > c->floor_us + VF_DESK_GAP_US)
         c->settled_us = boot + VF_DESK_SETTLE_US;
     if (c->floor_us > 0 && d->policy_floor > 0 && wall > c->floor_us + VF_DESK_SILENCE_US) {

@@ -324,7 +324,6 @@ static enum vf_err end_locked(struct vf_desk *d, struct vf_why *why)
     int64_t now_us = 0;
     size_t n = 0;
     bool ready = vf_desk_clock_now(d, &now_us, NULL);
-    bool settled = vf_desk_clock_settled(d);
     enum vf_err err = VF_OK, worst = VF_OK;
 
     if (atomic_load(&d->recover_due)) {
@@ -336,10 +335,6 @@ static enum vf_err end_locked(struct vf_desk *d, struct vf_why *why)
     }
     if (!atomic_exchange(&d->ends_due, false) && now_us < atomic_load(&d->next_end_us))
         return VF_OK;
-    if (ready && !settled) { /* and again when it is */
-        atomic_store(&d->ends_due, true);
-        ready = false;
-    }
     worst = due_grants(d, now_us, ready, &list, &n, &one);
     for (size_t i = 0; i < n; i++) {
         err = destroy(d, &list[i], &one);
