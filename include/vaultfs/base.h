@@ -286,7 +286,7 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_file_read(const char *path, size_t max, str
 VF_PUBLIC VF_MUST_USE enum vf_err vf_file_open(const char *path, int *ret_fd, uint64_t *ret_size, struct vf_why *why);
 
 /*
- * A file that appears whole or not at all: vf_newfile_open makes "PATH.tmp-XXXXXXXX" beside it, the caller writes to fd,
+ * A file that appears whole or not at all: vf_newfile_open makes "PATH.tmp-AB12CD34" beside it, the caller writes to fd,
  * vf_newfile_commit does fsync, rename (refusing an existing PATH with VF_E_EXISTS unless `force`) and fsync of the folder.
  * vf_newfile_done removes what was not committed; idempotent. With `force` too, only a file or link is replaced, never a device
  * or folder (VF_E_INPUT). An existing PATH is refused at open already. `mode` is cut by the umask, as everywhere. If only the folder
@@ -313,7 +313,7 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_dir_sync(const char *path, struct vf_why *w
 /* Remove a folder with all that is in it, never following a link; as far as it goes. */
 VF_PUBLIC void vf_dir_remove(const char *path);
 /*
- * The same as vf_newfile for a whole folder: made 0700 as "PATH.tmp-XXXXXXXX" (`tmp`, to be filled by the caller), then renamed; done removes
+ * The same as vf_newfile for a whole folder: made 0700 as "PATH.tmp-AB12CD34" (`tmp`, to be filled by the caller), then renamed; done removes
  * what was not committed, and is idempotent. VF_E_EXISTS when there is anything at PATH; with `empty_ok` an empty folder may be there.
  */
 struct vf_newdir {

@@ -8,14 +8,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MUST(cond)                                                                       \
-    do {                                                                                 \
-        if (!(cond)) {                                                                   \
-            (void)fprintf(stderr, "%s:%d: %s (%d)\n", __FILE__, __LINE__, #cond, errno); \
-            abort();                                                                     \
-        }                                                                                \
-    } while (0)
-
 /* ------------------------------------------------------------------------------------------------------------------ the force */
 
 static void give_prekeys(struct fake_world *w, struct vf_vault *v)

@@ -4,25 +4,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MUST(cond)                                                                           \
-    do {                                                                                     \
-        if (!(cond)) {                                                                       \
-            (void)fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #cond, why->text); \
-            abort();                                                                         \
-        }                                                                                    \
-    } while (0)
-
 int desk_set_up(void **state)
 {
-    static const char *const names[ADMINS] = {"alice", "bob", "carol"};
-
     (void)state;
-    if (access("/dev/shm", W_OK) == 0)
-        (void)setenv("TMPDIR", "/dev/shm", 0);
-    OK(vf_crypto_init(8u << 20, why));
-    for (unsigned i = 0; i < ADMINS; i++)
-        OK(vf_identity_new(VF_ROLE_ADMIN, names[i], &admin[i], why));
-    return 0;
+    return admins_set_up(8u << 20);
 }
 
 int desk_tear_down(void **state)
@@ -358,4 +343,23 @@ struct vf_revocation desk_revokes(const struct desk_client *c)
 
     (void)snprintf(r.name, sizeof(r.name), "%s", c->b.enrol.name);
     return r;
+}
+
+int desk_and_force(void **state, struct desk_world *w, unsigned officers, uint32_t prekeys, bool policy,
+                   struct vf_desk **ret)
+{
+    if (desk_set_up(state) != 0)
+        return -1;
+    desk_world_make(w, officers, prekeys, 0);
+    *ret = desk_open(w);
+    if (policy)
+        desk_take_policy(w, *ret);
+    return 0;
+}
+
+int desk_and_force_done(void **state, struct desk_world *w, struct vf_desk *d)
+{
+    desk_close(d);
+    desk_world_done(w);
+    return desk_tear_down(state);
 }

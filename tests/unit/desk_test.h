@@ -30,6 +30,10 @@ void desk_close(struct vf_desk *d);
 enum vf_err desk_take(struct vf_desk *d, const void *data, size_t len, const char *name);
 /* The vault's policy; must be taken. */
 void desk_take_policy(struct desk_world *w, struct vf_desk *d);
+/* desk_set_up with a world of its own, and its desk open, which has the policy if `policy`. */
+int desk_and_force(void **state, struct desk_world *w, unsigned officers, uint32_t prekeys, bool policy,
+                   struct vf_desk **ret);
+int desk_and_force_done(void **state, struct desk_world *w, struct vf_desk *d);
 
 struct desk_client { /* a device with its log, and an online grant of every officer */
     struct bureau b;

@@ -6,14 +6,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MUST(cond)                                                                           \
-    do {                                                                                     \
-        if (!(cond)) {                                                                       \
-            (void)fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #cond, why->text); \
-            abort();                                                                         \
-        }                                                                                    \
-    } while (0)
-
 static void make_officers(const struct place *p, struct vf_vault *v, unsigned n, bool photos)
 {
     VF_BUF csv = {0};

@@ -4,23 +4,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define MUST(cond)                                                                           \
-    do {                                                                                     \
-        if (!(cond)) {                                                                       \
-            (void)fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #cond, why->text); \
-            abort();                                                                         \
-        }                                                                                    \
-    } while (0)
-
 int station_set_up(void **state)
 {
-    static const char *const names[ADMINS] = {"alice", "bob", "carol"};
-
     (void)state;
-    OK(vf_crypto_init(6u << 20, why));
-    for (unsigned i = 0; i < ADMINS; i++)
-        OK(vf_identity_new(VF_ROLE_ADMIN, names[i], &admin[i], why));
-    return 0;
+    return admins_set_up(6u << 20);
 }
 
 int station_tear_down(void **state)

@@ -9,18 +9,12 @@ static struct vf_desk *d;
 
 static int set_up(void **state)
 {
-    if (desk_set_up(state) != 0)
-        return -1;
-    desk_world_make(&w, DESK_OFFICERS, 40, 0);
-    d = desk_open(&w);
-    return 0;
+    return desk_and_force(state, &w, DESK_OFFICERS, 40, false, &d);
 }
 
 static int tear_down(void **state)
 {
-    desk_close(d);
-    desk_world_done(&w);
-    return desk_tear_down(state);
+    return desk_and_force_done(state, &w, d);
 }
 
 static enum vf_answer_status status_of(struct desk_client *c, struct vf_request *req)

@@ -14,19 +14,12 @@ static struct vf_desk *d;
 
 static int set_up(void **state)
 {
-    if (desk_set_up(state) != 0)
-        return -1;
-    desk_world_make(&w, OFFICERS, 20, 0);
-    d = desk_open(&w);
-    desk_take_policy(&w, d);
-    return 0;
+    return desk_and_force(state, &w, OFFICERS, 20, true, &d);
 }
 
 static int tear_down(void **state)
 {
-    desk_close(d);
-    desk_world_done(&w);
-    return desk_tear_down(state);
+    return desk_and_force_done(state, &w, d);
 }
 
 /* Shares for rows [from, to) of a part; the status. */

@@ -99,7 +99,7 @@ static void refusals(void **state)
     } all[] = {
         {VF_ANSWER_FORKED, VF_E_NO_SHARE, "another log"},   {VF_ANSWER_NOT_YET, VF_E_NOT_YET, "not started"},
         {VF_ANSWER_ENDED, VF_E_EXPIRED, "has ended"},       {VF_ANSWER_BUDGET, VF_E_BUDGET, "limit"},
-        {VF_ANSWER_RATE, VF_E_BUDGET, "in one hour"},       {VF_ANSWER_REFUSED, VF_E_NO_SHARE, "as the test says"},
+        {VF_ANSWER_RATE, VF_E_BUDGET, "within this hour"},  {VF_ANSWER_REFUSED, VF_E_NO_SHARE, "as the test says"},
         {VF_ANSWER_UNREADY, VF_E_NO_SHARE, "is not ready"},
     };
     (void)state;

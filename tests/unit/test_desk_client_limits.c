@@ -97,7 +97,7 @@ static void images_an_hour(void **state)
     OK(client_get(0, VF_PART_IMAGE));
     OK(client_get(1, VF_PART_IMAGE));
     assert_int_equal(client_get(2, VF_PART_IMAGE), VF_E_BUDGET);
-    assert_non_null(strstr(why->text, "in one hour"));
+    assert_non_null(strstr(why->text, "within this hour"));
     unsigned before = w.desk.requests;
     for (uint32_t i = 2; i < OFFICERS; i++)
         assert_int_equal(client_get(i, VF_PART_IMAGE), VF_E_BUDGET);

@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MUST(cond)                                                                                             \
+#define HOLDS(cond)                                                                                            \
     do {                                                                                                       \
         if (!(cond)) {                                                                                         \
             (void)fprintf(stderr, "round %u: %s:%d: %s (%s)\n", round_, __FILE__, __LINE__, #cond, why->text); \
@@ -115,7 +115,7 @@ static void note_shares(struct station *s, const struct vf_answer *a, const stru
 {
     for (size_t i = 0; i < a->nshares; i++) {
         uint32_t row = 0;
-        MUST(vf_manifest_find(&s->c.i.f.manifest, &shares[i].ref, &row));
+        HOLDS(vf_manifest_find(&s->c.i.f.manifest, &shares[i].ref, &row));
         s->given[shares[i].part][row] = true;
     }
     s->shares += (unsigned)a->nshares;
@@ -168,7 +168,7 @@ static void *ask_on(void *arg)
     struct station *s = arg;
     VF_FREE uint8_t *in = malloc(MESSAGE);
 
-    MUST(in != NULL);
+    HOLDS(in != NULL);
     while (ask(s, in))
         ;
     return NULL;
@@ -194,7 +194,7 @@ static enum vf_err take_release(void *user, const struct vf_entry_view *e, bool 
     for (size_t at = 0; at + VF_REF_LEN + 2 <= e->refs.len; at += VF_REF_LEN + 3) {
         struct vf_ref ref;
         uint32_t row = 0;
-        MUST(vf_ref_parse(e->refs.p + at + 1, VF_REF_LEN, &ref) && vf_manifest_find(&r->s->c.i.f.manifest, &ref, &row));
+        HOLDS(vf_ref_parse(e->refs.p + at + 1, VF_REF_LEN, &ref) && vf_manifest_find(&r->s->c.i.f.manifest, &ref, &row));
         r->of[part][row] = true;
     }
     return VF_OK;
@@ -207,17 +207,17 @@ static void check_releases(const struct station *s)
     VF_FREE struct vf_verdict *v = calloc(1, sizeof(*v));
     char dir[500];
 
-    MUST(v != NULL);
+    HOLDS(v != NULL);
     (void)snprintf(dir, sizeof(dir), "%s/log", w.store);
     OK(vf_log_verify(dir, &opt, v, why));
-    MUST(v->good);
+    HOLDS(v->good);
     for (unsigned part = 0; part < VF_PART_COUNT; part++) {
         unsigned n = 0;
         for (unsigned row = 0; row < OFFICERS; row++) {
-            MUST(r.of[part][row] || !s->given[part][row]);
+            HOLDS(r.of[part][row] || !s->given[part][row]);
             n += r.of[part][row];
         }
-        MUST(n <= BUDGET);
+        HOLDS(n <= BUDGET);
     }
 }
 
@@ -228,14 +228,14 @@ static void check_copy(const struct station *s)
     const struct vf_verify_options opt = {.signers = &key, .nsigners = 1, .log_id = &s->c.b.enrol.log_id};
     VF_FREE struct vf_verdict *v = calloc(1, sizeof(*v));
 
-    MUST(v != NULL);
+    HOLDS(v != NULL);
     if (s->receipt == 0)
         return;
     vf_note_key_of(&s->c.b.enrol.device, &key);
     vf_hex(s->c.b.enrol.id.b, VF_HASH_LEN, hex);
     (void)snprintf(dir, sizeof(dir), "%s/devices/%s/log", w.store, hex);
     OK(vf_log_verify(dir, &opt, v, why));
-    MUST(v->good && v->sealed >= s->receipt);
+    HOLDS(v->good && v->sealed >= s->receipt);
 }
 
 static void check_keys(void)
@@ -250,7 +250,7 @@ static void check_keys(void)
     for (size_t i = 0; i < ndestroyed; i++) {
         struct vf_prekey_slot slot;
         OK(vf_prekeys_slot(p, destroyed[i], &slot, why));
-        MUST(slot.state == VF_PREKEY_DESTROYED);
+        HOLDS(slot.state == VF_PREKEY_DESTROYED);
     }
 }
 
@@ -269,7 +269,7 @@ static void put_slots_back(void)
     }
     /* The same file with its old bytes: another one would be noticed, and nothing be answered. */
     VF_FD fd = open(path, O_WRONLY | O_CLOEXEC);
-    MUST(fd >= 0);
+    HOLDS(fd >= 0);
     OK(vf_fd_pwrite(fd, file.data, file.len, 0, path, why));
 }
 
@@ -282,17 +282,17 @@ static pid_t start_desk(const char *key)
 
     for (int i = 0; i < CLIENTS; i++) {
         int fds[2];
-        MUST(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == 0);
+        HOLDS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == 0);
         ours[i] = fds[0];
         theirs[i] = fcntl(fds[1], F_DUPFD_CLOEXEC, 200);
         (void)close(fds[1]);
-        MUST(theirs[i] >= 0);
+        HOLDS(theirs[i] >= 0);
     }
     (void)snprintf(wall, sizeof(wall), "%lld", (long long)vf_clock_wall_us());
     (void)snprintf(boot, sizeof(boot), "%lld", (long long)vf_clock_boot_us());
     (void)snprintf(first, sizeof(first), "%d", 100);
     pid_t pid = fork();
-    MUST(pid >= 0);
+    HOLDS(pid >= 0);
     if (pid == 0) {
         char program[] = "/proc/self/exe";
         for (int i = 0; i < CLIENTS; i++)
@@ -328,15 +328,15 @@ static void one_round(const char *key, unsigned *seed)
     atomic_store(&answered, 0);
     pid_t pid = start_desk(key);
     for (size_t i = 0; i < CLIENTS; i++)
-        MUST(pthread_create(&threads[i], NULL, ask_on, &stations[i]) == 0);
+        HOLDS(pthread_create(&threads[i], NULL, ask_on, &stations[i]) == 0);
     /* Now and then while it starts, else at work. */
     for (unsigned i = 0; round_ % 8 != 7 && i < 30000 && atomic_load(&answered) == 0; i++)
         (void)usleep(1000);
     (void)usleep(1000 + (unsigned)rand_r(seed) % 70000);
-    MUST(kill(pid, SIGKILL) == 0);
-    MUST(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    HOLDS(kill(pid, SIGKILL) == 0);
+    HOLDS(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     for (size_t i = 0; i < CLIENTS; i++) {
-        MUST(pthread_join(threads[i], NULL) == 0);
+        HOLDS(pthread_join(threads[i], NULL) == 0);
         (void)close(stations[i].fd);
     }
     /* It comes up again by itself; the short grant is over by now. */
@@ -384,7 +384,7 @@ int main(int argc, char **argv)
         desk_client_done(&stations[i].c);
     (void)printf("%u kills, %llu answers, %llu shares given, %zu keys destroyed\n", kills, (unsigned long long)answers,
                  (unsigned long long)shares, ndestroyed);
-    MUST(answers > kills && shares > 0 && ndestroyed > 0);
+    HOLDS(answers > kills && shares > 0 && ndestroyed > 0);
     desk_world_done(&w);
     return desk_tear_down(NULL);
 }

@@ -15,16 +15,21 @@ struct vf_why *const why = &ok_why;
 
 static const char *const names[ADMINS] = {"alice", "bob", "carol"};
 
-int vault_set_up(void **state)
+int admins_set_up(size_t arena)
 {
-    (void)state;
     /* These tests make hundreds of vaults; what they look for does not depend on a disk that is slow to sync. */
     if (access("/dev/shm", W_OK) == 0)
         (void)setenv("TMPDIR", "/dev/shm", 0);
-    OK(vf_crypto_init(VF_ARENA_TOOL, why));
+    OK(vf_crypto_init(arena, why));
     for (unsigned i = 0; i < ADMINS; i++)
         OK(vf_identity_new(VF_ROLE_ADMIN, names[i], &admin[i], why));
     return 0;
+}
+
+int vault_set_up(void **state)
+{
+    (void)state;
+    return admins_set_up(VF_ARENA_TOOL);
 }
 
 int vault_tear_down(void **state)

@@ -21,9 +21,19 @@ extern struct vf_why *const why;
             abort();                                                                        \
         }                                                                                   \
     } while (0)
+/* The same for a condition. */
+#define MUST(cond)                                                                           \
+    do {                                                                                     \
+        if (!(cond)) {                                                                       \
+            (void)fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #cond, why->text); \
+            abort();                                                                         \
+        }                                                                                    \
+    } while (0)
 
 /* Start the crypto room and make the admins alice, bob and carol; for cmocka_run_group_tests. */
 int vault_set_up(void **state);
+/* The same with an arena of this size. */
+int admins_set_up(size_t arena);
 int vault_tear_down(void **state);
 enum { ALICE, BOB, CAROL, ADMINS };
 extern struct vf_identity *admin[ADMINS];

@@ -304,7 +304,7 @@ static enum vf_err judge(struct client_ask *a, const struct vf_answer *ans, bool
     case VF_ANSWER_BUDGET:
         return refused(a, ans, VF_E_BUDGET, "releases no further record: the limit of the grant is reached", why);
     case VF_ANSWER_RATE:
-        return refused(a, ans, VF_E_BUDGET, "releases no more images for now: too many new ones in one hour", why);
+        return refused(a, ans, VF_E_BUDGET, "releases no more new images within this hour: the limit is reached", why);
     case VF_ANSWER_UNREADY:
         return refused(a, ans, VF_E_NO_SHARE, "is not ready", why);
     case VF_ANSWER_REFUSED:

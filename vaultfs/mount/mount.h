@@ -233,6 +233,8 @@ enum vf_err vf_slots_load(struct vf_session *s, struct vf_why *why);
 void vf_slots_free(struct vf_session *s);
 struct vf_slot_job *vf_slot_by_name(struct vf_session *s, const char *name);
 struct vf_slot_job *vf_slot_by_number(struct vf_session *s, uint32_t number);
+/* By place, to look at all: NULL behind the last. Slots are added at the end and stay. */
+struct vf_slot_job *vf_slot_at(struct vf_session *s, size_t i);
 struct vf_job *vf_slot_job_ref(struct vf_slot_job *slot); /* never NULL; unref after use */
 /* NULL: there is none. With `drop`, it is not asked for again. */
 struct vf_job *vf_slot_before_ref(struct vf_slot_job *slot, bool drop);

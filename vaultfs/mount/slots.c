@@ -202,6 +202,14 @@ struct vf_slot_job *vf_slot_by_number(struct vf_session *s, uint32_t number)
     return found;
 }
 
+struct vf_slot_job *vf_slot_at(struct vf_session *s, size_t i)
+{
+    pthread_rwlock_rdlock(&s->jobs_lock);
+    struct vf_slot_job *slot = i < s->nslots ? s->slots[i] : NULL;
+    pthread_rwlock_unlock(&s->jobs_lock);
+    return slot;
+}
+
 struct vf_job *vf_slot_job_ref(struct vf_slot_job *slot)
 {
     pthread_rwlock_rdlock(&slot->job_lock);

@@ -358,13 +358,8 @@ static void look_at_slots(struct vf_session *s)
 {
     VF_CLEANUP(lapses_done) struct lapses lapses = {0};
     bool online = false;
-    pthread_rwlock_rdlock(&s->jobs_lock);
-    size_t n = s->nslots;
-    pthread_rwlock_unlock(&s->jobs_lock);
-    for (size_t i = 0; i < n; i++) {
-        pthread_rwlock_rdlock(&s->jobs_lock);
-        struct vf_slot_job *slot = s->slots[i];
-        pthread_rwlock_unlock(&s->jobs_lock);
+    struct vf_slot_job *slot;
+    for (size_t i = 0; (slot = vf_slot_at(s, i)) != NULL; i++) {
         struct vf_job *job = vf_slot_job_ref(slot);
         if (vf_job_online(job) && atomic_load(&slot->state) == VF_SLOT_LIVE) {
             online = true;

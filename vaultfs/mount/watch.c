@@ -40,13 +40,8 @@ static int64_t look_at_slots(struct vf_session *s, bool *ret_back)
     if (clock == VF_E_CLOCK && !s->clock_bad)
         syslog(LOG_WARNING, "the clock of this computer was moved back: files open again when it shows the right time");
     s->clock_bad = clock == VF_E_CLOCK;
-    pthread_rwlock_rdlock(&s->jobs_lock);
-    size_t n = s->nslots;
-    pthread_rwlock_unlock(&s->jobs_lock);
-    for (size_t i = 0; i < n; i++) {
-        pthread_rwlock_rdlock(&s->jobs_lock);
-        struct vf_slot_job *slot = s->slots[i];
-        pthread_rwlock_unlock(&s->jobs_lock);
+    struct vf_slot_job *slot;
+    for (size_t i = 0; (slot = vf_slot_at(s, i)) != NULL; i++) {
         struct vf_job *job = vf_slot_job_ref(slot);
         enum vf_err may = vf_job_may(s->station, job, NULL);
         if (atomic_load(&slot->state) != VF_SLOT_LIVE) {
@@ -78,13 +73,8 @@ static void take_deliveries(struct vf_session *s)
     }
     /* What the kernel believed of listings and sizes is asked anew. */
     fuse_lowlevel_notify_inval_inode(s->fuse, FUSE_ROOT_ID, -1, 0);
-    pthread_rwlock_rdlock(&s->jobs_lock);
-    size_t n = s->nslots;
-    pthread_rwlock_unlock(&s->jobs_lock);
-    for (size_t i = 0; i < n; i++) {
-        pthread_rwlock_rdlock(&s->jobs_lock);
-        struct vf_slot_job *slot = s->slots[i];
-        pthread_rwlock_unlock(&s->jobs_lock);
+    struct vf_slot_job *slot;
+    for (size_t i = 0; (slot = vf_slot_at(s, i)) != NULL; i++) {
         if (slot->replaced)
             fuse_lowlevel_notify_inval_entry(s->fuse, FUSE_ROOT_ID, slot->name, strlen(slot->name));
         fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_JOB, 0), -1, 0);
