@@ -85,6 +85,7 @@ struct vf_want {
 };
 struct vf_request {
     struct vf_vault_id vault;
+    struct vf_hash desk; /* its fingerprint: whom the device means, whoever the box is for; set by make */
     struct vf_hash enrolment;
     struct vf_grant_id grant;
     struct vf_hash grant_text;
@@ -106,7 +107,7 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_request_make(struct vf_request *req, const 
                                                   struct vf_why *why);
 /*
  * Open and parse. *ret points into `plain` (initialised here). Who signed it is not checked yet: whose enrolment it is is known only now.
- * VF_E_DAMAGED: not sealed to this desk; VF_E_VERSION, VF_E_FORMAT.
+ * VF_E_DAMAGED: not sealed to this desk; VF_E_REFUSED: sealed to it, and made for another one; VF_E_VERSION, VF_E_FORMAT.
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_request_open(const struct vf_identity *desk, const uint8_t *sealed, size_t len,
                                                   struct vf_buf *plain, struct vf_request *ret, struct vf_why *why);
@@ -225,7 +226,7 @@ struct vf_desk_outcome {
 /*
  * Answer one sealed request, appended to `out`, whatever its status. `lease_us`: 0 for 15 minutes; 1 to 60 minutes by HTTP, up to the end of the grant
  * when `by_hand`. SERVE; thread-safe, and waits for the disk outside its locks. Without an answer: VF_E_DAMAGED, VF_E_FORMAT, VF_E_VERSION,
- * VF_E_FORGED (not signed by the device that it names): the sender learns nothing. Wants are served in their order while budget and rate last; what was released before
+ * VF_E_REFUSED (made for another desk), VF_E_FORGED (not signed by the device that it names): the sender learns nothing. Wants are served in their order while budget and rate last; what was released before
  * always is. While the clock is in doubt: no share, and no time in the answer.
  */
 #define VF_DESK_LEASE_US     (15 * 60 * VF_SECOND_US)

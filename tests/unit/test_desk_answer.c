@@ -119,6 +119,13 @@ static void requests_of_strangers(void **state)
     vf_buf_reset(&sealed);
     OK(vf_request_make(&req, c.b.device, vf_identity_pub_get(desk2), &sealed, why));
     assert_int_equal(vf_desk_answer(d, sealed.data, sealed.len, 0, false, &out, &o, why), VF_E_DAMAGED);
+    /* To another desk, which has opened it, and passes it on in a box for this one. */
+    VF_BUF plain = {0}, passed = {.max = VF_REQUEST_MAX};
+    struct vf_request theirs;
+    OK(vf_request_open(desk2, sealed.data, sealed.len, &plain, &theirs, why));
+    uint8_t *to = vf_buf_grow(&passed, plain.len + VF_SEALED_OVERHEAD);
+    OK(vf_request_seal(vf_identity_pub_get(w.desk), plain.data, plain.len, to));
+    assert_int_equal(vf_desk_answer(d, passed.data, passed.len, 0, false, &out, &o, why), VF_E_REFUSED);
     /* Changed on its way; too short; nothing. */
     vf_buf_done(&sealed);
     desk_request_seal(&w, c.b.device, &req, &sealed);

@@ -89,6 +89,7 @@ static void a_request_arrives(void **state)
     OK(vf_request_signed(&plain, vf_identity_pub_get(device), NULL));
     assert_memory_equal(&got.hash, &req.hash, sizeof(req.hash));
     assert_memory_equal(&got.vault, &req.vault, sizeof(req.vault));
+    assert_memory_equal(&got.desk, &req.desk, sizeof(req.desk));
     assert_memory_equal(&got.enrolment, &req.enrolment, sizeof(req.enrolment));
     assert_memory_equal(&got.grant, &req.grant, sizeof(req.grant));
     assert_memory_equal(&got.grant_text, &req.grant_text, sizeof(req.grant_text));
@@ -124,6 +125,25 @@ static void nobody_else_opens_or_signs_it(void **state)
         vf_message_signed(vf_identity_pub_get(device), VF_MESSAGE_REQUEST, &hash, plain.data + plain.len - VF_SIG_LEN));
     assert_false(
         vf_message_signed(vf_identity_pub_get(device), VF_MESSAGE_ANSWER, &hash, plain.data + plain.len - VF_SIG_LEN));
+}
+
+/* A desk that passes on what was said to it, in a box of its own: the device meant the other. */
+static void another_desk_passes_it_on(void **state)
+{
+    struct vf_request req = a_request(), got = {0};
+    VF_BUF sealed = {.max = VF_REQUEST_MAX}, again = {.max = VF_REQUEST_MAX};
+    VF_BUF plain = {0}, none = {0};
+    struct vf_why why = {0};
+
+    (void)state;
+    OK(vf_request_make(&req, device, vf_identity_pub_get(other_desk), &sealed, NULL));
+    OK(vf_request_open(other_desk, sealed.data, sealed.len, &plain, &got, NULL));
+    uint8_t *to = vf_buf_grow(&again, plain.len + VF_SEALED_OVERHEAD);
+    OK(vf_request_seal(vf_identity_pub_get(desk), plain.data, plain.len, to));
+    assert_int_equal(vf_request_open(desk, again.data, again.len, &none, &got, &why), VF_E_REFUSED);
+    assert_non_null(strstr(why.text, "to another desk (fingerprint "));
+    /* As its own it is genuine. */
+    OK(vf_request_signed(&plain, vf_identity_pub_get(device), NULL));
 }
 
 /* In transit nothing opens any more; and who seals what was changed, as anybody may, has no signature for it. */
@@ -349,15 +369,11 @@ static void no_memory_no_answer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_request_arrives),
-        cmocka_unit_test(nobody_else_opens_or_signs_it),
-        cmocka_unit_test(every_byte_of_a_request),
-        cmocka_unit_test(too_much_of_a_request),
-        cmocka_unit_test(an_answer_arrives),
-        cmocka_unit_test(an_answer_without_shares),
-        cmocka_unit_test(answers_that_are_not_for_this),
-        cmocka_unit_test(every_byte_of_an_answer),
-        cmocka_unit_test(no_memory_no_answer),
+        cmocka_unit_test(a_request_arrives),         cmocka_unit_test(nobody_else_opens_or_signs_it),
+        cmocka_unit_test(another_desk_passes_it_on), cmocka_unit_test(every_byte_of_a_request),
+        cmocka_unit_test(too_much_of_a_request),     cmocka_unit_test(an_answer_arrives),
+        cmocka_unit_test(an_answer_without_shares),  cmocka_unit_test(answers_that_are_not_for_this),
+        cmocka_unit_test(every_byte_of_an_answer),   cmocka_unit_test(no_memory_no_answer),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -2,7 +2,7 @@
 /*
  * The body of a request, before it is sealed (integers big-endian):
  *
- *   8 type "VFDSKREQ", u32 version 1, 16 vault, 32 enrolment, 16 grant, 32 grant text, 32 nonce, 32 answer key,
+ *   8 type "VFDSKREQ", u32 version 1, 16 vault, 32 desk, 32 enrolment, 16 grant, 32 grant text, 32 nonce, 32 answer key,
  *   u64 log from, u64 log size, u8 flags (bit 0: all text), u16 wants, each 8 ref, u8 part,
  *   six times u32 length and bytes: grant note, manifest, enrolment, checkpoints, entries, receipt,
  *   64 Ed25519 signature of the device over the SHA-256 of all bytes before (crypto/message.c)
@@ -27,6 +27,7 @@ static void put_body(const struct vf_request *req, struct vf_buf *out)
     vf_buf_put(out, type, sizeof(type));
     vf_buf_u32(out, VERSION);
     vf_buf_put(out, req->vault.b, sizeof(req->vault.b));
+    vf_buf_put(out, req->desk.b, sizeof(req->desk.b));
     vf_buf_put(out, req->enrolment.b, sizeof(req->enrolment.b));
     vf_buf_put(out, req->grant.c, sizeof(req->grant.c));
     vf_buf_put(out, req->grant_text.b, sizeof(req->grant_text.b));
@@ -71,6 +72,7 @@ enum vf_err vf_request_make(struct vf_request *req, const struct vf_identity *de
 
     if (!fits(req))
         return vf_fail(why, VF_E_LIMIT, "more than one request to the desk can carry");
+    vf_identity_fingerprint(desk, &req->desk);
     put_body(req, &body);
     VF_TRY(vf_buf_check(&body, "the request to the desk", why));
     vf_sha256(body.data, body.len, &hash);
@@ -121,6 +123,7 @@ enum vf_err vf_request_parse(const uint8_t *body, size_t len, struct vf_request 
     if (r.bad || memcmp(head, type, sizeof(type)) != 0 || version != VERSION)
         return vf_fail(why, VF_E_VERSION, "not a request, or of another version of vaultfs");
     vf_reader_copy(&r, req->vault.b, sizeof(req->vault.b));
+    vf_reader_copy(&r, req->desk.b, sizeof(req->desk.b));
     vf_reader_copy(&r, req->enrolment.b, sizeof(req->enrolment.b));
     const uint8_t *grant = vf_reader_view(&r, VF_GRANT_ID_LEN);
     if (!r.bad && !vf_grant_id_parse((const char *)grant, VF_GRANT_ID_LEN, &req->grant))
@@ -147,6 +150,19 @@ enum vf_err vf_request_parse(const uint8_t *body, size_t len, struct vf_request 
     return VF_OK;
 }
 
+/* The box says who is to read it, and is whoever's who held it last; the signed body says whom the device meant. */
+static enum vf_err meant_for(const struct vf_identity *desk, const struct vf_request *req, struct vf_why *why)
+{
+    char other[VF_FINGERPRINT_TEXT_LEN + 1];
+    struct vf_hash ours;
+
+    vf_identity_fingerprint(vf_identity_pub_get(desk), &ours);
+    if (vf_equal(ours.b, req->desk.b, sizeof(ours.b)))
+        return VF_OK;
+    vf_fingerprint_text(&req->desk, other);
+    return vf_fail(why, VF_E_REFUSED, "a request to another desk (fingerprint %s), passed on to this one", other);
+}
+
 enum vf_err vf_request_open(const struct vf_identity *desk, const uint8_t *sealed, size_t len, struct vf_buf *plain,
                             struct vf_request *ret, struct vf_why *why)
 {
@@ -162,6 +178,7 @@ enum vf_err vf_request_open(const struct vf_identity *desk, const uint8_t *seale
     if (vf_request_unseal(desk, sealed, len, to))
         return vf_fail(why, VF_E_DAMAGED, "not a request to this desk, or damaged on its way");
     VF_TRY(vf_request_parse(plain->data, plain->len, &req, why));
+    VF_TRY(meant_for(desk, &req, why));
     vf_sha256(plain->data, plain->len, &req.hash);
     *ret = req;
     return VF_OK;

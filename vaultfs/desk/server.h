@@ -98,7 +98,16 @@ bool vf_client_same(const struct vf_client *a, const struct vf_client *b);
 
 /* ---------------------------------------------------------------------------------------------------------------- figures */
 
-enum vf_bad { VF_BAD_PATH, VF_BAD_METHOD, VF_BAD_LENGTH, VF_BAD_UNOPENED, VF_BAD_BUSY, VF_BAD_FAILED, VF_BAD_COUNT };
+enum vf_bad {
+    VF_BAD_PATH,
+    VF_BAD_METHOD,
+    VF_BAD_LENGTH,
+    VF_BAD_UNOPENED,
+    VF_BAD_OTHER_DESK,
+    VF_BAD_BUSY,
+    VF_BAD_FAILED,
+    VF_BAD_COUNT
+};
 struct vf_figures;
 struct vf_figures *vf_figures_new(void);
 void vf_figures_free(struct vf_figures *f);

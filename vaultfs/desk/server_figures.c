@@ -67,8 +67,9 @@ void vf_figures_bad(struct vf_figures *f, enum vf_bad what)
 const char *vf_bad_text(enum vf_bad what)
 {
     static const char *const texts[VF_BAD_COUNT] = {
-        [VF_BAD_PATH] = "path",         [VF_BAD_METHOD] = "method", [VF_BAD_LENGTH] = "length",
-        [VF_BAD_UNOPENED] = "unopened", [VF_BAD_BUSY] = "busy",     [VF_BAD_FAILED] = "failed",
+        [VF_BAD_PATH] = "path",         [VF_BAD_METHOD] = "method",         [VF_BAD_LENGTH] = "length",
+        [VF_BAD_UNOPENED] = "unopened", [VF_BAD_OTHER_DESK] = "other-desk", [VF_BAD_BUSY] = "busy",
+        [VF_BAD_FAILED] = "failed",
     };
     return texts[what];
 }

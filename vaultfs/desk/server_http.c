@@ -132,10 +132,11 @@ void vf_http_work(struct vf_exchange *e)
     int64_t took = vf_clock_boot_us() - e->started_us;
     if (!err) {
         tell_answer(e, &o, took);
-    } else if (err == VF_E_DAMAGED || err == VF_E_FORMAT || err == VF_E_VERSION || err == VF_E_FORGED) {
+    } else if (err == VF_E_DAMAGED || err == VF_E_FORMAT || err == VF_E_VERSION || err == VF_E_FORGED ||
+               err == VF_E_REFUSED) {
         e->status = MHD_HTTP_BAD_REQUEST;
         e->text = "not a request to this desk";
-        vf_server_bad(s, VF_BAD_UNOPENED, e->client->peer);
+        vf_server_bad(s, err == VF_E_REFUSED ? VF_BAD_OTHER_DESK : VF_BAD_UNOPENED, e->client->peer);
     } else {
         e->status = MHD_HTTP_SERVICE_UNAVAILABLE;
         e->text = "the desk cannot answer now";
