@@ -109,25 +109,25 @@ static void *hash_without_memory(void *arg)
     struct vf_hash h;
     struct vf_hash want;
 
-    /* A new thread has no context yet; it gets none, and hashes all the same. */
+    /* In a thread that never hashed before: nothing is asked for, so nothing can fail. */
     faults_arm_lasting(FAULT_MEMORY, 1, ENOMEM);
     vf_sha256("abc", 3, &h);
     *met = faults_disarm();
-    vf_sha256("abc", 3, &want); /* and later it gets one */
+    vf_sha256("abc", 3, &want);
     return memcmp(h.b, want.b, sizeof(h.b)) == 0 ? NULL : arg;
 }
 
 static void hashing_needs_no_memory(void **state)
 {
     pthread_t thread;
-    bool met = false;
+    bool met = true;
     void *bad = NULL;
 
     (void)state;
     assert_int_equal(pthread_create(&thread, NULL, hash_without_memory, &met), 0);
     assert_int_equal(pthread_join(thread, &bad), 0);
     assert_null(bad);
-    assert_true(met);
+    assert_false(met);
 }
 
 static void hasher_reports_no_memory(void **state)
@@ -150,7 +150,7 @@ static void hasher_reports_no_memory(void **state)
         }
         vf_hasher_done(&h);
         if (!met) {
-            assert_true(n > 2);
+            assert_true(n > 1);
             break;
         }
     }
@@ -164,7 +164,7 @@ static void hasher_reports_no_memory(void **state)
         vf_hasher_update(&h, "abc", 3);
         vf_hasher_final(&h, &out);
     }
-    assert_true(faults_disarm());
+    assert_false(faults_disarm());
     assert_hex(out.b, sizeof(out.b), fips[1].hash);
     vf_hasher_reset(&h);
     vf_hasher_update(&h, "abc", 3);

@@ -144,8 +144,6 @@ enum vf_err vf_crypto_init(size_t arena_bytes, struct vf_why *why)
     if (sodium_init() < 0 || page <= 0 || (size_t)page % (GRANULE * WORD_BITS) != 0)
         return vf_fail(why, VF_E_SYSTEM, "libsodium cannot work on this computer");
     arena_drop();
-    if (!vf_hash_start())
-        return vf_fail(why, VF_E_NOMEM, "libcrypto gives no SHA-256");
     if (!arena.fork_watched && pthread_atfork(NULL, NULL, arena_after_fork) != 0)
         return vf_fail(why, VF_E_NOMEM, "a child process could not be kept from the keys");
     arena.fork_watched = true;
@@ -163,7 +161,6 @@ enum vf_err vf_crypto_init(size_t arena_bytes, struct vf_why *why)
 void vf_crypto_done(void)
 {
     arena_drop();
-    vf_hash_stop();
 }
 
 /* First fit: the first granule of a free run of n, or arena.granules. */

@@ -33,10 +33,6 @@ void vf_frame_mac(const uint8_t key[VF_KEY_LEN], const char *label, const void *
 
 /* --------------------------------------------------------------------------------------------------------------------- hash */
 
-/* Called by vf_crypto_init and vf_crypto_done. */
-VF_MUST_USE bool vf_hash_start(void);
-void vf_hash_stop(void);
-
 struct vf_chunk {
     const void *data;
     size_t len;
