@@ -187,6 +187,7 @@ struct vf_log_state {
     uint64_t size;        /* entries, durable */
     uint64_t sealed;      /* covered by the last checkpoint */
     int64_t last_time_us; /* of the last durable entry; 0: none */
+    int64_t sealed_us;    /* of the last sealed one; 0: none */
     bool writable;        /* the last attempt to write or seal came through */
 };
 VF_PUBLIC void vf_log_state_get(struct vf_log *log, struct vf_log_state *ret);

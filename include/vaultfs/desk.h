@@ -92,6 +92,8 @@ struct vf_request {
     uint8_t nonce[VF_HASH_LEN];
     struct vf_answer_pub answer_to;
     uint64_t log_from, log_size; /* entries log_from to log_size - 1 are in it; none when equal */
+    uint64_t log_end;            /* so many sealed entries the station has, in it or not; log_size or more */
+    int64_t log_end_us;          /* the time of the last of them: an old request is told from a log that was cut */
     bool all_text;               /* the text part of every record of the grant */
     size_t nwants;
     struct vf_want wants[VF_REQUEST_WANTS_MAX];

@@ -217,6 +217,7 @@ void fake_desk_answer(struct fake_desk *f, const void *request, size_t len, stru
     MUST(shares != NULL);
     MUST(vf_request_open(f->id, request, len, &plain, &req, NULL) == VF_OK);
     MUST(vf_request_signed(&plain, f->device, NULL) == VF_OK);
+    MUST(req.log_end >= req.log_size && req.log_end_us > 0);
     count(f, &req);
     f->hash = req.hash;
     struct vf_answer a = {.request = req.hash, .time_us = vf_clock_wall_us() + f->time_off_us};

@@ -157,6 +157,10 @@ struct vf_request desk_request(struct desk_client *c, bool first)
     vf_buf_reset(&c->checkpoints);
     vf_buf_reset(&c->entries);
     OK(vf_log_tail(c->log, c->known, VF_REQUEST_MAX / 2, &c->checkpoints, &c->entries, &req.log_size, why));
+    struct vf_log_state log;
+    vf_log_state_get(c->log, &log);
+    req.log_end = log.sealed;
+    req.log_end_us = log.sealed_us;
     req.checkpoints = (struct vf_slice){c->checkpoints.data, c->checkpoints.len};
     req.entries = (struct vf_slice){c->entries.data, c->entries.len};
     req.receipt = (struct vf_slice){c->receipt.data, c->receipt.len};

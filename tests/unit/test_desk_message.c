@@ -51,6 +51,8 @@ static struct vf_request a_request(void)
 {
     struct vf_request r = {.log_from = 7,
                            .log_size = 9,
+                           .log_end = 12,
+                           .log_end_us = 1795000000000000,
                            .nwants = 2,
                            .grant_note = slice("a note"),
                            .enrol = slice("an enrolment"),
@@ -95,7 +97,8 @@ static void a_request_arrives(void **state)
     assert_memory_equal(&got.grant_text, &req.grant_text, sizeof(req.grant_text));
     assert_memory_equal(got.nonce, req.nonce, sizeof(req.nonce));
     assert_memory_equal(&got.answer_to, &req.answer_to, sizeof(req.answer_to));
-    assert_true(got.log_from == 7 && got.log_size == 9 && !got.all_text && got.nwants == 2);
+    assert_true(got.log_from == 7 && got.log_size == 9 && got.log_end == 12 && got.log_end_us == req.log_end_us &&
+                !got.all_text && got.nwants == 2);
     assert_memory_equal(got.wants[0].ref.c, "ABCD2345", 8);
     assert_int_equal(got.wants[0].part, VF_PART_IMAGE);
     assert_int_equal(got.wants[1].part, VF_PART_TEXT);
@@ -194,6 +197,12 @@ static void too_much_of_a_request(void **state)
     assert_int_equal(vf_request_make(&req, device, vf_identity_pub_get(desk), &sealed, NULL), VF_E_LIMIT);
     req = a_request();
     req.log_from = 10;
+    assert_int_equal(vf_request_make(&req, device, vf_identity_pub_get(desk), &sealed, NULL), VF_E_LIMIT);
+    req = a_request();
+    req.log_end = 8;
+    assert_int_equal(vf_request_make(&req, device, vf_identity_pub_get(desk), &sealed, NULL), VF_E_LIMIT);
+    req = a_request();
+    req.log_end_us = -1;
     assert_int_equal(vf_request_make(&req, device, vf_identity_pub_get(desk), &sealed, NULL), VF_E_LIMIT);
     assert_int_equal(sealed.len, 0);
 }

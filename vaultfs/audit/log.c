@@ -112,6 +112,7 @@ void vf_log_state_get(struct vf_log *log, struct vf_log_state *ret)
         .size = log->durable,
         .sealed = log->sealed,
         .last_time_us = log->durable_us,
+        .sealed_us = log->sealed_us,
         .writable = !log->failed,
     };
     (void)pthread_mutex_unlock(&log->mu);

@@ -80,6 +80,7 @@ struct vf_log {
     uint64_t next;                     /* seq of the next entry */
     uint64_t durable;                  /* entries on the disk */
     uint64_t sealed;                   /* covered by the last checkpoint */
+    int64_t sealed_us;                 /* time of the last of them */
     uint64_t want;                     /* sealing was asked for up to here */
     int64_t last_us;                   /* time of the last entry that was put */
     int64_t durable_us;                /* of the last one that is durable */

@@ -384,6 +384,7 @@ enum vf_err vf_log_recover(struct vf_log *log, struct vf_why *why)
     log->next = t.tree.size;
     log->durable = t.tree.size;
     log->sealed = log->secret->now.tree.size;
+    log->sealed_us = log->secret->now.time_us;
     log->seg_first = t.seg_first;
     log->seg_len = t.seg_at;
     log->seg_new = t.many;

@@ -100,6 +100,7 @@ static bool finish_seal(struct vf_log *log)
         return false;
     }
     log->sealed = log->secret->now.tree.size;
+    log->sealed_us = log->secret->now.time_us;
     log->sealing = false;
     log->failed = false;
     /* What was put since then was put after the seal entry, so this is early enough. */

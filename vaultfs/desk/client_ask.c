@@ -114,6 +114,9 @@ static enum vf_err show_log(struct vf_desk_client *c, struct client_ask *a, stru
     VF_TRY(err);
     a->partial = size < log.sealed;
     note_sent(c, a, size);
+    vf_log_state_get(c->log, &log); /* what is shown may have been sealed since */
+    req->log_end = log.sealed;
+    req->log_end_us = log.sealed_us;
     req->log_from = c->desk_size;
     req->log_size = size;
     req->checkpoints = (struct vf_slice){p->checkpoints.data, p->checkpoints.len};

@@ -11,6 +11,7 @@
  *   receive.c   files that a person hands to it
  *   handin.c    logs that a person hands to it; the copies that are kept
  *   release.c   answers
+ *   shown.c     the log that a request shows
  *   budget.c    how much of a grant is released
  *   end.c       one-time keys are destroyed
  *   tell.c      entries of the own log

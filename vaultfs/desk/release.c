@@ -13,41 +13,20 @@
  *
  * A failure at any step: no share. Steps 3 to 8 hold the device's lock: what is released of its grants changes nowhere else.
  */
-#include "desk_internal.h"
+#include "release.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Why is for the force's eyes: it may name another supplier's device. */
-#define IN_DOUBT "the desk's clock or its store is in doubt: somebody at the force has to look at it"
-
-struct work {
-    struct vf_desk *d;
-    const struct vf_request *req;
-    const struct vf_buf *plain;
-    struct vf_desk_outcome *out;
-    struct vf_desk_device *dev;
-    struct vf_desk_grant *g;
-    struct vf_desk_refs *refs; /* a reference of our own */
-    struct vf_desk_asked asked;
-    struct vf_answer answer;
-    struct vf_buf receipt;
-    struct vf_share *shares; /* arena */
-    int64_t now_us;
-    bool ready;
-};
-
-static void work_done(struct work *w)
+static void work_done(struct desk_work *w)
 {
     vf_desk_refs_put(w->refs);
     vf_secret_free(w->shares);
     vf_buf_done(&w->receipt);
 }
 
-/* The answer's status and its words; false, so that a step can end with it. */
-static bool ends(struct work *w, enum vf_answer_status status, const char *fmt, ...) VF_PRINTF(3, 4);
-static bool ends(struct work *w, enum vf_answer_status status, const char *fmt, ...)
+bool vf_desk_ends(struct desk_work *w, enum vf_answer_status status, const char *fmt, ...)
 {
     va_list args;
 
@@ -65,7 +44,7 @@ static bool ends(struct work *w, enum vf_answer_status status, const char *fmt, 
  * A device that is not known, and does not say who it is, is asked to: that tells it nothing but that. One that does is believed to be who
  * signed the request with the key of that enrolment, no more; it comes into the store with a grant alone.
  */
-static enum vf_err who_asks(struct work *w, bool *ret_known, struct vf_why *why)
+static enum vf_err who_asks(struct desk_work *w, bool *ret_known, struct vf_why *why)
 {
     const struct vf_request *req = w->req;
     VF_FREE struct vf_enrol *e = calloc(1, sizeof(*e));
@@ -92,7 +71,7 @@ static enum vf_err who_asks(struct work *w, bool *ret_known, struct vf_why *why)
 /* -------------------------------------------------------------------------------------------------------------- 2. the grant */
 
 /* What is wrong with the grant is told to who sent it; what is wrong with the desk is not. */
-static bool not_taken(struct work *w, enum vf_err err, const char *text)
+static bool not_taken(struct desk_work *w, enum vf_err err, const char *text)
 {
     switch ((int)err) {
     case VF_E_FORMAT:
@@ -105,20 +84,20 @@ static bool not_taken(struct work *w, enum vf_err err, const char *text)
     case VF_E_CLASS_REFUSED:
     case VF_E_NOT_FOUND:
     case VF_E_REFUSED:
-        return ends(w, VF_ANSWER_REFUSED, "%s", text);
+        return vf_desk_ends(w, VF_ANSWER_REFUSED, "%s", text);
     default:
-        return ends(w, VF_ANSWER_UNREADY, "the desk could not store the grant: %s", vf_err_text(err));
+        return vf_desk_ends(w, VF_ANSWER_UNREADY, "the desk could not store the grant: %s", vf_err_text(err));
     }
 }
 
-static bool first_contact(struct work *w)
+static bool first_contact(struct desk_work *w)
 {
     const struct vf_request *req = w->req;
     struct vf_why one = {0};
     bool already = false;
 
     if (req->grant_note.len == 0 || req->manifest.len == 0 || (w->dev == NULL && req->enrol.len == 0))
-        return ends(w, VF_ANSWER_UNKNOWN, "send grant, manifest and enrolment");
+        return vf_desk_ends(w, VF_ANSWER_UNKNOWN, "send grant, manifest and enrolment");
     enum vf_err err =
         vf_desk_grant_take(w->d, req->grant_note, req->manifest, req->enrol, "the grant", &w->g, &already, &one);
     if (err != VF_OK)
@@ -126,7 +105,7 @@ static bool first_contact(struct work *w)
     /* A grant that is here already may have come with another enrolment than its own. */
     if (memcmp(&w->g->g.enrolment, &w->req->enrolment, sizeof(w->g->g.enrolment)) != 0) {
         w->g = NULL;
-        return ends(w, VF_ANSWER_REFUSED, "the grant is another device's");
+        return vf_desk_ends(w, VF_ANSWER_REFUSED, "the grant is another device's");
     }
     w->dev = w->g->device;
     (void)snprintf(w->out->device, sizeof(w->out->device), "%s", w->dev->enrol.name);
@@ -134,7 +113,7 @@ static bool first_contact(struct work *w)
 }
 
 /* lock is held. Takes a reference to the refs. */
-static bool grant_good(struct work *w)
+static bool grant_good(struct desk_work *w)
 {
     struct vf_desk *d = w->d;
     struct vf_desk_grant *g = w->g;
@@ -143,36 +122,36 @@ static bool grant_good(struct work *w)
 
     if (g->device != w->dev || memcmp(&w->req->enrolment, &t->enrolment, sizeof(t->enrolment)) != 0 ||
         memcmp(&w->req->grant_text, &t->text_hash, sizeof(t->text_hash)) != 0)
-        return ends(w, VF_ANSWER_REFUSED, "the grant of that id is another one, or another device's");
+        return vf_desk_ends(w, VF_ANSWER_REFUSED, "the grant of that id is another one, or another device's");
     if (atomic_load(&w->dev->revoked) || atomic_load(&g->revoked))
-        return ends(w, VF_ANSWER_REVOKED, "the force has revoked %s",
-                    atomic_load(&g->revoked) ? "this grant" : "this device");
+        return vf_desk_ends(w, VF_ANSWER_REVOKED, "the force has revoked %s",
+                            atomic_load(&g->revoked) ? "this grant" : "this device");
     if (w->now_us >= g->end_us)
-        return ends(w, VF_ANSWER_ENDED, "the grant has ended");
+        return vf_desk_ends(w, VF_ANSWER_ENDED, "the grant has ended");
     if (g->batch != NULL)
         pthread_rwlock_rdlock(&g->batch->gate);
     enum vf_err err = vf_desk_prekey_live(g->batch, t->prekey_number, &one);
     if (g->batch != NULL)
         pthread_rwlock_unlock(&g->batch->gate);
     if (err != VF_OK || g->refs == NULL)
-        return ends(w, err == VF_E_REVOKED ? VF_ANSWER_REVOKED : VF_ANSWER_ENDED, "%s",
-                    err != VF_OK ? one.text : "the grant has ended");
+        return vf_desk_ends(w, err == VF_E_REVOKED ? VF_ANSWER_REVOKED : VF_ANSWER_ENDED, "%s",
+                            err != VF_OK ? one.text : "the grant has ended");
     if (vf_desk_policy_rules(d, &one) != VF_OK)
-        return ends(w, d->policy.ruling < d->policy_floor ? VF_ANSWER_UNREADY : VF_ANSWER_REFUSED, "%s", one.text);
+        return vf_desk_ends(w, d->policy.ruling < d->policy_floor ? VF_ANSWER_UNREADY : VF_ANSWER_REFUSED, "%s", one.text);
     if (memcmp(&w->req->vault, &d->policy.policy.vault, sizeof(w->req->vault)) != 0)
-        return ends(w, VF_ANSWER_REFUSED, "a request to the desk of another force");
+        return vf_desk_ends(w, VF_ANSWER_REFUSED, "a request to the desk of another force");
     if (!g->agreed)
-        return ends(w, VF_ANSWER_REFUSED, "%s", g->disagreed);
+        return vf_desk_ends(w, VF_ANSWER_REFUSED, "%s", g->disagreed);
     if (!w->ready)
-        return ends(w, VF_ANSWER_UNREADY, IN_DOUBT);
+        return vf_desk_ends(w, VF_ANSWER_UNREADY, VF_DESK_IN_DOUBT);
     if (w->now_us < t->from_us)
-        return ends(w, VF_ANSWER_NOT_YET, "the grant has not started");
+        return vf_desk_ends(w, VF_ANSWER_NOT_YET, "the grant has not started");
     atomic_fetch_add(&g->refs->users, 1);
     w->refs = g->refs;
     return true;
 }
 
-static bool check_grant(struct work *w)
+static bool check_grant(struct desk_work *w)
 {
     if (w->dev != NULL) {
         pthread_rwlock_rdlock(&w->d->lock);
@@ -183,7 +162,7 @@ static bool check_grant(struct work *w)
         return false;
     if (memcmp(&w->g->g.id, &w->req->grant, sizeof(w->g->g.id)) != 0) {
         w->g = NULL;
-        return ends(w, VF_ANSWER_REFUSED, "the grant in the request is not the one that it is for");
+        return vf_desk_ends(w, VF_ANSWER_REFUSED, "the grant in the request is not the one that it is for");
     }
     (void)snprintf(w->out->job, sizeof(w->out->job), "%s", w->g->g.job);
     w->out->grant = w->g->g.id;
@@ -193,129 +172,10 @@ static bool check_grant(struct work *w)
     return good;
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- 3. its log */
-
-/* Does it hold our word for more than we have? Then it is this store that is not what it was. */
-static bool receipt_known(struct work *w, const struct vf_log_copy_state *s)
-{
-    struct vf_note_key key;
-    struct vf_checkpoint c;
-    int64_t time_us = 0;
-    VF_FREE struct vf_note *note = calloc(1, sizeof(*note));
-
-    if (w->req->receipt.len == 0 || note == NULL)
-        return true;
-    vf_note_cosigner_key_of(&w->d->pub, &key);
-    if (vf_note_parse(w->req->receipt.data, w->req->receipt.len, note, NULL) != VF_OK ||
-        vf_receipt_verify(note, &key, 1, &c, &time_us, NULL) != VF_OK || strcmp(c.origin, s->origin.line) != 0)
-        return true; /* not ours: it says nothing */
-    bool same = c.size < s->size || (c.size == s->size && vf_equal(c.root.b, s->root.b, sizeof(c.root.b)));
-    pthread_mutex_lock(&w->d->clock.lock);
-    bool confirmed = w->d->clock.confirmed_us > 0 && time_us <= w->d->clock.confirmed_us;
-    pthread_mutex_unlock(&w->d->clock.lock);
-    if (same || confirmed)
-        return true;
-    vf_desk_clock_doubt(
-        w->d,
-        "%s has a receipt of this desk for %llu entries, and the desk has %llu: the store was restored from a "
-        "backup; hand policy and revocations to it again, then: vaultfs-keytool desk clock --confirm",
-        w->dev->enrol.name, (unsigned long long)c.size, (unsigned long long)s->size);
-    enum vf_err ignored = vf_desk_clock_tell(w->d, NULL);
-    (void)ignored; /* the next tick tries again */
-    w->ready = false;
-    return false;
-}
-
-/* The entry of an extension that was accepted goes to the disk together with what follows it. */
-static bool tell_extension(struct work *w, const struct vf_log_copy_state *s, uint64_t *ret_ticket)
-{
-    char words[2 * VF_HASH_LEN + 8] = "root ";
-    const struct vf_entry e = {.event = VF_EVENT_HANDIN,
-                               .grant = &w->g->g.id,
-                               .recipient = w->dev->enrol.name,
-                               .part = -1,
-                               .has_count = true,
-                               .count = s->size,
-                               .object = words,
-                               .result = "ok"};
-
-    vf_hex(s->root.b, sizeof(s->root.b), words + 5);
-    enum vf_err err = vf_desk_tell(w->d, &e, ret_ticket, NULL);
-    return err == VF_OK || ends(w, VF_ANSWER_UNREADY, "the desk cannot write its log: %s", vf_err_text(err));
-}
-
-static bool extended(struct work *w, enum vf_err err, const struct vf_why *one)
-{
-    switch ((int)err) {
-    case VF_OK:
-        return true;
-    case VF_E_STALE:
-        return ends(w, VF_ANSWER_BEHIND, "send the log from where the desk has it");
-    case VF_E_FORGED:
-    case VF_E_FORMAT:
-    case VF_E_VERSION:
-    case VF_E_UNSIGNED:
-        vf_desk_alarm(w->d, w->dev, one->text);
-        return ends(w, VF_ANSWER_FORKED,
-                    "the log is not what was handed in before, or is damaged: the force has to look at it");
-    default:
-        return ends(w, VF_ANSWER_UNREADY, "the desk could not store the log: %s", vf_err_text(err));
-    }
-}
-
-/* One supplier cannot fill the disk on which the others' revocations are to be written. */
-static bool has_room(struct work *w, bool by_hand)
-{
-    const uint64_t bytes = (uint64_t)w->req->entries.len + w->req->checkpoints.len;
-
-    if (!vf_desk_has_room(w->d, bytes))
-        return ends(w, VF_ANSWER_UNREADY, "the desk's disk is full: somebody at the force has to make room");
-    if (!by_hand && vf_desk_log_too_much(w->dev, bytes, vf_clock_boot_us()))
-        return ends(w, VF_ANSWER_RATE, "more log in an hour than the desk takes from one device: send the rest later");
-    return true;
-}
-
-static bool take_log(struct work *w, bool by_hand, uint64_t *ret_ticket)
-{
-    const struct vf_request *req = w->req;
-    VF_FREE struct vf_log_copy_state *s = calloc(1, sizeof(*s));
-    struct vf_why one = {0};
-
-    if (s == NULL)
-        return ends(w, VF_ANSWER_UNREADY, "out of memory");
-    enum vf_err err = vf_desk_copy_open(w->d, w->dev, NULL);
-    if (err != VF_OK) /* our copy, not its log: no alarm about the station */
-        return ends(w, VF_ANSWER_UNREADY, "the copy of the log on the desk cannot be used: %s", vf_err_text(err));
-    vf_log_copy_state_get(w->dev->copy, s);
-    w->answer.log_size = s->size;
-    pthread_mutex_lock(&w->dev->small);
-    bool alarm = w->dev->alarm;
-    pthread_mutex_unlock(&w->dev->small);
-    if (alarm)
-        return ends(w, VF_ANSWER_FORKED, "the log did not extend what was handed in before: the force has to look at it");
-    if (!receipt_known(w, s))
-        return ends(w, VF_ANSWER_UNREADY, IN_DOUBT);
-    if (req->log_from != s->size || req->log_size <= s->size)
-        return ends(w, VF_ANSWER_BEHIND, "send the log from where the desk has it, and more than it has");
-    if (!has_room(w, by_hand))
-        return false;
-    uint64_t before = s->size;
-    err = vf_log_copy_extend(w->dev->copy, before, req->checkpoints, req->entries, NULL, NULL, &one);
-    if (err != VF_OK && err != VF_E_STALE && err != VF_E_FORGED && err != VF_E_FORMAT)
-        vf_desk_copy_close(w->dev); /* what the disk has is found out at the next try */
-    if (!extended(w, err, &one))
-        return false;
-    vf_log_copy_state_get(w->dev->copy, s);
-    vf_desk_copy_note(w->dev);
-    w->answer.log_size = s->size;
-    w->out->entries = s->size - before;
-    return tell_extension(w, s, ret_ticket);
-}
-
 /* ------------------------------------------------------------------------------------------------------ 4. and 5. the release */
 
-static bool tell_release(struct work *w, enum vf_part part, const struct vf_ref *refs, size_t n, bool all, uint64_t count,
-                         uint64_t *ret_ticket)
+static bool tell_release(struct desk_work *w, enum vf_part part, const struct vf_ref *refs, size_t n, bool all,
+                         uint64_t count, uint64_t *ret_ticket)
 {
     const struct vf_grant *t = &w->g->g;
     char object[2 * VF_HASH_LEN + 8] = "sha256:";
@@ -334,7 +194,7 @@ static bool tell_release(struct work *w, enum vf_part part, const struct vf_ref 
 
     vf_hex(w->req->hash.b, sizeof(w->req->hash.b), object + 7);
     enum vf_err err = vf_desk_tell(w->d, &e, ret_ticket, NULL);
-    return err == VF_OK || ends(w, VF_ANSWER_UNREADY, "the desk cannot write its log: %s", vf_err_text(err));
+    return err == VF_OK || vf_desk_ends(w, VF_ANSWER_UNREADY, "the desk cannot write its log: %s", vf_err_text(err));
 }
 
 /* The tickets of one request's entries: all are waited for, whatever became of the others. */
@@ -343,7 +203,7 @@ struct tickets {
     size_t n;
 };
 
-static bool wait_for(struct work *w, const struct tickets *t)
+static bool wait_for(struct desk_work *w, const struct tickets *t)
 {
     enum vf_err worst = VF_OK;
 
@@ -351,11 +211,11 @@ static bool wait_for(struct work *w, const struct tickets *t)
         enum vf_err err = vf_log_wait(w->d->log, t->of[i], NULL);
         worst = err != VF_OK ? err : worst;
     }
-    return worst == VF_OK || ends(w, VF_ANSWER_UNREADY, "the desk cannot write its log: %s", vf_err_text(worst));
+    return worst == VF_OK || vf_desk_ends(w, VF_ANSWER_UNREADY, "the desk cannot write its log: %s", vf_err_text(worst));
 }
 
 /* The part's wants that are released for the first time. */
-static size_t fresh_of(const struct work *w, enum vf_part part, struct vf_ref refs[VF_REQUEST_WANTS_MAX])
+static size_t fresh_of(const struct desk_work *w, enum vf_part part, struct vf_ref refs[VF_REQUEST_WANTS_MAX])
 {
     size_t n = 0;
 
@@ -365,7 +225,7 @@ static size_t fresh_of(const struct work *w, enum vf_part part, struct vf_ref re
     return n;
 }
 
-static bool release(struct work *w, struct tickets *t)
+static bool release(struct desk_work *w, struct tickets *t)
 {
     const struct vf_desk_asked *a = &w->asked;
     struct vf_ref refs[VF_REQUEST_WANTS_MAX];
@@ -374,7 +234,7 @@ static bool release(struct work *w, struct tickets *t)
     /* Room for the shares before they count as released. */
     w->shares = room > 0 ? vf_secret_new(room * sizeof(*w->shares)) : NULL;
     if (room > 0 && w->shares == NULL)
-        return ends(w, VF_ANSWER_UNREADY, "the desk's locked memory is full: ask again");
+        return vf_desk_ends(w, VF_ANSWER_UNREADY, "the desk's locked memory is full: ask again");
     if (a->all && a->all_fresh && !tell_release(w, VF_PART_TEXT, NULL, 0, true, w->refs->n, &t->of[t->n++]))
         return false;
     for (unsigned part = 0; part < VF_PART_COUNT; part++) {
@@ -386,7 +246,7 @@ static bool release(struct work *w, struct tickets *t)
 }
 
 /* It counts once the entries are durable. */
-static void count_release(struct work *w)
+static void count_release(struct desk_work *w)
 {
     const struct vf_desk_asked *a = &w->asked;
 
@@ -402,28 +262,28 @@ static void count_release(struct work *w)
     }
 }
 
-static bool check_budget(struct work *w)
+static bool check_budget(struct desk_work *w)
 {
     struct vf_why one = {0};
 
     if (vf_desk_ask(w->g, w->refs, w->req, w->now_us, &w->asked, &one) != VF_OK)
-        return ends(w, VF_ANSWER_REFUSED, "%s", one.text);
+        return vf_desk_ends(w, VF_ANSWER_REFUSED, "%s", one.text);
     const struct vf_desk_asked *a = &w->asked;
     bool text_refused = w->req->all_text && !a->all;
     if (text_refused || (a->n == 0 && !a->all && a->left_budget > 0))
-        return ends(w, VF_ANSWER_BUDGET, "the grant's budget of %llu records is used up",
-                    (unsigned long long)w->g->g.budget);
+        return vf_desk_ends(w, VF_ANSWER_BUDGET, "the grant's budget of %llu records is used up",
+                            (unsigned long long)w->g->g.budget);
     if (a->n == 0 && !a->all && a->left_rate > 0)
-        return ends(w, VF_ANSWER_RATE, "over %d new images in an hour", VF_DESK_RATE);
+        return vf_desk_ends(w, VF_ANSWER_RATE, "over %d new images in an hour", VF_DESK_RATE);
     if (a->left_budget > 0 || a->left_rate > 0)
-        (void)ends(w, VF_ANSWER_OK, "%zu asked for are left out: %s is used up", a->left_budget + a->left_rate,
-                   a->left_budget > 0 ? "the budget" : "the hour's rate");
+        (void)vf_desk_ends(w, VF_ANSWER_OK, "%zu asked for are left out: %s is used up", a->left_budget + a->left_rate,
+                           a->left_budget > 0 ? "the budget" : "the hour's rate");
     return true;
 }
 
 /* ------------------------------------------------------------------------------------------------------------- 6. the shares */
 
-static void derive_one(struct work *w, const struct vf_release_secret *secret, uint32_t index, enum vf_part part)
+static void derive_one(struct desk_work *w, const struct vf_release_secret *secret, uint32_t index, enum vf_part part)
 {
     struct vf_share *s = &w->shares[w->answer.nshares++];
 
@@ -433,7 +293,7 @@ static void derive_one(struct work *w, const struct vf_release_secret *secret, u
 }
 
 /* batch->gate is held: whoever destroys the key waits for us, and who comes after him finds it dead. */
-static bool derive(struct work *w)
+static bool derive(struct desk_work *w)
 {
     const struct vf_grant *t = &w->g->g;
     const struct vf_desk_asked *a = &w->asked;
@@ -442,16 +302,16 @@ static bool derive(struct work *w)
     struct vf_why one = {0};
 
     if (prekey == NULL || secret == NULL)
-        return ends(w, VF_ANSWER_UNREADY, "the desk's locked memory is full");
+        return vf_desk_ends(w, VF_ANSWER_UNREADY, "the desk's locked memory is full");
     enum vf_err err = vf_desk_prekey_live(w->g->batch, t->prekey_number, &one);
     if (err == VF_OK)
         err = vf_prekeys_get(w->g->batch->file, w->d->prekey_key, t->prekey_number, prekey, &one);
     if (err == VF_E_EXPIRED || err == VF_E_REVOKED)
-        return ends(w, err == VF_E_REVOKED ? VF_ANSWER_REVOKED : VF_ANSWER_ENDED, "%s", one.text);
+        return vf_desk_ends(w, err == VF_E_REVOKED ? VF_ANSWER_REVOKED : VF_ANSWER_ENDED, "%s", one.text);
     if (err != VF_OK)
-        return ends(w, VF_ANSWER_UNREADY, "the one-time key of the grant cannot be read: %s", vf_err_text(err));
+        return vf_desk_ends(w, VF_ANSWER_UNREADY, "the one-time key of the grant cannot be read: %s", vf_err_text(err));
     if (vf_release_secret_open(prekey, t->sealed_secret, secret) != VF_OK)
-        return ends(w, VF_ANSWER_REFUSED, "the grant's release secret is not sealed to this desk's one-time key");
+        return vf_desk_ends(w, VF_ANSWER_REFUSED, "the grant's release secret is not sealed to this desk's one-time key");
     for (uint32_t i = 0; a->all && i < w->refs->n; i++)
         derive_one(w, secret, i, VF_PART_TEXT);
     for (size_t i = 0; i < a->n; i++)
@@ -459,7 +319,7 @@ static bool derive(struct work *w)
     return true;
 }
 
-static bool make_shares(struct work *w)
+static bool make_shares(struct desk_work *w)
 {
     if (w->shares == NULL)
         return true;
@@ -474,7 +334,7 @@ static bool make_shares(struct work *w)
 
 /* -------------------------------------------------------------------------------------------------------- 7. and 8. the answer */
 
-static bool make_receipt(struct work *w)
+static bool make_receipt(struct desk_work *w)
 {
     VF_BUF last = {.max = VF_NOTE_MAX};
     VF_FREE struct vf_note *note = calloc(1, sizeof(*note));
@@ -483,7 +343,7 @@ static bool make_receipt(struct work *w)
 
     vf_buf_init(&w->receipt, VF_NOTE_MAX);
     if (note == NULL)
-        return ends(w, VF_ANSWER_UNREADY, "out of memory");
+        return vf_desk_ends(w, VF_ANSWER_UNREADY, "out of memory");
     (void)vf_desk_clock_now(w->d, &now_us, NULL);
     enum vf_err err = vf_log_copy_last(w->dev->copy, &last, &one);
     if (err == VF_OK)
@@ -491,20 +351,20 @@ static bool make_receipt(struct work *w)
     if (err == VF_OK)
         err = vf_receipt_make(note, w->d->id, now_us, &w->receipt, &one);
     if (err != VF_OK)
-        return ends(w, VF_ANSWER_UNREADY, "no receipt for the log: %s", vf_err_text(err));
+        return vf_desk_ends(w, VF_ANSWER_UNREADY, "no receipt for the log: %s", vf_err_text(err));
     w->answer.receipt = (struct vf_slice){w->receipt.data, w->receipt.len};
     return true;
 }
 
 /* Counted by the station from when it asked, so it never passes the end. */
-static bool set_lease(struct work *w, int64_t lease_us, bool by_hand)
+static bool set_lease(struct desk_work *w, int64_t lease_us, bool by_hand)
 {
     w->ready = vf_desk_clock_now(w->d, &w->now_us, NULL);
     if (!w->ready)
-        return ends(w, VF_ANSWER_UNREADY, IN_DOUBT);
+        return vf_desk_ends(w, VF_ANSWER_UNREADY, VF_DESK_IN_DOUBT);
     int64_t left = w->g->end_us - w->now_us;
     if (left <= 0)
-        return ends(w, VF_ANSWER_ENDED, "the grant has ended");
+        return vf_desk_ends(w, VF_ANSWER_ENDED, "the grant has ended");
     int64_t lease = lease_us > 0 ? lease_us : VF_DESK_LEASE_US;
     if (!by_hand && lease < VF_DESK_LEASE_MIN_US)
         lease = VF_DESK_LEASE_MIN_US;
@@ -515,11 +375,11 @@ static bool set_lease(struct work *w, int64_t lease_us, bool by_hand)
 }
 
 /* device->lock is held. True: there are shares, or none were asked for. */
-static bool exchange(struct work *w, int64_t lease_us, bool by_hand)
+static bool exchange(struct desk_work *w, int64_t lease_us, bool by_hand)
 {
     struct tickets t = {.n = 1};
 
-    if (!take_log(w, by_hand, &t.of[0]))
+    if (!vf_desk_log_take(w, by_hand, &t.of[0]))
         return false;
     bool asked = check_budget(w) && release(w, &t);
     /* What was said of the log is in our own before the receipt; and the release before anything of it counts. */
@@ -529,25 +389,25 @@ static bool exchange(struct work *w, int64_t lease_us, bool by_hand)
     return make_shares(w) && set_lease(w, lease_us, by_hand);
 }
 
-static void refuse(struct work *w)
+static void refuse(struct desk_work *w)
 {
-    char object[96];
+    char object[128];
 
     vf_secret_free(w->shares);
     w->shares = NULL;
     w->answer.shares = NULL;
     w->answer.nshares = 0;
     w->answer.lease_us = 0;
-    bool shrunk = w->answer.status == VF_ANSWER_BEHIND && w->req->log_size < w->answer.log_size;
+    bool late = w->answer.status == VF_ANSWER_BEHIND && w->req->log_end < w->answer.log_size;
     bool counts = w->answer.status != VF_ANSWER_UNKNOWN && w->answer.status != VF_ANSWER_UNREADY;
-    if (w->dev == NULL || !counts || (w->answer.status == VF_ANSWER_BEHIND && !shrunk))
+    if (w->dev == NULL || !counts || (w->answer.status == VF_ANSWER_BEHIND && !late))
         return;
-    (void)snprintf(object, sizeof(object), "its log has %llu entries, the copy here %llu",
-                   (unsigned long long)w->req->log_size, (unsigned long long)w->answer.log_size);
-    vf_desk_tell_refusal(w->d, w->dev, w->g, w->answer.status, shrunk ? object : NULL);
+    (void)snprintf(object, sizeof(object), "an old request: its log had %llu entries, the copy here has %llu",
+                   (unsigned long long)w->req->log_end, (unsigned long long)w->answer.log_size);
+    vf_desk_tell_refusal(w->d, w->dev, w->g, w->answer.status, late ? object : NULL);
 }
 
-static void answer_with(struct work *w, int64_t lease_us, bool by_hand)
+static void answer_with(struct desk_work *w, int64_t lease_us, bool by_hand)
 {
     w->ready = vf_desk_clock_now(w->d, &w->now_us, NULL);
     bool good = check_grant(w);
@@ -584,12 +444,12 @@ enum vf_err vf_desk_answer(struct vf_desk *d, const void *request, size_t len, i
     if (req == NULL)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
     VF_TRY(vf_request_open(d->id, request, len, &plain, req, why));
-    VF_CLEANUP(work_done) struct work w = {.d = d, .req = req, .plain = &plain, .out = &outcome};
+    VF_CLEANUP(work_done) struct desk_work w = {.d = d, .req = req, .plain = &plain, .out = &outcome};
     VF_TRY(who_asks(&w, &known, why));
     if (known) {
         answer_with(&w, lease_us, by_hand);
     } else {
-        (void)ends(&w, VF_ANSWER_UNKNOWN, "send grant, manifest and enrolment");
+        (void)vf_desk_ends(&w, VF_ANSWER_UNKNOWN, "send grant, manifest and enrolment");
         w.answer.request = req->hash;
         w.answer.time_us = vf_desk_clock_now(d, &w.now_us, NULL) && vf_desk_clock_settled(d) ? w.now_us : 0;
     }
