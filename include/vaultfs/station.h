@@ -158,6 +158,7 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_job_may(struct vf_station *st, const struct
  * reference goes, since listings may be at work. Waits for nobody: callers close their gate first.
  */
 VF_PUBLIC void vf_job_forget(struct vf_job *job);
+VF_PUBLIC bool vf_job_forgotten(struct vf_job *job);
 
 /*
  * Budget of distinct records a part (counted in the station; survives remounts): VF_E_BUDGET when `index` is new and none is left.

@@ -23,6 +23,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -94,8 +95,7 @@ class Strace:
     """Attached to a running daemon, one file a thread: then no line is cut in two by another."""
 
     def __init__(self, world, pid):
-        self.dir = world.dir / 'strace'
-        self.dir.mkdir()
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix='strace-', dir=world.dir))
         self.at = {}  # how far each file was read
         self.process = subprocess.Popen([*AS_ROOT, 'strace', '-q', '-f', '-ff', '-y', '-x', '-s', '16', '-o', self.dir / 't', '-p', str(pid)], stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE, text=True)
@@ -137,13 +137,13 @@ class Strace:
 class Callgrind:
     """The daemon under valgrind, asked for its count of instructions between two moments."""
 
-    def __init__(self, world, station, where):
-        self.out = world.dir / 'callgrind'
+    def __init__(self, world, station, where, options):
+        self.out = world.dir / f'{where.name}-callgrind'
         self.out.mkdir()
         self.where = where
         # A Python parent would count too, were it the child of the fork: only the daemon itself runs here, in the foreground.
         self.process = subprocess.Popen(['valgrind', '-q', '--tool=callgrind', '--combine-dumps=no', f'--callgrind-out-file={self.out}/out',
-                                         '--vgdb-poll=0', f'--vgdb-prefix={self.out}/vgdb', os.environ['VAULTFS_STILL'], '-f', station, where],
+                                         '--vgdb-poll=0', f'--vgdb-prefix={self.out}/vgdb', os.environ['VAULTFS_STILL'], '-f', *options, station, where],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         world.mounts.append((where, None))
         for _ in range(3000):
@@ -198,6 +198,13 @@ class Workloads:
         self.world.run(os.environ['BENCH_READER'], '-n', '8', '-t', '4', listed, self.job)
         self.world.run('ls', '-l', self.job)
 
+    def again(self):
+        """The same of what was read before, with cache=grant: the pages are there."""
+        known = self.refs[WARM:WARM + MEASURED]
+        self.read(self.photos(known) + self.texts(known))
+        return [('photo again', 'open, read, close a photo that was read before (cache=grant)', lambda: self.read(self.photos(known))),
+                ('text again', 'open, read, close one text field that was read before (cache=grant)', lambda: self.read(self.texts(known)))]
+
     def all(self):
         """Name, what one operation is, and a function that does it and says how many they were. In this order: a listing makes names known."""
         new, known = self.refs[WARM:WARM + MEASURED], self.refs[WARM + MEASURED:WARM + 2 * MEASURED]
@@ -248,37 +255,43 @@ def compare_instructions(now, before):
     return out
 
 
+# Options of the mount, and what is done in it.
+MOUNTS = [((), Workloads.all), (('-o', 'cache=grant'), Workloads.again)]
+
+
 def count_calls(world, station):
-    where = world.mount(station, exe='VAULTFS_STILL')
-    work = Workloads(world, where)
-    work.warm()
-    strace = Strace(world, world.pid_of(where))
     table = {}
-    for name, what, act in work.all():
-        strace.take()
-        n = act()
-        table[name] = {'what': what, **strace.take().per(n)}
-    world.unmount(where)
-    strace.process.wait()
+    for options, workloads in MOUNTS:
+        where = world.mount(station, exe='VAULTFS_STILL', options=options)
+        work = Workloads(world, where)
+        work.warm()
+        strace = Strace(world, world.pid_of(where))
+        for name, what, act in workloads(work):
+            strace.take()
+            n = act()
+            table[name] = {'what': what, **strace.take().per(n)}
+        world.unmount(where)
+        strace.process.wait()
     return table
 
 
 def count_instructions(world, station):
-    where = world.dir / 'callgrind-mnt'
-    where.mkdir()
-    callgrind = Callgrind(world, station, where)
-    work = Workloads(world, where)
-    work.warm()
-    if callgrind.take() is None:
-        print('instructions are not compared: valgrind cannot be asked for its numbers here (its vgdb needs to trace the daemon)')
-        return None
     out = {}
-    for name, _, act in work.all():
-        callgrind.take()
-        n = act()
-        out[name] = [round(callgrind.take() / n), n]
-    world.unmount(where)
-    callgrind.process.wait()
+    for i, (options, workloads) in enumerate(MOUNTS):
+        where = world.dir / f'callgrind-mnt-{i}'
+        where.mkdir()
+        callgrind = Callgrind(world, station, where, options)
+        work = Workloads(world, where)
+        work.warm()
+        if callgrind.take() is None:
+            print('instructions are not compared: valgrind cannot be asked for its numbers here (its vgdb needs to trace the daemon)')
+            return None
+        for name, _, act in workloads(work):
+            callgrind.take()
+            n = act()
+            out[name] = [round(callgrind.take() / n), n]
+        world.unmount(where)
+        callgrind.process.wait()
     return out
 
 

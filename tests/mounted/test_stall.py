@@ -60,13 +60,14 @@ def stuck(what):
     held = {job: os.open(photos[job][0], os.O_RDONLY) for job in photos}
     good = {job: os.pread(held[job], 1 << 21, 0) for job in photos}
     maps = {job: map_and_wait(photos[job][1]) for job in photos}
-    opener = None
+    openers = []
     if what == 'disk':
         flag.touch()
         code = 'import sys; d = open(sys.argv[1], "rb").read(); sys.exit(9)'
-        opener = subprocess.Popen([sys.executable, '-c', code, str(photos['first'][2])], stderr=subprocess.DEVNULL)
+        # One of a file that nobody has read, one of a file whose pages are there.
+        openers = [subprocess.Popen([sys.executable, '-c', code, str(photos['first'][i])], stderr=subprocess.DEVNULL) for i in (2, 0)]
         time.sleep(0.5)
-        check(opener.poll() is None, 'an opener waits for the disk')
+        check(all(o.poll() is None for o in openers), 'openers wait for the disk')
     check(time.time() < end - 0.5, 'set up in time')
     for job in held:
         check(os.pread(held[job], 1 << 21, 0) == good[job], 'open files read before the end')
@@ -76,8 +77,8 @@ def stuck(what):
         check(touch(maps[job]) == -signal.SIGBUS, f'{what} hangs: a mapping of {job} has ended')
         check(errno_of(lambda: os.open(photos[job][3], os.O_RDONLY)) == EKEYEXPIRED, 'opening has ended')
     flag.unlink()
-    if opener:
-        check(opener.wait(timeout=20) == 1, 'the opener that was inside gets no byte after the end')
+    for opener in openers:
+        check(opener.wait(timeout=20) == 1, 'an opener that was inside gets no byte after the end')
         check(errno_of(lambda: os.pread(held['first'], 100, 0)) == EKEYEXPIRED, 'still ended')
     for fd in held.values():
         os.close(fd)

@@ -41,7 +41,7 @@ void vf_files_done(struct vf_files *f)
     pthread_mutex_destroy(&f->lock);
 }
 
-struct vf_open_file *vf_files_open(struct vf_files *f, uint64_t ino, bool *ret_store)
+struct vf_open_file *vf_files_open(struct vf_files *f, uint64_t ino, enum vf_pages *ret_pages)
 {
     struct vf_open_file **link;
 
@@ -59,9 +59,9 @@ struct vf_open_file *vf_files_open(struct vf_files *f, uint64_t ino, bool *ret_s
         }
     }
     if (file) {
-        *ret_store = file->handles == 0 && !file->stored;
+        *ret_pages = file->stored ? VF_PAGES_THERE : file->handles == 0 ? VF_PAGES_STORE : VF_PAGES_READ;
         file->handles++;
-        if (*ret_store)
+        if (*ret_pages == VF_PAGES_STORE)
             file->state = VF_FILE_BUSY;
     }
     pthread_mutex_unlock(&f->lock);
@@ -77,12 +77,14 @@ bool vf_files_opened(struct vf_files *f, struct vf_open_file *file, bool stored,
     file->state = VF_FILE_IDLE;
     if (stored)
         file->stored = true;
+    if (stored || !failed)
+        file->held = true;
     if (failed && --file->handles == 0) {
         /* Others may have closed it meanwhile: then its pages are for us to drop. */
-        drop = file->stored && !f->keep;
+        drop = file->held && !f->keep;
         if (drop) {
             file->state = VF_FILE_BUSY;
-        } else if (!file->stored && find(f, file->ino, &link) == file) {
+        } else if (!file->held && find(f, file->ino, &link) == file) {
             *link = file->next;
             free(file);
         }
@@ -129,9 +131,12 @@ uint64_t *vf_files_list(struct vf_files *f, size_t *ret_n)
         for (struct vf_open_file *file = f->bucket[i]; file; file = file->next)
             cap++;
     list = calloc(cap ? cap : 1, sizeof(*list));
-    for (size_t i = 0; list && i < VF_FILES_BUCKETS; i++)
-        for (struct vf_open_file *file = f->bucket[i]; file; file = file->next)
+    for (size_t i = 0; list && i < VF_FILES_BUCKETS; i++) {
+        for (struct vf_open_file *file = f->bucket[i]; file; file = file->next) {
             list[n++] = file->ino;
+            file->stored = false;
+        }
+    }
     pthread_mutex_unlock(&f->lock);
     *ret_n = n;
     return list;
@@ -162,6 +167,8 @@ unsigned vf_files_lapsed(struct vf_files *f, uint64_t ino, bool lapsed)
     struct vf_open_file *file = find(f, ino, NULL);
     if (file) {
         file->lapsed = lapsed ? file->lapsed + 1 : 0;
+        if (lapsed)
+            file->stored = false;
         rounds = file->lapsed;
     }
     pthread_mutex_unlock(&f->lock);

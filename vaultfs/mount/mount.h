@@ -69,7 +69,8 @@ enum vf_file_state { VF_FILE_IDLE, VF_FILE_BUSY };
 struct vf_open_file {
     uint64_t ino;
     unsigned handles;
-    bool stored;
+    bool held;   /* the kernel may have pages of it: they were stored, or it was open and a READ may have been answered */
+    bool stored; /* all of its bytes were checked and given to the kernel, and not dropped since by us */
     unsigned lapsed; /* rounds since the lease of its share ran out; 0: it has not */
     enum vf_file_state state;
     struct vf_open_file *next;
@@ -83,14 +84,20 @@ struct vf_files {
 };
 void vf_files_init(struct vf_files *f, bool keep);
 void vf_files_done(struct vf_files *f);
-/* Take one handle and the right to store when *ret_store; then vf_files_opened must follow. NULL: no memory. */
-struct vf_open_file *vf_files_open(struct vf_files *f, uint64_t ino, bool *ret_store);
+/* What an opener has to do about a file's pages. */
+enum vf_pages {
+    VF_PAGES_STORE, /* nobody has it open and they are not there: look up, check, store */
+    VF_PAGES_THERE, /* they were checked and stored: nothing. One that the kernel has let go since comes back by READ, which checks */
+    VF_PAGES_READ, /* others have it open, and storing failed: look up and check, they come by READ */
+};
+/* Take one handle, with VF_PAGES_STORE also the right to store; then vf_files_opened must follow. NULL: no memory. */
+struct vf_open_file *vf_files_open(struct vf_files *f, uint64_t ino, enum vf_pages *ret_pages);
 /* True when the pages are to be dropped now (the open failed, and it was the last handle); then vf_files_dropped must follow. */
 bool vf_files_opened(struct vf_files *f, struct vf_open_file *file, bool stored, bool failed);
 /* True when the pages of `ino` are to be dropped now; then vf_files_dropped must follow. */
 bool vf_files_close(struct vf_files *f, uint64_t ino);
 void vf_files_dropped(struct vf_files *f, uint64_t ino);
-/* Every inode with handles or pages, copied; freed by the caller. */
+/* Every inode with handles or pages, copied, for the caller to drop its pages: none counts as stored from here on. Freed by the caller. */
 uint64_t *vf_files_list(struct vf_files *f, size_t *ret_n);
 /* The same with what programs have open; NULL and 0: none, or no memory. */
 struct vf_file_seen {
@@ -98,7 +105,7 @@ struct vf_file_seen {
     unsigned handles;
 };
 struct vf_file_seen *vf_files_seen(struct vf_files *f, size_t *ret_n);
-/* One more round without a good share, or none: how many there were, this one too. */
+/* One more round without a good share (the pages no longer count as stored), or none: how many there were, this one too. */
 unsigned vf_files_lapsed(struct vf_files *f, uint64_t ino, bool lapsed);
 /* In one of the rounds in which its pages are dropped? Then no READ of it waits for anything. */
 #define VF_DROP_ROUNDS 3

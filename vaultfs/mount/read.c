@@ -11,6 +11,10 @@
  *   8 NOTIFY_STORE puts the plaintext into the page cache, so that no READ is needed; and it is looked once more at the lease
  *   9 leave the gate, reply
  * Any failure: no byte, an errno, a deny entry. A READ (a page that was evicted, cards.csv) passes 1, 2, 3 and 6 again.
+ *
+ * Where an earlier open has put the pages there, and nobody has dropped them (files.c), 6 and 8 are left out: what would be checked is not what is
+ * served. An inode stands for one manifest, so the pages are of the value that this grant names. If the kernel has let some go since, they
+ * come by READ, and what is wrong with the stored value is found there.
  */
 #include "mount.h"
 
@@ -90,9 +94,11 @@ static bool store_content(struct vf_session *s, uint64_t ino, const uint8_t *dat
     return fuse_lowlevel_notify_store(s->fuse, ino, 0, &v, 0) == 0;
 }
 
-/* A disk that hangs must not make a share outlive its lease. */
+/* A disk that hangs must not make a share outlive its lease, nor a grant its end. */
 static enum vf_err still_here(struct vf_job *job, const struct vf_node *node)
 {
+    if (vf_job_forgotten(job))
+        return VF_E_EXPIRED;
     return vf_share_here(job, node) ? VF_OK : VF_E_NO_SHARE;
 }
 
@@ -105,18 +111,40 @@ static enum vf_err store_here(struct vf_session *s, const struct vf_handle *h, s
 {
     *ret_stored = store_content(s, ino, data, len);
     enum vf_err err = still_here(job, &h->node);
-    if (!err || !*ret_stored)
-        return err;
-    fuse_lowlevel_notify_inval_inode(s->fuse, ino, 0, 0);
+    if (!err)
+        return VF_OK;
+    fuse_lowlevel_notify_inval_inode(s->fuse, ino, 0, 0); /* what was stored in part, too */
     *ret_stored = false;
     return err;
 }
 
+/* Step 7, and 6 unless the pages are there. The reader's scratch has the value afterwards. */
+static enum vf_err get_and_wait(struct vf_session *s, const struct vf_handle *h, struct vf_access *access, bool there,
+                                struct vf_value_reader **reader, const uint8_t **ret_data, size_t *ret_len)
+{
+    struct vf_job *job = access->job;
+    if (there) {
+        vf_job_share_used(job, h->node.index, vf_node_part(&h->node)); /* as looking the value up would have said */
+        return vf_access_wait(s, access, NULL);
+    }
+    /* Readers are few, since their memory is locked. In a crowd those without one wait for the disk first, all for the same flush. */
+    bool waited = *reader == NULL;
+    enum vf_err durable = waited ? vf_access_wait(s, access, NULL) : VF_OK;
+    if (waited)
+        *reader = vf_reader_take(s);
+    enum vf_err err = get_content(*reader, &h->node, job, ret_data, ret_len, NULL);
+    /* Wait in any case: the entry stands, and what is waited for cannot be left behind. */
+    if (!waited)
+        durable = vf_access_wait(s, access, NULL);
+    return durable ? durable : err;
+}
+
 /* Steps 4 to 8, inside the gate. */
 static int open_value(struct vf_session *s, struct vf_handle *h, struct vf_job *job, const struct vf_caller *caller,
-                      uint64_t ino, bool store, bool *ret_stored)
+                      uint64_t ino, enum vf_pages pages, bool *ret_stored)
 {
-    struct vf_value_reader *reader = vf_reader_try(s);
+    bool there = pages == VF_PAGES_THERE;
+    struct vf_value_reader *reader = there ? NULL : vf_reader_try(s);
     const uint8_t *data = NULL;
     size_t len = 0;
     struct vf_access access;
@@ -126,19 +154,9 @@ static int open_value(struct vf_session *s, struct vf_handle *h, struct vf_job *
     if (!err)
         err = vf_access_open(s, &h->node, job, caller, &access, NULL);
     if (!err) {
-        /* Readers are few, since their memory is locked. In a crowd those without one wait for the disk first, all for the same flush. */
-        bool waited = reader == NULL;
-        enum vf_err durable = waited ? vf_access_wait(s, &access, NULL) : VF_OK;
-        if (waited)
-            reader = vf_reader_take(s);
-        err = get_content(reader, &h->node, job, &data, &len, NULL);
-        /* Wait in any case: the entry stands, and what is waited for cannot be left behind. */
-        if (!waited)
-            durable = vf_access_wait(s, &access, NULL);
-        if (durable)
-            err = durable;
+        err = get_and_wait(s, h, &access, there, &reader, &data, &len);
         err = err ? err : still_here(job, &h->node);
-        if (!err && store)
+        if (!err && pages == VF_PAGES_STORE)
             err = store_here(s, h, job, ino, data, len, ret_stored);
         vf_access_done(s, &access, err == VF_OK);
     }
@@ -191,14 +209,15 @@ static int open_granted(struct vf_session *s, const struct vf_request_op *op)
     if (!err && !vf_end_gate_enter(&slot->gate)) {
         err = vf_gate_errno(s, slot, job);
     } else if (!err) {
-        bool store = false, stored = false;
-        struct vf_open_file *file = vf_files_open(&slot->files, op->ino, &store);
+        bool stored = false;
+        enum vf_pages pages = VF_PAGES_READ;
+        struct vf_open_file *file = vf_files_open(&slot->files, op->ino, &pages);
         if (!file)
             err = ENOMEM;
         else if (is_cards(&h->node))
             err = open_cards(s, h, job, &op->caller);
         else
-            err = open_value(s, h, job, &op->caller, op->ino, store, &stored);
+            err = open_value(s, h, job, &op->caller, op->ino, pages, &stored);
         if (file && vf_files_opened(&slot->files, file, stored, err != 0))
             drop_closed(s, slot, op->ino);
         vf_end_gate_leave(&slot->gate);

@@ -231,6 +231,14 @@ void vf_job_forget(struct vf_job *job)
     pthread_rwlock_unlock(&job->share_lock);
 }
 
+bool vf_job_forgotten(struct vf_job *job)
+{
+    pthread_rwlock_rdlock(&job->share_lock);
+    bool forgotten = job->forgotten;
+    pthread_rwlock_unlock(&job->share_lock);
+    return forgotten;
+}
+
 enum vf_err vf_job_file(struct vf_job *job, struct vf_buf *out, struct vf_why *why)
 {
     VF_TXN txn = NULL;
