@@ -211,6 +211,32 @@ def test_hostile(d, stations, seconds):
             'max_ms': max(g['max_ms'] for g in good), **counts}
 
 
+def test_slow_uploads(d, stations):
+    """A dozen that announce as much as a request can have, and keep just the pace: those who do send theirs are heard, and stations are served."""
+    stop = threading.Event()
+    slow = [Raw(d).send(post(32 << 20) + b'x' * 70000) for _ in range(12)]
+
+    def drip():
+        while not stop.wait(1):
+            for r in slow:
+                try:
+                    r.send(b'x' * 66000)
+                except OSError: # it is cut off for the others
+                    pass
+    t = threading.Thread(target=drip, daemon=True)
+    t.start()
+    for _ in range(2):
+        status, body, _ = ask(d, post(24 << 20) + b'\0' * (24 << 20))
+        check(status == 400 and b'not a request' in body, f'a large one is read and judged beside twelve slow ones, not {status} {body!r}')
+    loaded(load(stations, 4), 'beside slow uploads')
+    held = metric(d, 'bytes_held')
+    check(held < 12 * (2 << 20), f'what has arrived counts, not what was announced: {held}')
+    stop.set()
+    t.join()
+    for r in slow:
+        r.close()
+
+
 class Pace(threading.Thread):
     """Who does not keep pace is cut off: before a header, in a body. Takes its time while other things are looked at."""
 
@@ -494,6 +520,7 @@ def main():
     d.serve()
     pace = Pace(d) if LONG else None
     good = test_hostile(d, stations[:2], 20 if LONG else 2)
+    test_slow_uploads(d, stations[:2])
     test_control(d, stations[:2], d.dir / 'replayed')
     if pace:
         pace.see()

@@ -62,6 +62,10 @@ struct vf_client {
     enum vf_phase phase;
     int64_t due_us; /* boot clock */
     size_t held;    /* bytes of the budget */
+    /* Of a large body that is arriving. */
+    bool large;
+    size_t got;
+    int64_t since_us; /* boot clock: its first byte was due */
 };
 struct vf_guard;
 #define VF_GUARD_SPARE 64 /* places for those that are just being cut off */
@@ -76,10 +80,14 @@ void vf_guard_free(struct vf_guard *g);
 bool vf_guard_admit(struct vf_guard *g, const struct sockaddr *from, socklen_t len);
 struct vf_client *vf_guard_enter(struct vf_guard *g, int fd, const struct sockaddr *from); /* NULL: no place */
 void vf_guard_leave(struct vf_guard *g, struct vf_client *c);
-/* A request of `len` bytes begins; false: no room for it now. Small ones always have it. */
+/*
+ * A request of `len` bytes begins, and so much of it has arrived; false: no room for it now. Small ones always have it. Of a large one what has
+ * arrived counts, not what was announced; when there is too much, or too many are arriving, the slowest is cut off for the others.
+ */
 #define VF_GUARD_SMALL 65536
+#define VF_GUARD_LARGE 8 /* that arrive at a time from one address */
 bool vf_guard_body(struct vf_guard *g, struct vf_client *c, size_t len);
-void vf_guard_got(struct vf_guard *g, struct vf_client *c, size_t len);
+bool vf_guard_got(struct vf_guard *g, struct vf_client *c, size_t len);
 void vf_guard_work(struct vf_guard *g, struct vf_client *c);
 void vf_guard_send(struct vf_guard *g, struct vf_client *c,
                    size_t len); /* an answer of `len` bytes; the request's are given back */
@@ -127,9 +135,9 @@ struct vf_exchange { /* one request and its answer */
     struct MHD_Connection *connection;
     struct vf_exchange *next;
     uint8_t *body;
-    size_t len, got;
-    bool draining; /* what comes is thrown away: `status` and `text` are decided */
-    bool answered; /* a worker has done with it */
+    size_t len, got, room; /* announced; arrived; there is memory for */
+    bool draining;         /* what comes is thrown away: `status` and `text` are decided */
+    bool answered;         /* a worker has done with it */
     unsigned status;
     const char *text, *allow;
     struct vf_buf answer;

@@ -8,11 +8,13 @@
 
 /*
  * The pace: 10 s of grace, and 64 KiB a second on top; so the largest request takes at most nine minutes, and who sends a byte now and then is
- * cut off after ten seconds.
+ * cut off after ten seconds. Who was faster than that may rest, but not long: what has arrived of it stays in memory meanwhile.
  */
 #define GRACE_US    (10 * VF_SECOND_US)
+#define REST_US     (20 * VF_SECOND_US)
 #define PACE        65536 /* bytes a second */
 #define PER_ADDRESS 32
+#define FAIR_US     (2 * VF_SECOND_US) /* before that nobody knows how fast a body comes */
 
 struct vf_guard {
     pthread_mutex_t lock;
@@ -104,6 +106,8 @@ static void cut_off(struct vf_guard *g, struct vf_client *c)
     if (c->cut)
         return;
     c->cut = true;
+    g->held -= c->held; /* on its way out */
+    c->held = 0;
     g->cut_now++;
     g->cut += !(c->served && c->phase == VF_PHASE_HEAD);
     (void)shutdown(c->fd, SHUT_RDWR);
@@ -174,18 +178,73 @@ void vf_guard_leave(struct vf_guard *g, struct vf_client *c)
     pthread_mutex_unlock(&g->lock);
 }
 
+/* ----------------------------------------------------------------------------------------------------------- large bodies */
+
+static bool arriving(const struct vf_client *c)
+{
+    return c->used && !c->cut && c->large && c->phase == VF_PHASE_BODY;
+}
+
+/* Bytes a second. */
+static uint64_t speed(const struct vf_client *c, int64_t now)
+{
+    int64_t took = now - c->since_us;
+    return (uint64_t)c->got * VF_SECOND_US / (uint64_t)(took > FAIR_US ? took : FAIR_US);
+}
+
+/* Of those that arrive long enough to be judged the slowest goes, unless that is `for_whom` itself. */
+static bool cut_slowest(struct vf_guard *g, const struct vf_client *for_whom)
+{
+    struct vf_client *slowest = NULL;
+    const int64_t now = vf_clock_boot_us();
+    for (size_t i = 0; i < g->n; i++) {
+        struct vf_client *c = &g->clients[i];
+        if (arriving(c) && now - c->since_us >= FAIR_US && (!slowest || speed(c, now) < speed(slowest, now)))
+            slowest = c;
+    }
+    if (!slowest || slowest == for_whom)
+        return false;
+    cut_off(g, slowest);
+    return true;
+}
+
+static size_t arriving_of(const struct vf_guard *g, const struct vf_client *like)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < g->n; i++)
+        n += arriving(&g->clients[i]) && (!like || vf_client_same(&g->clients[i], like));
+    return n;
+}
+
+/* One address has at most half of the memory, and a few at a time; all of them half of the connections. */
+static bool may_begin(struct vf_guard *g, const struct vf_client *c, size_t len)
+{
+    if (len > g->limits.budget || (!c->shared && (len > g->limits.budget / 2 || arriving_of(g, c) >= VF_GUARD_LARGE)))
+        return false;
+    return arriving_of(g, NULL) < (g->limits.connections + 1) / 2 || cut_slowest(g, NULL);
+}
+
+static bool may_hold(struct vf_guard *g, const struct vf_client *c, size_t more)
+{
+    if (!c->shared && held_of(g, c) + more > g->limits.budget / 2)
+        return false;
+    while (g->held + more > g->limits.budget)
+        if (!cut_slowest(g, c))
+            return false;
+    return true;
+}
+
 bool vf_guard_body(struct vf_guard *g, struct vf_client *c, size_t len)
 {
     pthread_mutex_lock(&g->lock);
-    bool big = len > VF_GUARD_SMALL;
-    size_t left = g->held < g->limits.budget ? g->limits.budget - g->held : 0;
-    /* One address has at most half of it. */
-    bool good = !big || (len <= left && (c->shared || held_of(g, c) + len <= g->limits.budget / 2));
+    const int64_t now = vf_clock_boot_us();
+    bool large = len > VF_GUARD_SMALL, good = !c->cut && (!large || may_begin(g, c, len));
     if (good) {
-        c->held = big ? len : 0;
-        g->held += c->held;
+        c->large = large;
+        c->got = 0;
+        c->since_us = now;
         c->phase = VF_PHASE_BODY;
-        c->due_us = vf_clock_boot_us() + GRACE_US;
+        c->due_us = now + GRACE_US;
     }
     pthread_mutex_unlock(&g->lock);
     return good;
@@ -193,22 +252,33 @@ bool vf_guard_body(struct vf_guard *g, struct vf_client *c, size_t len)
 
 static int64_t pace_us(size_t len)
 {
-    return (int64_t)(len / PACE) * VF_SECOND_US;
+    return (int64_t)((uint64_t)len * VF_SECOND_US / PACE);
 }
 
-void vf_guard_got(struct vf_guard *g, struct vf_client *c, size_t len)
+bool vf_guard_got(struct vf_guard *g, struct vf_client *c, size_t len)
 {
     pthread_mutex_lock(&g->lock);
-    c->due_us += (int64_t)((uint64_t)len * VF_SECOND_US / PACE);
+    const int64_t rest = vf_clock_boot_us() + REST_US;
+    bool good = !c->cut && (!c->large || may_hold(g, c, len));
+    if (good && c->large) {
+        c->got += len;
+        c->held += len;
+        g->held += len;
+    }
+    c->due_us += pace_us(len);
+    if (c->due_us > rest)
+        c->due_us = rest;
     pthread_mutex_unlock(&g->lock);
+    return good;
 }
 
 static void set_phase(struct vf_guard *g, struct vf_client *c, enum vf_phase phase, size_t held, int64_t due_us)
 {
     pthread_mutex_lock(&g->lock);
-    g->held -= c->held;
-    g->held += held;
-    c->held = held;
+    if (!c->cut) {
+        g->held += held - c->held;
+        c->held = held;
+    }
     c->phase = phase;
     c->due_us = due_us;
     pthread_mutex_unlock(&g->lock);
@@ -229,6 +299,7 @@ void vf_guard_done(struct vf_guard *g, struct vf_client *c)
     set_phase(g, c, VF_PHASE_HEAD, 0, vf_clock_boot_us() + GRACE_US);
     pthread_mutex_lock(&g->lock);
     c->served = true;
+    c->large = false;
     pthread_mutex_unlock(&g->lock);
 }
 

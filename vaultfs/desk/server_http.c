@@ -78,9 +78,7 @@ static struct vf_client *client_of(struct MHD_Connection *c)
 
 static void exchange_free(struct vf_exchange *e)
 {
-    if (e->body)
-        vf_wipe(e->body, e->len);
-    free(e->body);
+    free(e->body); /* a sealed box */
     vf_buf_done(&e->answer);
     free(e);
 }
@@ -187,9 +185,25 @@ static enum MHD_Result begin_release(struct vf_exchange *e)
         return refuse(e, VF_BAD_LENGTH, MHD_HTTP_BAD_REQUEST, "an empty request");
     if (e->len > VF_REQUEST_MAX)
         return refuse(e, VF_BAD_LENGTH, MHD_HTTP_CONTENT_TOO_LARGE, "too large: send the log in several requests");
-    if (!vf_guard_body(s->guard, e->client, e->len) || !(e->body = malloc(e->len)))
+    if (!vf_guard_body(s->guard, e->client, e->len))
         return refuse(e, VF_BAD_BUSY, MHD_HTTP_SERVICE_UNAVAILABLE, "too much at once: try again");
     return MHD_YES;
+}
+
+/* Memory for what has arrived, and some more. */
+static bool make_room(struct vf_exchange *e, size_t len)
+{
+    size_t want = e->got + len, room = e->room * 2 > want ? e->room * 2 : want;
+    if (want <= e->room)
+        return true;
+    room = room < VF_GUARD_SMALL ? VF_GUARD_SMALL : room;
+    room = room < e->len ? room : e->len;
+    uint8_t *more = realloc(e->body, room);
+    if (!more)
+        return false;
+    e->body = more;
+    e->room = room;
+    return true;
 }
 
 static enum MHD_Result more_body(struct vf_exchange *e, const char *data, size_t *len)
@@ -197,12 +211,15 @@ static enum MHD_Result more_body(struct vf_exchange *e, const char *data, size_t
     if (!e->draining) {
         if (*len > e->len - e->got)
             return MHD_NO;
+        if (!vf_guard_got(e->server->guard, e->client, *len) || !make_room(e, *len)) {
+            vf_server_bad(e->server, VF_BAD_BUSY, e->client->peer);
+            return MHD_NO;
+        }
         memcpy(e->body + e->got, data, *len);
     }
     e->got += *len;
-    if (e->draining && e->got > VF_GUARD_SMALL)
+    if (e->draining && (e->got > VF_GUARD_SMALL || !vf_guard_got(e->server->guard, e->client, *len)))
         return MHD_NO;
-    vf_guard_got(e->server->guard, e->client, *len);
     *len = 0;
     return MHD_YES;
 }
@@ -215,7 +232,6 @@ static enum MHD_Result end_release(struct vf_exchange *e)
         return reply_text(e->connection, e->status, e->allow, e->text);
     }
     if (e->answered) {
-        vf_wipe(e->body, e->len);
         free(e->body);
         e->body = NULL;
         vf_guard_send(g, e->client, e->answer.len);
