@@ -413,13 +413,42 @@ static void test_mutations(void **state)
     }
 }
 
+/* Where hex digits stand, exactly sixteen of all bytes are taken, in every place; in a grant and a ref exactly thirty-two. */
+static void test_digits(void **state)
+{
+    static const struct {
+        const char *name;
+        size_t len;
+        unsigned count;
+    } places[] = {{"\"nonce\":\"", 32, 16}, {"\"session\":\"", 32, 16}, {"\"grant\":\"", 16, 32}, {"\"refs\":[\"", 8, 32}};
+    struct vf_entry_view v;
+
+    (void)state;
+    for (size_t p = 0; p < sizeof(places) / sizeof(places[0]); p++) {
+        char line[] = FULL;
+        char *at = strstr(line, places[p].name);
+        assert_non_null(at);
+        at += strlen(places[p].name);
+        for (size_t i = 0; i < places[p].len; i++) {
+            char was = at[i];
+            unsigned taken = 0;
+            for (int c = 0; c < 256; c++) {
+                at[i] = (char)c;
+                taken += vf_entry_parse(line, sizeof(line) - 1, &v, NULL) == VF_OK ? 1 : 0;
+            }
+            assert_int_equal(taken, places[p].count);
+            at[i] = was;
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full),      cmocka_unit_test(test_least),           cmocka_unit_test(test_all_and_image),
         cmocka_unit_test(test_seal),      cmocka_unit_test(test_events),          cmocka_unit_test(test_strings),
         cmocka_unit_test(test_longest),   cmocka_unit_test(test_refused_entries), cmocka_unit_test(test_refused_lines),
-        cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_mutations), cmocka_unit_test(test_digits),
     };
 
     return cmocka_run_group_tests(tests, audit_set_up, audit_tear_down);

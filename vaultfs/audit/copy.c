@@ -194,7 +194,7 @@ static void tell(struct vf_slice entries, void (*each)(void *user, const struct 
         const char *nl = memchr(p, '\n', (size_t)(end - p));
         if (nl == NULL)
             break;
-        if (vf_entry_take(p, (size_t)(nl - p), &view))
+        if (vf_entry_take(p, (size_t)(nl - p), NULL, &view))
             each(user, &view);
         p = nl + 1;
     }

@@ -123,7 +123,7 @@ static bool line_agrees(const struct vf_copy *c, struct vf_verify_place *p)
 
     vf_segment_name(p->seg_first, name);
     if (line == NULL || !bytes_of(c, name, p->line_at, p->seg_at, line) || line[len - 1] != '\n' ||
-        !vf_entry_take(line, len - 1, &view) || view.event != VF_EVENT_SEAL || view.seq + 1 != p->tree.size)
+        !vf_entry_take(line, len - 1, NULL, &view) || view.event != VF_EVENT_SEAL || view.seq + 1 != p->tree.size)
         return false;
     vf_leaf_hash(line, len - 1, &leaf);
     memcpy(p->key, view.seal_key, sizeof(p->key));

@@ -41,7 +41,22 @@ VF_MUST_USE bool vf_entry_lines_add(struct vf_entry_lines *lines, uint64_t seq, 
                                     const struct vf_entry_body *text, const struct vf_buf *origin,
                                     const uint8_t nonce[VF_ENTRY_NONCE_LEN]);
 
-/* vf_entry_parse for who reads millions: without a reason, and *to is undefined when it is false. */
-VF_MUST_USE bool vf_entry_take(const char *line, size_t len, struct vf_entry_view *to);
+/*
+ * What the entry before has in common with the next one, so that it need not be taken apart again: entries of one job mostly differ in their
+ * number, time, record, size and nonce alone. Zeroed: nothing yet. Borrows the line and the view of the entry before.
+ */
+struct vf_entry_memo {
+    const struct vf_entry_view *before; /* NULL: none */
+    const char *time;
+    struct vf_entry_text subject;   /* behind the time, up to the refs */
+    struct vf_entry_text fields[2]; /* of a text, of an image: the list, with its name */
+    struct vf_entry_text caller;    /* uid, pid, exe */
+    struct vf_entry_text tail;      /* from the host to the nonce */
+};
+/*
+ * vf_entry_parse for who reads millions: without a reason, and *to is undefined when it is false. With a memo (NULL: none) the answer is the
+ * same, and `line` and *to must stay as they are until the memo is given up.
+ */
+VF_MUST_USE bool vf_entry_take(const char *line, size_t len, struct vf_entry_memo *memo, struct vf_entry_view *to);
 
 #endif

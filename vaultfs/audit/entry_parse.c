@@ -9,10 +9,14 @@
 
 #define FIELDS_MAX 32
 
+static const struct vf_entry_text none;
+
 /* What is still to be read, and what was looked for when it failed. */
 struct cursor {
     const char *p, *end;
-    const char *wanted; /* NULL: good so far */
+    const char *wanted;         /* NULL: good so far */
+    struct vf_entry_memo *memo; /* NULL: none */
+    struct vf_entry_memo now;   /* what this line leaves for the next */
 };
 
 /* Inlined, so that the compiler knows the length and compares in a few instructions. */
@@ -30,6 +34,26 @@ static bool bad(struct cursor *c, const char *wanted)
     if (c->wanted == NULL)
         c->wanted = wanted;
     return false;
+}
+
+/*
+ * The memo. The form of a line has one reading: where the same bytes stand at the same point of it as in the line before, they mean the
+ * same. Only what comes behind them may be something that would still have belonged to this part; then nothing that is looked for next
+ * fits, and the line is taken apart without the memo.
+ */
+static inline __attribute__((always_inline)) bool same(struct cursor *c, const struct vf_entry_text *before)
+{
+    return before->len > 0 && literal(c, before->p, before->len);
+}
+
+static inline struct vf_entry_text moved(struct vf_entry_text t, const char *from, const char *to)
+{
+    return t.p != NULL ? (struct vf_entry_text){to + (t.p - from), t.len} : t;
+}
+
+static inline struct vf_entry_text taken(const struct cursor *c, const char *from)
+{
+    return (struct vf_entry_text){from, (size_t)(c->p - from)};
 }
 
 static inline __attribute__((always_inline)) bool need(struct cursor *c, const char *text, size_t len)
@@ -71,14 +95,22 @@ static inline bool hex_digit(char ch)
     return ((unsigned char)(ch - '0') <= 9) | ((unsigned char)(ch - 'a') <= 5);
 }
 
+/* Sixteen characters, compared at once where the processor can. */
+typedef uint8_t sixteen __attribute__((vector_size(16)));
+
 static bool hex_digits(const char *s, size_t len)
 {
     bool good = true;
 
-    /* Sessions, nonces and hashes come in 32s; a loop of known length without a branch takes 16 at once. */
-    for (; len >= 32; s += 32, len -= 32)
-        for (unsigned i = 0; i < 32; i++)
-            good &= hex_digit(s[i]);
+    /* Sessions, nonces and hashes come in 32s. */
+    for (; len >= 16; s += 16, len -= 16) {
+        sixteen v;
+        uint64_t all[2];
+        memcpy(&v, s, sizeof(v));
+        v = (sixteen)((v - '0' <= 9) | (v - 'a' <= 5));
+        memcpy(all, &v, sizeof(all));
+        good &= (all[0] & all[1]) == UINT64_MAX;
+    }
     for (size_t i = 0; i < len; i++)
         good &= hex_digit(s[i]);
     return good;
@@ -155,7 +187,8 @@ static bool string(struct cursor *c, const char *wanted, struct vf_entry_text *r
 }
 
 /* Items in quotes with commas between them, at least one, behind the opening bracket; takes the closing one. */
-static bool list(struct cursor *c, bool (*item)(struct cursor *c), size_t max, const char *wanted, struct vf_entry_text *ret)
+static inline __attribute__((always_inline)) bool list(struct cursor *c, bool (*item)(struct cursor *c), size_t max,
+                                                       const char *wanted, struct vf_entry_text *ret)
 {
     const char *from = c->p;
     size_t n = 0;
@@ -195,16 +228,45 @@ static bool field_item(struct cursor *c)
     return c->p > from && c->p - from <= 20;
 }
 
-/* seq, time, event and the category that belongs to it */
-static bool parse_head(struct cursor *c, struct vf_entry_view *v)
+/* "SS.UUUUUUZ" behind a minute that is known to be one. */
+static bool seconds(const char *s, int64_t minute_us, int64_t *ret_us)
+{
+    uint32_t v = 0;
+    bool good = s[0] <= '5' && s[2] == '.' && s[9] == 'Z';
+
+    for (unsigned i = 0; i < 9; i++) {
+        if (i == 2)
+            continue;
+        uint32_t digit = (uint32_t)(unsigned char)s[i] - '0';
+        good &= digit <= 9;
+        v = v * 10 + digit;
+    }
+    *ret_us = minute_us + v;
+    return good;
+}
+
+#define MINUTE_LEN 17 /* "2026-11-21T12:00:" */
+
+static bool parse_time(struct cursor *c, struct vf_entry_view *v)
+{
+    const struct vf_entry_memo *m = c->memo;
+    const char *at = fixed(c, VF_TIME_US_LEN);
+
+    if (at == NULL)
+        return bad(c, "a time");
+    c->now.time = at;
+    if (m != NULL && memcmp(at, m->time, MINUTE_LEN) == 0) {
+        int64_t before = m->before->time_us;
+        return seconds(at + MINUTE_LEN, before - before % (60 * VF_SECOND_US), &v->time_us) || bad(c, "a time");
+    }
+    return vf_time_parse_us(at, VF_TIME_US_LEN, &v->time_us) || bad(c, "a time");
+}
+
+/* The event and the category that belongs to it */
+static bool parse_event(struct cursor *c, struct vf_entry_view *v)
 {
     struct vf_entry_text event = {0};
 
-    if (!NEED(c, "{\"seq\":") || !number(c, VF_ENTRY_SEQ_MAX, "a sequence number", &v->seq) || !NEED(c, ",\"time\":\""))
-        return false;
-    const char *time = fixed(c, VF_TIME_US_LEN);
-    if (time == NULL || !vf_time_parse_us(time, VF_TIME_US_LEN, &v->time_us))
-        return bad(c, "a time");
     if (!NEED(c, "\",\"event\":\"") || !string(c, "an event", &event))
         return false;
     if (!vf_event_parse(event.p, event.len, &v->event))
@@ -213,8 +275,24 @@ static bool parse_head(struct cursor *c, struct vf_entry_view *v)
     return category[0] == '\0' || (NEED(c, ",\"category\":\"") && need(c, category, strlen(category)) && NEED(c, "\""));
 }
 
+/* Whom it is about. */
 static bool parse_subject(struct cursor *c, struct vf_entry_view *v)
 {
+    const char *from = c->p;
+
+    if (c->memo != NULL && same(c, &c->memo->subject)) {
+        const struct vf_entry_view *b = c->memo->before;
+        const char *then = c->memo->subject.p;
+        v->event = b->event;
+        v->grant = moved(b->grant, then, from);
+        v->job = moved(b->job, then, from);
+        v->recipient = moved(b->recipient, then, from);
+        c->now.subject = taken(c, from);
+        return true;
+    }
+    v->grant = v->job = v->recipient = none;
+    if (!parse_event(c, v))
+        return false;
     if (TAKE(c, ",\"grant\":\"")) {
         const char *at = fixed(c, VF_GRANT_ID_LEN);
         if (at == NULL || !base32_digits(at, VF_GRANT_ID_LEN) || !TAKE(c, "\""))
@@ -225,6 +303,14 @@ static bool parse_subject(struct cursor *c, struct vf_entry_view *v)
         return false;
     if (TAKE(c, ",\"recipient\":\"") && !string(c, "a recipient", &v->recipient))
         return false;
+    c->now.subject = taken(c, from);
+    return true;
+}
+
+static bool parse_refs(struct cursor *c, struct vf_entry_view *v)
+{
+    v->refs = v->manifest = none;
+    v->all = false;
     if (TAKE(c, ",\"refs\":[") && !list(c, ref_item, VF_ENTRY_REFS_MAX, "a list of refs", &v->refs))
         return false;
     if (v->refs.p == NULL && TAKE(c, ",\"refs\":\"all\",\"manifest\":\"")) {
@@ -235,49 +321,83 @@ static bool parse_subject(struct cursor *c, struct vf_entry_view *v)
     return true;
 }
 
+#define FIELDS_NAME ",\"fields\":["
+
+static bool parse_fields(struct cursor *c, struct vf_entry_view *v)
+{
+    const char *from = c->p;
+    unsigned image = v->part.len == sizeof("image") - 1 ? 1 : 0;
+
+    v->fields = none;
+    if (c->memo != NULL) {
+        /* What this line does not leave, the one before may have left. */
+        c->now.fields[image ^ 1] = c->memo->fields[image ^ 1];
+        if (same(c, &c->memo->fields[image]))
+            v->fields = (struct vf_entry_text){from + sizeof(FIELDS_NAME) - 1, (size_t)(c->p - from) - sizeof(FIELDS_NAME)};
+    }
+    if (v->fields.p == NULL && TAKE(c, FIELDS_NAME) && !list(c, field_item, FIELDS_MAX, "a list of fields", &v->fields))
+        return false;
+    c->now.fields[image] = taken(c, from);
+    return true;
+}
+
 static bool parse_caller(struct cursor *c, struct vf_entry_view *v)
 {
+    const char *from = c->p;
     uint64_t uid = 0;
     uint64_t pid = 0;
 
-    if (!TAKE(c, ",\"uid\":"))
+    if (c->memo != NULL && same(c, &c->memo->caller)) {
+        const struct vf_entry_view *b = c->memo->before;
+        v->has_caller = b->has_caller;
+        v->uid = b->uid;
+        v->pid = b->pid;
+        v->exe = moved(b->exe, c->memo->caller.p, from);
+        c->now.caller = taken(c, from);
         return true;
-    if (!number(c, UINT32_MAX, "a user id", &uid) || !NEED(c, ",\"pid\":") || !number(c, INT32_MAX, "a process id", &pid))
+    }
+    v->exe = none;
+    v->uid = 0;
+    v->pid = 0;
+    v->has_caller = TAKE(c, ",\"uid\":");
+    if (v->has_caller) {
+        if (!number(c, UINT32_MAX, "a user id", &uid) || !NEED(c, ",\"pid\":") ||
+            !number(c, INT32_MAX, "a process id", &pid))
+            return false;
+        v->uid = (uint32_t)uid;
+        v->pid = (int32_t)pid;
+    }
+    if (TAKE(c, ",\"exe\":\"") && !string(c, "a program", &v->exe))
         return false;
-    v->has_caller = true;
-    v->uid = (uint32_t)uid;
-    v->pid = (int32_t)pid;
+    c->now.caller = taken(c, from);
     return true;
 }
 
 static bool parse_details(struct cursor *c, struct vf_entry_view *v)
 {
+    v->part = v->object = none;
+    v->bytes = v->count = 0;
     if (TAKE(c, ",\"part\":\"text\""))
         v->part = (struct vf_entry_text){c->p - sizeof("text"), 4};
     else if (TAKE(c, ",\"part\":\"image\""))
         v->part = (struct vf_entry_text){c->p - sizeof("image"), 5};
-    if (TAKE(c, ",\"fields\":[") && !list(c, field_item, FIELDS_MAX, "a list of fields", &v->fields))
+    if (!parse_fields(c, v))
         return false;
-    if (TAKE(c, ",\"bytes\":")) {
-        v->has_bytes = true;
-        if (!number(c, UINT64_MAX, "a number of bytes", &v->bytes))
-            return false;
-    }
+    v->has_bytes = TAKE(c, ",\"bytes\":");
+    if (v->has_bytes && !number(c, UINT64_MAX, "a number of bytes", &v->bytes))
+        return false;
     if (!parse_caller(c, v))
         return false;
-    if (TAKE(c, ",\"exe\":\"") && !string(c, "a program", &v->exe))
+    v->has_count = TAKE(c, ",\"count\":");
+    if (v->has_count && !number(c, UINT64_MAX, "a count", &v->count))
         return false;
-    if (TAKE(c, ",\"count\":")) {
-        v->has_count = true;
-        if (!number(c, UINT64_MAX, "a count", &v->count))
-            return false;
-    }
     return !TAKE(c, ",\"object\":\"") || string(c, "an object", &v->object);
 }
 
 /* A seal entry names a key, and no other does. */
 static bool parse_key(struct cursor *c, struct vf_entry_view *v)
 {
+    memset(v->seal_key, 0, sizeof(v->seal_key));
     if (v->event != VF_EVENT_SEAL)
         return true;
     if (!NEED(c, ",\"key\":\""))
@@ -288,43 +408,73 @@ static bool parse_key(struct cursor *c, struct vf_entry_view *v)
     return NEED(c, "\"");
 }
 
-static bool parse_tail(struct cursor *c, struct vf_entry_view *v)
+static bool parse_origin(struct cursor *c, struct vf_entry_view *v)
+{
+    const char *from = c->p;
+
+    if (c->memo != NULL && same(c, &c->memo->tail)) {
+        const struct vf_entry_view *b = c->memo->before;
+        const char *then = c->memo->tail.p;
+        v->host = moved(b->host, then, from);
+        v->session = moved(b->session, then, from);
+        v->result = moved(b->result, then, from);
+        c->now.tail = taken(c, from);
+        return true;
+    }
+    if (!NEED(c, ",\"host\":\"") || !string(c, "a host", &v->host) || !NEED(c, ",\"session\":\"") ||
+        !hex_slice(c, VF_ENTRY_SESSION_LEN, "a session", &v->session) || !NEED(c, "\",\"result\":\"") ||
+        !string(c, "a result", &v->result) || !NEED(c, ",\"nonce\":\""))
+        return false;
+    c->now.tail = taken(c, from);
+    return true;
+}
+
+static bool parse_end(struct cursor *c)
 {
     struct vf_entry_text nonce;
 
-    if (!NEED(c, ",\"host\":\"") || !string(c, "a host", &v->host) || !NEED(c, ",\"session\":\"") ||
-        !hex_slice(c, VF_ENTRY_SESSION_LEN, "a session", &v->session) || !NEED(c, "\",\"result\":\"") ||
-        !string(c, "a result", &v->result) || !NEED(c, ",\"nonce\":\"") ||
-        !hex_slice(c, (size_t)2 * VF_ENTRY_NONCE_LEN, "a nonce", &nonce) || !NEED(c, "\"}"))
+    if (!hex_slice(c, (size_t)2 * VF_ENTRY_NONCE_LEN, "a nonce", &nonce) || !NEED(c, "\"}"))
         return false;
     return c->p == c->end || bad(c, "the end of the line");
 }
 
 /* Into *v whatever comes of it. */
-static bool parse(const char *line, size_t len, struct vf_entry_view *v, struct cursor *c)
+static bool parse(const char *line, size_t len, struct vf_entry_memo *memo, struct vf_entry_view *v, struct cursor *c)
 {
-    memset(v, 0, sizeof(*v));
+    /* Each part sets what is its own, found or not: cheaper than to clear all of it first. */
     v->line = line;
     v->line_len = len;
-    *c = (struct cursor){.p = line, .end = line + len};
-    return parse_head(c, v) && parse_subject(c, v) && parse_details(c, v) && parse_key(c, v) && parse_tail(c, v);
+    c->p = line;
+    c->end = line + len;
+    c->wanted = NULL;
+    c->memo = memo;
+    return NEED(c, "{\"seq\":") && number(c, VF_ENTRY_SEQ_MAX, "a sequence number", &v->seq) && NEED(c, ",\"time\":\"") &&
+           parse_time(c, v) && parse_subject(c, v) && parse_refs(c, v) && parse_details(c, v) && parse_key(c, v) &&
+           parse_origin(c, v) && parse_end(c);
 }
 
-bool vf_entry_take(const char *line, size_t len, struct vf_entry_view *to)
+bool vf_entry_take(const char *line, size_t len, struct vf_entry_memo *memo, struct vf_entry_view *to)
 {
-    struct cursor c;
+    struct cursor c = {.now = {.before = to}};
 
-    return len <= VF_ENTRY_LINE_MAX && parse(line, len, to, &c);
+    if (len > VF_ENTRY_LINE_MAX)
+        return false;
+    bool good = memo != NULL && memo->before != NULL && parse(line, len, memo, to, &c);
+    if (!good && !parse(line, len, NULL, to, &c))
+        return false;
+    if (memo != NULL)
+        *memo = c.now;
+    return true;
 }
 
 enum vf_err vf_entry_parse(const char *line, size_t len, struct vf_entry_view *ret, struct vf_why *why)
 {
     struct vf_entry_view v;
-    struct cursor c;
+    struct cursor c = {0};
 
     if (len > VF_ENTRY_LINE_MAX)
         return vf_fail(why, VF_E_FORMAT, "not a log entry: longer than %d bytes", VF_ENTRY_LINE_MAX);
-    if (!parse(line, len, &v, &c))
+    if (!parse(line, len, NULL, &v, &c))
         return vf_fail(why, VF_E_FORMAT, "not a log entry: near byte %zu there should be %s", (size_t)(c.p - line),
                        c.wanted);
     *ret = v;

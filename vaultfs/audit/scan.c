@@ -52,6 +52,7 @@ struct vf_scan_chunk {
     bool eof;                      /* the file ends in this chunk, */
     size_t torn;                   /* with so many bytes of a line */
     uint32_t bad, bad_at, bad_len; /* malformed lines behind the last entry */
+    struct vf_entry_memo memo;     /* while it is worked on */
     uint32_t n;
     struct vf_scan_entry entries[ENTRIES];
 };
@@ -128,7 +129,7 @@ static void take_line(struct vf_scan_chunk *c, size_t at, size_t len)
 {
     struct vf_scan_entry *e = &c->entries[c->n];
 
-    if (c->n == ENTRIES || !vf_entry_take(c->buf + at, len, &e->view)) {
+    if (c->n == ENTRIES || !vf_entry_take(c->buf + at, len, &c->memo, &e->view)) {
         if (c->bad++ == 0) {
             c->bad_at = (uint32_t)at;
             c->bad_len = (uint32_t)len;
@@ -199,6 +200,7 @@ static void work_on(struct vf_scan_chunk *c)
     c->n = c->bad = 0;
     c->first = c->last = c->open = c->torn = 0;
     c->eof = false;
+    c->memo = (struct vf_entry_memo){0};
     c->buf[0] = '\n';
     c->have = c->begins ? 1 : 0;
     if (!fill(c, 1 + CHUNK + OVERHANG))

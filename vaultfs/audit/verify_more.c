@@ -12,7 +12,7 @@ static enum vf_err take_line(struct vf_verifier *f, const char *line, size_t len
 {
     struct vf_scan_entry e = {.end = end};
 
-    if (!vf_entry_take(line, len, &e.view)) {
+    if (!vf_entry_take(line, len, NULL, &e.view)) {
         struct vf_why bad = {0};
         enum vf_err err = vf_entry_parse(line, len, &e.view, &bad);
         return vf_fail(why, err == VF_E_NOMEM ? err : VF_E_FORMAT, "entry %llu: not what a log writes: %s",
