@@ -56,6 +56,12 @@ uint32_t vf_case_find(const struct vf_case *c, const struct vf_ref *ref)
     return c->nslots == 0 ? VF_CASE_NONE : c->slots[slot_of(c, ref)].at;
 }
 
+void vf_case_find_soon(const struct vf_case *c, const struct vf_ref *ref)
+{
+    if (c->nslots > 0)
+        __builtin_prefetch(&c->slots[(uint32_t)ref_number(ref) & (c->nslots - 1)]);
+}
+
 static enum vf_err grow_slots(struct vf_case *c, struct vf_why *why)
 {
     uint32_t want = c->nslots == 0 ? 4096 : c->nslots * 2;

@@ -103,6 +103,8 @@ void vf_case_cleanup(struct vf_case **c);
 
 /* Index of a ref; VF_CASE_NONE: not known. */
 uint32_t vf_case_find(const struct vf_case *c, const struct vf_ref *ref);
+/* It will be looked for: fetch its place from memory meanwhile. */
+void vf_case_find_soon(const struct vf_case *c, const struct vf_ref *ref);
 /* The same, made known if it was not. */
 VF_MUST_USE enum vf_err vf_case_intern(struct vf_case *c, const struct vf_ref *ref, uint32_t *ret, struct vf_why *why);
 /* Indexes in the order of the refs; freed by the caller. */

@@ -10,6 +10,20 @@
 
 #define VF_EXP_SESSION_LEN 32u
 
+/*
+ * A read on its way to its cell. Which ref comes next is anybody's guess, and a cell that is not in the processor's cache costs more than all
+ * else that is done for an entry here. So reads wait in a short queue: when one enters it, the place of its ref is fetched; halfway, its
+ * cell; and each is put where it belongs when it leaves. Their order stays as it was.
+ */
+#define HALFWAY 8u
+struct waiting {
+    struct vf_ref ref;
+    uint32_t at; /* from halfway on; VF_CASE_NONE: there is no room for it */
+    unsigned part;
+    bool in; /* the window */
+    struct vf_exp_read what;
+};
+
 struct pass {
     struct vf_exposure *x;
     struct vf_exp_log *log;
@@ -24,6 +38,8 @@ struct pass {
     /* The mount that has not ended yet. */
     char session[VF_EXP_SESSION_LEN];
     int64_t last_us;
+    uint64_t nreads; /* that entered the queue */
+    struct waiting queue[2 * HALFWAY];
 };
 
 static bool device_counts(const struct vf_exposure *x, uint32_t device)
@@ -140,24 +156,68 @@ enum vf_err vf_exp_ref_find(struct vf_exposure *x, const struct vf_ref *ref, uin
     return vf_exp_cells_fit(x, why);
 }
 
+static struct waiting *nth(struct pass *p, uint64_t n)
+{
+    return &p->queue[n % (sizeof(p->queue) / sizeof(p->queue[0]))];
+}
+
+static struct vf_exp_read *cell_of(const struct vf_exposure *x, const struct waiting *w)
+{
+    return &(w->in ? x->now_in : x->now_out)[(size_t)w->at * 2 + w->part];
+}
+
+static enum vf_err find_cell(const struct pass *p, struct waiting *w, struct vf_why *why)
+{
+    struct vf_exposure *x = p->x;
+
+    VF_TRY(vf_exp_ref_find(x, &w->ref, &w->at, why));
+    if (w->at == VF_CASE_NONE)
+        return VF_OK;
+    p->log->known += w->at < x->c->nrefs - x->nstrangers ? 1 : 0;
+    __builtin_prefetch(cell_of(x, w), 1);
+    return VF_OK;
+}
+
+static void put_read(const struct pass *p, const struct waiting *w)
+{
+    struct vf_exposure *x = p->x;
+    uint32_t source = w->what.source;
+
+    if (w->at == VF_CASE_NONE)
+        return;
+    vf_exp_read_merge(cell_of(x, w), &w->what);
+    x->touched[w->at] = 1;
+    if (source != VF_EXP_NONE && x->sources[source].online)
+        vf_exp_desk_check_read(x, &x->sources[source], w->part, w->at);
+}
+
 static enum vf_err read_refs(struct pass *p, const struct vf_entry_view *e, unsigned part, const struct vf_exp_read *what,
                              struct vf_why *why)
 {
-    struct vf_exposure *x = p->x;
     size_t n = vf_case_entry_refs(e);
+    bool in = in_window(p->x, e);
 
     for (size_t i = 0; i < n; i++) {
-        struct vf_ref ref = vf_case_entry_ref(e, i);
-        uint32_t at;
-        VF_TRY(vf_exp_ref_find(x, &ref, &at, why));
-        if (at == VF_CASE_NONE)
-            continue;
-        p->log->known += at < x->c->nrefs - x->nstrangers ? 1 : 0;
-        note_read(x, e, &x->now_in[(size_t)at * 2 + part], &x->now_out[(size_t)at * 2 + part], what);
-        x->touched[at] = 1;
-        if (p->source != VF_EXP_NONE && x->sources[p->source].online)
-            vf_exp_desk_check_read(x, &x->sources[p->source], part, at);
+        struct waiting *w = nth(p, p->nreads);
+        if (p->nreads >= 2 * HALFWAY)
+            put_read(p, w);
+        *w = (struct waiting){.ref = vf_case_entry_ref(e, i), .part = part, .in = in, .what = *what};
+        vf_case_find_soon(p->x->c, &w->ref);
+        p->nreads++;
+        if (p->nreads > HALFWAY)
+            VF_TRY(find_cell(p, nth(p, p->nreads - 1 - HALFWAY), why));
     }
+    return VF_OK;
+}
+
+/* At the end: who is still in the queue. */
+static enum vf_err finish_reads(struct pass *p, struct vf_why *why)
+{
+    for (uint64_t n = p->nreads > HALFWAY ? p->nreads - HALFWAY : 0; n < p->nreads; n++)
+        VF_TRY(find_cell(p, nth(p, n), why));
+    for (uint64_t n = p->nreads > 2 * HALFWAY ? p->nreads - 2 * HALFWAY : 0; n < p->nreads; n++)
+        put_read(p, nth(p, n));
+    p->nreads = 0;
     return VF_OK;
 }
 
@@ -333,6 +393,7 @@ enum vf_err vf_exp_entries_take(struct vf_exposure *x, uint32_t log, const struc
     enum vf_err err = vf_log_verify(l->path, &opt, l->verdict, &reason);
     if (err == VF_E_NOMEM)
         return vf_fail(why, err, "%s", reason.text);
+    VF_TRY(finish_reads(&p, why));
     take_verdict(l, err, &reason);
     settle_all(x, l);
     return VF_OK;
