@@ -296,8 +296,11 @@ struct vf_desk_server_options {
     size_t budget;        /* bytes of large requests and answers in memory; 0: 256 MiB */
     int stop_fd;          /* readable: stop */
     void (*ready)(void *user, const char *where);
-    void (*line)(void *user,
-                 const char *text); /* structured log: one line of key=value, no field value, no secret; any thread */
+    /*
+     * Structured log: one line of key=value, no field value, no secret. On a thread of its own: while it blocks, it stops nobody, and lines that the
+     * queue (1,024) has no room for are lost, and counted. If it is stuck at the end, it is left behind with `user`.
+     */
+    void (*line)(void *user, const char *text);
     void *user;
 };
 VF_PUBLIC VF_MUST_USE enum vf_err vf_desk_serve(struct vf_desk *d, const struct vf_desk_server_options *opt,

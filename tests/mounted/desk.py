@@ -37,15 +37,15 @@ class DeskWorld(w.World):
         self.keytool('vault', 'set', '--prekeys', self.dir / 'desk.prekeys', '--key', self.key('alice'), self.vault)
         self.keytool('desk', 'receive', '--key', self.desk_key, self.store, self.policy)
 
-    def serve(self, *extra, env=None):
-        """Start the server and wait until it answers."""
+    def serve(self, *extra, env=None, stderr=None, exe='KEYTOOL', ready=True):
+        """Start the server and wait until it answers; one that is not `ready` says 503."""
         self.server_log = open(self.dir / 'server.log', 'ab')
-        self.server = subprocess.Popen([os.environ['KEYTOOL'], 'desk', 'serve', '--key', self.desk_key, '--policy', self.policy, '--listen',
+        self.server = subprocess.Popen([os.environ[exe], 'desk', 'serve', '--key', self.desk_key, '--policy', self.policy, '--listen',
                                         self.listen, *map(str, extra), self.store], stdin=subprocess.DEVNULL, stdout=self.server_log,
-                                       stderr=self.server_log, env={**os.environ, **(env or {})})
+                                       stderr=stderr or self.server_log, env={**os.environ, **(env or {})})
         for _ in range(200):
             w.check(self.server.poll() is None, f'the server runs: {self.said()}')
-            if self.answers():
+            if self.answers() or (not ready and self.answers(b' 503 ')):
                 return self.server
             time.sleep(0.05)
         w.check(False, f'the server answers: {self.said()}')
@@ -53,9 +53,9 @@ class DeskWorld(w.World):
     def said(self):
         return (self.dir / 'server.log').read_text()
 
-    def answers(self):
+    def answers(self, status=b' 200 '):
         try:
-            return b' 200 ' in self.http_get('/healthz')
+            return status in self.http_get('/healthz')
         except OSError:
             return False
 

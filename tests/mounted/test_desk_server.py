@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The desk's server against its clients: slow, huge, many, malformed, replayed and unauthenticated ones while stations are served; what it is asked beside
 that; how it starts and stops. Raw sockets, a real server, and stations that ask as a mount does (tests/support/desk_load.c)."""
+import fcntl
 import json
 import os
 import random
@@ -316,6 +317,22 @@ def test_stop(d, station):
     check(verified.returncode == 0, 'its log is whole')
 
 
+def test_stuck_log(d, stations):
+    """Nobody reads its log, and the pipe is full: it serves all the same, counts what is lost, and ends when it is told to."""
+    r, w = os.pipe()
+    fcntl.fcntl(w, 1031, 4096) # F_SETPIPE_SZ
+    d.serve(stderr=w)
+    os.close(w)
+    for _ in range(2):
+        loaded(load(stations, 30), 'with a log that nobody reads')
+    check(ask(d, post(20) + b'x' * 20)[0] == 400, 'it answers')
+    d.keytool('desk', 'status', d.store)
+    check(d.stop() == 0, 'and it stops')
+    said = os.read(r, 65536)
+    os.close(r)
+    check(b'event=serving' in said and b'event=stopped' not in said, f'it was stuck: {said!r}')
+
+
 def test_second(d):
     p = d.keytool('desk', 'serve', '--key', d.desk_key, '--listen', '127.0.0.1:0', d.store, expect=1)
     check('another process serves this desk' in p.stderr, p.stderr)
@@ -526,6 +543,7 @@ def main():
         pace.see()
     test_stop(d, stations[0])
 
+    test_stuck_log(d, stations[:2])
     test_unix(d)
     test_systemd(d)
     d.serve('--connections', '40')

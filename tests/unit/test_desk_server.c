@@ -210,7 +210,7 @@ static void test_figures(void **state)
     vf_figures_status(f, &st, true);
     assert_true(vf_figures_ready(f));
     vf_buf_init(&out, 65536);
-    vf_figures_put(f, &g, &out);
+    vf_figures_put(f, &g, 3, &out);
     const char *text = vf_buf_cstr(&out);
     static const char *const want[] = {
         "vaultfs_desk_answers_total{status=\"behind\"} 2\n",
@@ -275,6 +275,77 @@ static void test_outcome(void **state)
     vf_buf_done(&whole);
 }
 
+/* ----------------------------------------------------------------------------------------------------------------- lines */
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    bool hold, inside;
+    unsigned n;
+    char last[128], lost[128];
+} reader = {.lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER};
+
+static void read_line(void *user, const char *text)
+{
+    (void)user;
+    pthread_mutex_lock(&reader.lock);
+    reader.inside = true;
+    pthread_cond_broadcast(&reader.change);
+    while (reader.hold)
+        pthread_cond_wait(&reader.change, &reader.lock);
+    reader.inside = false;
+    reader.n++;
+    (void)snprintf(strstr(text, "event=lost") ? reader.lost : reader.last, sizeof(reader.last), "%s", text);
+    pthread_mutex_unlock(&reader.lock);
+}
+
+static void hold_reader(bool hold)
+{
+    pthread_mutex_lock(&reader.lock);
+    reader.hold = hold;
+    pthread_cond_broadcast(&reader.change);
+    pthread_mutex_unlock(&reader.lock);
+}
+
+/* A reader that stands still stops nobody; what has no room meanwhile is counted, and told as soon as he reads again. */
+static void test_lines(void **state)
+{
+    struct vf_journal *l = NULL;
+    char text[32];
+    (void)state;
+    assert_int_equal(vf_journal_start(read_line, NULL, &l, NULL), VF_OK);
+    hold_reader(true);
+    vf_journal_put(l, "line 0");
+    pthread_mutex_lock(&reader.lock);
+    while (!reader.inside)
+        pthread_cond_wait(&reader.change, &reader.lock);
+    pthread_mutex_unlock(&reader.lock);
+    for (unsigned i = 1; i <= 3000; i++) {
+        (void)snprintf(text, sizeof(text), "line %u", i);
+        vf_journal_put(l, text);
+    }
+    assert_int_equal(vf_journal_lost(l), 3000 - 1024);
+    hold_reader(false);
+    vf_journal_stop(l);
+    assert_int_equal(reader.n, 1 + 1024 + 1);
+    assert_string_equal(reader.last, "line 1024");
+    assert_non_null(strstr(reader.lost, "event=lost lines=1976"));
+    /* At the end of a server it is left behind. */
+    assert_int_equal(vf_journal_start(read_line, NULL, &l, NULL), VF_OK);
+    hold_reader(true);
+    vf_journal_put(l, "the last");
+    vf_journal_put(l, "one more");
+    vf_journal_stop(l);
+    hold_reader(false);
+    pthread_mutex_lock(&reader.lock);
+    while (strcmp(reader.last, "the last") != 0) {
+        pthread_mutex_unlock(&reader.lock);
+        (void)usleep(1000);
+        pthread_mutex_lock(&reader.lock);
+    }
+    pthread_mutex_unlock(&reader.lock);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_figures),
         cmocka_unit_test_setup_teardown(test_control_away, set_up, tear_down),
         cmocka_unit_test(test_outcome),
+        cmocka_unit_test(test_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,8 +33,8 @@ void vf_server_line(struct vf_server *s, const char *fmt, ...)
     (void)vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, args);
     va_end(args);
     vf_text_one_line(text);
-    if (s->opt->line)
-        s->opt->line(s->opt->user, text);
+    if (s->journal)
+        vf_journal_put(s->journal, text);
 }
 
 void vf_server_quote(const char *text, char *out, size_t size)
@@ -202,6 +202,8 @@ static enum vf_err start(struct vf_server *s, struct ticker *t, struct vf_why *w
     s->guard = vf_guard_new(&limits);
     if (!s->figures || !s->guard)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
+    if (o->line)
+        VF_TRY(vf_journal_start(o->line, o->user, &s->journal, why));
     VF_TRY(open_sockets(s, why));
     VF_TRY(ticker_start(t, s, why));
     VF_TRY(vf_workers_start(o->threads ? o->threads : WORKERS, vf_http_work, &s->workers, why));
@@ -279,6 +281,7 @@ enum vf_err vf_desk_serve(struct vf_desk *d, const struct vf_desk_server_options
         stop(&s, &t);
     if (!err)
         vf_server_line(&s, "event=stopped");
+    vf_journal_stop(s.journal);
     vf_guard_free(s.guard);
     vf_figures_free(s.figures);
     pthread_mutex_destroy(&s.line_lock);

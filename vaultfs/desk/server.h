@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Inside the desk's server. Threads: one for each socket it listens on (libmicrohttpd's, never waits for the disk), a fixed number of workers that
- * answer requests, one for the control socket, one that ticks once a second. A request is read into memory by the first, handed to a worker
+ * answer requests, one for the control socket, one that ticks once a second, one that writes the log. A request is read into memory by the first, handed to a worker
  * while its connection rests, and sent when the worker is done.
  */
 #ifndef VF_DESK_SERVER_H
@@ -124,8 +124,8 @@ void vf_figures_bad(struct vf_figures *f, enum vf_bad what);
 const char *vf_bad_text(enum vf_bad what);
 void vf_figures_status(struct vf_figures *f, const struct vf_desk_status *st, bool ticked);
 bool vf_figures_ready(struct vf_figures *f);
-/* Prometheus text. */
-void vf_figures_put(struct vf_figures *f, const struct vf_guard_figures *g, struct vf_buf *out);
+/* Prometheus text. `lost`: lines of the log. */
+void vf_figures_put(struct vf_figures *f, const struct vf_guard_figures *g, uint64_t lost, struct vf_buf *out);
 
 /* ---------------------------------------------------------------------------------------------------------------- workers */
 
@@ -149,6 +149,17 @@ void vf_workers_put(struct vf_workers *w, struct vf_exchange *e);
 /* What is queued is answered first. */
 void vf_workers_stop(struct vf_workers *w);
 
+/* ------------------------------------------------------------------------------------------------------------------ lines */
+
+/* `line` is called on a thread of its own; it may block, and then nobody waits for it. */
+struct vf_journal;
+enum vf_err vf_journal_start(void (*line)(void *user, const char *text), void *user, struct vf_journal **ret,
+                             struct vf_why *why);
+void vf_journal_put(struct vf_journal *l, const char *text);
+uint64_t vf_journal_lost(struct vf_journal *l);
+/* What is queued has two seconds. A line that is stuck then stays so, with `user`, for as long as the process. */
+void vf_journal_stop(struct vf_journal *l);
+
 /* ----------------------------------------------------------------------------------------------------------------- server */
 
 struct vf_server {
@@ -157,6 +168,7 @@ struct vf_server {
     struct vf_guard *guard;
     struct vf_figures *figures;
     struct vf_workers *workers;
+    struct vf_journal *journal; /* NULL: nobody wants them */
     struct vf_listen listen[VF_LISTEN_MAX];
     size_t nlisten;
     struct MHD_Daemon *daemons[VF_LISTEN_MAX];

@@ -151,7 +151,7 @@ static void put_desk(const struct vf_figures *f, struct vf_buf *out)
     vf_buf_fmt(out, "vaultfs_desk_last_tick_seconds %.3f\n", (double)f->ticked_us / 1e6);
 }
 
-void vf_figures_put(struct vf_figures *f, const struct vf_guard_figures *g, struct vf_buf *out)
+void vf_figures_put(struct vf_figures *f, const struct vf_guard_figures *g, uint64_t lost, struct vf_buf *out)
 {
     pthread_mutex_lock(&f->lock);
     put_requests(f, out);
@@ -159,6 +159,7 @@ void vf_figures_put(struct vf_figures *f, const struct vf_guard_figures *g, stru
     pthread_mutex_unlock(&f->lock);
     one(out, "connections", "gauge", "Connections.", g->connections);
     one(out, "requests_inside", "gauge", "Connections with a request under way.", g->inside);
+    one(out, "lines_lost_total", "counter", "Lines of the log that nobody took.", lost);
     one(out, "bytes_held", "gauge", "Bytes of large requests and answers in memory.", g->held);
     one(out, "connections_cut_total", "counter", "Connections cut off: too slow, or to make room.", g->cut);
     one(out, "connections_refused_total", "counter", "Connections refused: too many.", g->refused);

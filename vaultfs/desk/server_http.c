@@ -253,7 +253,7 @@ static enum MHD_Result reply_metrics(struct vf_server *s, struct MHD_Connection 
     VF_BUF text;
     vf_buf_init(&text, 65536);
     vf_guard_figures_get(s->guard, &g);
-    vf_figures_put(s->figures, &g, &text);
+    vf_figures_put(s->figures, &g, s->journal ? vf_journal_lost(s->journal) : 0, &text);
     return vf_buf_ok(&text) ? vf_http_reply(c, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", &text) : MHD_NO;
 }
 
