@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* A desk whose clock is in doubt releases nothing and destroys nothing until a person confirms. */
+#include "../../vaultfs/desk/desk_internal.h"
 #include "desk_test.h"
 
 #include "fakeclock.h"
+
+#include <unistd.h>
 
 #define HOUR_US (3600 * VF_SECOND_US)
 
@@ -116,6 +119,36 @@ static void steps_forward(void **state)
     in_doubt("forward by 60 minutes");
     fake_clock_step(-HOUR_US); /* right again, and doubted all the same */
     assert_int_equal(status(), VF_ANSWER_UNREADY);
+    OK(vf_desk_confirm(d, why));
+    assert_int_equal(status(), VF_ANSWER_OK);
+}
+
+static void *confirm_on(void *arg)
+{
+    *(enum vf_err *)arg = vf_desk_confirm(d, NULL);
+    return NULL;
+}
+
+/* What is doubted between a person's word and its taking effect is not what he was told of: it stays, over a restart too. */
+static void doubted_while_confirming(void **state)
+{
+    enum vf_err err = VF_OK;
+    pthread_t thread;
+
+    (void)state;
+    fake_clock_step(2 * HOUR_US);
+    in_doubt("forward by 120 minutes");
+    unsigned confirmed = desk_log_counts(&w, VF_EVENT_TIME, "confirmed");
+    pthread_mutex_lock(&d->take_lock); /* his word is in the log, and he waits for the store's files to be looked at */
+    assert_int_equal(pthread_create(&thread, NULL, confirm_on, &err), 0);
+    while (desk_log_counts(&w, VF_EVENT_TIME, "confirmed") == confirmed)
+        (void)usleep(1000);
+    vf_desk_clock_doubt(d, "a station has a receipt for more than there is");
+    pthread_mutex_unlock(&d->take_lock);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(err, VF_E_CLOCK);
+    in_doubt("a station has a receipt");
+    assert_int_equal(desk_log_counts(&w, VF_EVENT_TIME, "unready"), 2);
     OK(vf_desk_confirm(d, why));
     assert_int_equal(status(), VF_ANSWER_OK);
 }
@@ -342,6 +375,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(steps_back, begin, end),
         cmocka_unit_test_setup_teardown(steps_forward, begin, end),
+        cmocka_unit_test_setup_teardown(doubted_while_confirming, begin, end),
         cmocka_unit_test_setup_teardown(creeps, begin, end),
         cmocka_unit_test_setup_teardown(was_away, begin, end),
         cmocka_unit_test_setup_teardown(was_quiet, begin, end),

@@ -10,7 +10,7 @@
  *
  * Then nothing is released and nothing destroyed until a person confirms; the doubt outlives a restart (database, own log). Time stands still meanwhile
  * where it was believed last: what had ended then is refused as ended, everything else as unready. It goes into no answer: stations take the desk's
- * time for true. Nor does it, and nothing is destroyed, in the first ten minutes after an opening that came over an hour behind the last entry.
+ * time for true. Nor does it in the first ten minutes after an opening that came over an hour behind the last entry.
  */
 #include "desk_internal.h"
 

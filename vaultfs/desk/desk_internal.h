@@ -141,7 +141,7 @@ struct vf_desk_clock {
     int64_t floor_us;          /* it was this late already, as far as anybody said who was believed */
     int64_t ahead_us;          /* wall minus boot clock, when it was last believed */
     int64_t confirmed_us;      /* wall clock when a person last said that clock and store are right; 0: never */
-    int64_t settled_us;        /* boot clock: until then it destroys nothing and tells nobody its time; 0: it is */
+    int64_t settled_us;        /* boot clock: until then it tells nobody its time; 0: it is */
     bool unready, told;        /* told: the own log and the database know */
     uint64_t doubts;           /* how often it was doubted */
     char why[256], later[256]; /* later: of a doubt while there was one */
@@ -235,7 +235,7 @@ VF_MUST_USE enum vf_err vf_desk_place_keep(struct vf_desk *d, struct vf_why *why
 VF_MUST_USE enum vf_err vf_desk_clock_start(struct vf_desk *d, struct vf_why *why); /* after recall */
 /* The time that decides. False: not ready, and `text` (of 256; may be NULL) says why; *ret_us is then what was believed last. */
 bool vf_desk_clock_now(struct vf_desk *d, int64_t *ret_us, char *text);
-/* May it destroy, and tell its time? For a while after an opening that came long after the last entry, it may not. */
+/* May it tell its time? For a while after an opening that came long after the last entry, it may not. */
 bool vf_desk_clock_settled(struct vf_desk *d);
 void vf_desk_clock_doubt(struct vf_desk *d, const char *fmt, ...) VF_PRINTF(2, 3);
 /* Into log and database, if anything changed. No lock is held. */
