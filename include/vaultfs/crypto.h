@@ -439,6 +439,8 @@ struct vf_tree {
 };
 VF_PUBLIC void vf_tree_init(struct vf_tree *t);
 VF_PUBLIC void vf_leaf_hash(const void *data, size_t len, struct vf_hash *ret);
+/* The same where the byte before data[0] may be written to; it is as before afterwards. Saves copying the first block. */
+VF_PUBLIC void vf_leaf_hash_in_place(uint8_t *data, size_t len, struct vf_hash *ret);
 VF_PUBLIC void vf_node_hash(const struct vf_hash *left, const struct vf_hash *right, struct vf_hash *ret);
 VF_PUBLIC void vf_tree_add(struct vf_tree *t, const struct vf_hash *leaf);
 VF_PUBLIC void vf_tree_root(const struct vf_tree *t, struct vf_hash *ret);

@@ -47,6 +47,12 @@ static void certificate_transparency_reference(void **state)
         size_t len = 0;
         VF_FREE uint8_t *leaf = from_hex(data[i], &len);
         vf_leaf_hash(leaf, len, &ct[i]);
+        uint8_t room[40] = {'\n'};
+        memcpy(room + 1, leaf, len);
+        vf_leaf_hash_in_place(room + 1, len, &h);
+        assert_memory_equal(h.b, ct[i].b, sizeof(h.b));
+        assert_int_equal(room[0], '\n');
+        assert_memory_equal(room + 1, leaf, len);
         vf_tree_add(&t, &ct[i]);
         assert_int_equal(t.size, i + 1);
         vf_tree_root(&t, &h);

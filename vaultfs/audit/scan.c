@@ -137,7 +137,7 @@ static void take_line(struct vf_scan_chunk *c, size_t at, size_t len)
         return;
     }
     if (c->needles == NULL)
-        vf_leaf_hash(c->buf + at, len, &e->leaf);
+        vf_leaf_hash_in_place((uint8_t *)c->buf + at, len, &e->leaf); /* buf[0] stands before the first */
     e->chunk = c;
     e->end = c->at + at + len;
     e->bad = c->bad;

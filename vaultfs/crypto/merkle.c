@@ -17,6 +17,16 @@ void vf_leaf_hash(const void *data, size_t len, struct vf_hash *ret)
     vf_hash_chunks(chunks, 2, ret->b);
 }
 
+void vf_leaf_hash_in_place(uint8_t *data, size_t len, struct vf_hash *ret)
+{
+    uint8_t was = data[-1];
+    struct vf_chunk chunk = {data - 1, len + 1};
+
+    data[-1] = 0x00;
+    vf_hash_chunks(&chunk, 1, ret->b);
+    data[-1] = was;
+}
+
 void vf_node_hash(const struct vf_hash *left, const struct vf_hash *right, struct vf_hash *ret)
 {
     uint8_t node[1 + 2 * VF_HASH_LEN] = {0x01};
