@@ -26,7 +26,8 @@
  * Start the room: sodium_init, then one arena of `arena_bytes` (rounded up to pages) mapped between guard pages, MADV_DONTDUMP,
  * MADV_WIPEONFORK, mlock'ed - and the lock checked. VF_E_LOCKED_MEMORY says what RLIMIT_MEMLOCK is and how to raise it. 0 bytes: no
  * arena, for programs that hold no secret. Call before any other function of this room and after daemonising: a child finds the
- * arena wiped and gets NULL from vf_secret_new until it calls this again. VF_E_BUSY when called twice. Not thread-safe.
+ * arena wiped and gets NULL from vf_secret_new until it calls this again. VF_E_BUSY when called twice. Not thread-safe. Before anything
+ * else of libcrypto: the memory that that allocates comes through this room from now on (malloc, and for keys the arena).
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_crypto_init(size_t arena_bytes, struct vf_why *why);
 /* Wipe and unmap the arena; idempotent. For the end of a program and for tests. Not thread-safe. */

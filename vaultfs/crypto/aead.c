@@ -16,7 +16,7 @@ static const uint8_t zero_nonce[VF_NONCE_LEN];
 static void seal(const uint8_t key[VF_KEY_LEN], const uint8_t nonce[VF_NONCE_LEN], const struct vf_frame *ad,
                  const void *plain, size_t len, uint8_t *out)
 {
-    (void)crypto_aead_xchacha20poly1305_ietf_encrypt(out, NULL, plain, len, ad->b, ad->len, NULL, nonce, key);
+    vf_xchacha_seal(key, nonce, ad->b, ad->len, plain, len, out);
 }
 
 /* len - VF_TAG_LEN bytes to `out`, or zeroes there and VF_E_DAMAGED. */
@@ -25,7 +25,7 @@ static enum vf_err open_sealed(const uint8_t key[VF_KEY_LEN], const uint8_t nonc
 {
     if (len < VF_TAG_LEN)
         return VF_E_DAMAGED;
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt(out, NULL, NULL, in, len, ad->b, ad->len, nonce, key) == 0)
+    if (vf_xchacha_open(key, nonce, ad->b, ad->len, in, len, out))
         return VF_OK;
     vf_wipe(out, len - VF_TAG_LEN);
     return VF_E_DAMAGED;

@@ -155,11 +155,14 @@ enum vf_err vf_crypto_init(size_t arena_bytes, struct vf_why *why)
         }
     }
     arena.started = true;
+    if (arena_bytes > 0) /* without one there are no secrets */
+        vf_xchacha_start();
     return VF_OK;
 }
 
 void vf_crypto_done(void)
 {
+    vf_xchacha_stop();
     arena_drop();
 }
 

@@ -31,6 +31,21 @@ void vf_frame_done(struct vf_frame *f); /* wipes */
 /* Keyed BLAKE2b-256 of label and one part of any length. */
 void vf_frame_mac(const uint8_t key[VF_KEY_LEN], const char *label, const void *data, size_t len, uint8_t ret[VF_HASH_LEN]);
 
+/* ---------------------------------------------------------------------------------------------------- XChaCha20-Poly1305 */
+
+/* len + VF_TAG_LEN bytes to `out`, which may be `plain`. */
+void vf_xchacha_seal(const uint8_t key[VF_KEY_LEN], const uint8_t nonce[VF_NONCE_LEN], const uint8_t *ad, size_t ad_len,
+                     const uint8_t *plain, size_t len, uint8_t *out);
+/* len - VF_TAG_LEN bytes to `out`, which may be `in`. False: not sealed so; then anything may lie in `out`. */
+VF_MUST_USE bool vf_xchacha_open(const uint8_t key[VF_KEY_LEN], const uint8_t nonce[VF_NONCE_LEN], const uint8_t *ad,
+                                 size_t ad_len, const uint8_t *in, size_t len, uint8_t *out);
+/* For tests: libcrypto does it from this length on, if at all; the length that held before. And does it, for this length? */
+size_t vf_xchacha_from(size_t len);
+bool vf_xchacha_by_libcrypto(size_t len);
+/* Called by vf_crypto_init, before anything else of libcrypto and with the arena there, and by vf_crypto_done. */
+void vf_xchacha_start(void);
+void vf_xchacha_stop(void);
+
 /* --------------------------------------------------------------------------------------------------------------------- hash */
 
 struct vf_chunk {
