@@ -187,14 +187,22 @@ VF_PUBLIC void vf_bundle_cleanup(struct vf_bundle_reader **r);
 
 /* -------------------------------------------------------------------------------------------------------------- revocations */
 
-/* X.revoked: note "vaultfs revocation v1": vault id, what (grant id, or device enrolment id and name), prekey, reason, time; 1 admin. */
+/* X.revoked: note "vaultfs revocation v1": vault id, what (grant id, or device enrolment id and name), prekeys, reason, time; 1 admin. */
+#define VF_REVOCATION_KEYS_MAX 128
+struct
+    vf_revoked_key { /* the one-time key of an online grant to a device that is revoked: the desk may never have seen the grant */
+    struct vf_grant_id grant;
+    uint32_t batch, number;
+};
 struct vf_revocation {
     struct vf_vault_id vault;
     bool is_device;
     struct vf_grant_id grant;
     struct vf_hash device;                /* enrolment id */
     char name[VF_NAME_MAX + 1];           /* of the device, or of the device that the grant is for */
-    uint32_t prekey_batch, prekey_number; /* batch 0: none */
+    uint32_t prekey_batch, prekey_number; /* of the grant; batch 0: none */
+    size_t nkeys;                         /* of a device; ascending by grant */
+    struct vf_revoked_key keys[VF_REVOCATION_KEYS_MAX];
     char reason[VF_PURPOSE_MAX + 1];
     int64_t time_us;
 };

@@ -253,3 +253,15 @@ has out "ready      NO: "
 k 0 desk clock --confirm "${desk[@]}" D
 k 0 desk status --json D
 json 'd["ready"]' True
+
+# --------------------------------------------------------------------------------- a device, with grants that the desk never saw
+json 'd["prekeys"]["live"], d["prekeys"]["destroyed"]' "(7, 3)"
+k 0 device revoke --reason stolen --key alice.key -o device.revoked s1 V
+[ "$(grep -c '^grant-key: [A-Z2-7]\{16\} 1/[0-4]$' device.revoked)" = 5 ] || fail "a key for each online grant"
+k 0 desk receive "${desk[@]}" D device.revoked
+has out "device s1 is revoked, with all its grants" "had not seen"
+k 0 desk receive "${desk[@]}" D device.revoked
+has out "known already"
+k 0 desk status --json D
+json 'd["prekeys"]["live"], d["prekeys"]["destroyed"]' "(5, 5)"
+k 0 audit verify D/log

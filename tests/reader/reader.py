@@ -532,8 +532,13 @@ class Revocation:
         self.what = t.take('revokes')
         self.grant = t.take('grant') if self.what == 'grant' else None
         self.device = t.hex('enrolment-sha256', 32) if self.what == 'device' else None
-        self.recipient, self.prekey, self.reason = t.take('recipient'), t.take('prekey'), t.take('reason')
-        self.time = t.time('time')
+        self.recipient, self.prekey = t.take('recipient'), t.take('prekey')
+        self.keys = []
+        while self.device and t.next() == 'grant-key':
+            key = re.fullmatch('([A-Z2-7]{16}) ([1-9][0-9]*/(?:0|[1-9][0-9]*))', t.take('grant-key'))
+            need(key and (not self.keys or key[1] > self.keys[-1][0]) and len(self.keys) < 128, 'the key of a grant')
+            self.keys.append(key.groups())
+        self.reason, self.time = t.take('reason'), t.time('time')
         t.end()
         need(note.signers(admins), 'the revocation is not signed')
 

@@ -139,6 +139,10 @@ def deliveries(world, station, enrol):
     revocation = reader.Revocation(read(revoked), policy.ruling().keys())
     check((revocation.what, revocation.grant, revocation.reason) == ('grant', more.id, 'lost'), 'a revocation')
 
+    world.keytool('device', 'revoke', '--reason', 'stolen', '--key', world.key('bob'), '-o', world.dir / 'device.revoked', 'printer', world.vault)
+    revocation = reader.Revocation(read(world.dir / 'device.revoked'), policy.ruling().keys())
+    check((revocation.what, revocation.device, revocation.keys) == ('device', enrolment.id, []), 'a revocation of a device without online grants')
+
     note = 12 + struct.unpack('>I', read(path)[8:12])[0]
     whole = read(path)
 

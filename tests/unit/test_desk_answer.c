@@ -369,6 +369,54 @@ static void revoked_unseen(void **state)
     desk_client_done(&c);
 }
 
+/* Two grants of a device that no station ever showed, one of which another device's note wrongly names; and one that is known. */
+static void revoked_with_its_device(void **state)
+{
+    struct desk_client c, known;
+    struct vf_desk_status before, after;
+    struct vf_vault *v;
+    VF_BUF note = {0};
+
+    (void)state;
+    desk_client_make(&w, "never-seen", VF_DAY_US, 0, &c);
+    desk_client_make(&w, "another-device", VF_DAY_US, 0, &known);
+    assert_int_equal(desk_status_of(&w, d, &known, true, 0, VF_PART_TEXT), VF_ANSWER_OK);
+    vf_buf_init(&note, VF_NOTE_MAX);
+    v = open_as(&w.p, VF_VAULT_WRITE, ALICE);
+    OK(vf_device_revoke(v, admin[ALICE], "never-seen", "stolen", vf_clock_wall_us(), &note, why));
+    close_vault(v);
+    assert_non_null(memmem(note.data, note.len, c.i.f.grant.id.c, VF_GRANT_ID_LEN));
+    assert_null(memmem(note.data, note.len, known.i.f.grant.id.c, VF_GRANT_ID_LEN));
+    OK(vf_desk_status_get(d, &before, why));
+    for (unsigned again = 0; again < 2; again++) {
+        OK(desk_take(d, note.data, note.len, "device.revoked"));
+        OK(vf_desk_status_get(d, &after, why));
+        assert_int_equal(after.prekeys_destroyed, before.prekeys_destroyed + 1);
+        assert_int_equal(after.log_size - before.log_size, 2); /* received, destroyed: once */
+        assert_int_equal(desk_status_of(&w, d, &known, false, 0, VF_PART_TEXT), VF_ANSWER_OK);
+        desk_close(d);
+        d = desk_open(&w);
+        OK(vf_desk_status_get(d, &before, why));
+        before.prekeys_destroyed -= 1;
+        before.log_size -= 2;
+    }
+    assert_int_equal(desk_status_of(&w, d, &c, true, 0, VF_PART_TEXT), VF_ANSWER_REVOKED);
+    /* A note that names what is another device's, which the desk knows, leaves that alone. */
+    struct vf_revocation r = desk_revokes(&c);
+    r.is_device = true;
+    r.device = c.b.enrol.id;
+    r.device.b[0] ^= 1;
+    r.prekey_batch = r.prekey_number = 0;
+    r.nkeys = 1;
+    r.keys[0] = (struct vf_revoked_key){c.i.f.grant.id, known.i.f.grant.prekey_batch, known.i.f.grant.prekey_number};
+    vf_buf_reset(&note);
+    desk_revocation(&w, &r, &note);
+    OK(desk_take(d, note.data, note.len, "wrong.revoked"));
+    assert_int_equal(desk_status_of(&w, d, &known, false, 0, VF_PART_TEXT), VF_ANSWER_OK);
+    desk_client_done(&c);
+    desk_client_done(&known);
+}
+
 /* ------------------------------------------------------------------------------------------------------------------- policies */
 
 /* Two admins must sign from now on: what one has signed counts no more until the other has, too. */
@@ -448,6 +496,7 @@ int main(void)
         cmocka_unit_test(not_yet),
         cmocka_unit_test(revoked),
         cmocka_unit_test(revoked_unseen),
+        cmocka_unit_test(revoked_with_its_device),
         cmocka_unit_test(signatures_missing),
         cmocka_unit_test(another_desk),
     };

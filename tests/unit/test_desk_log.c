@@ -305,7 +305,7 @@ static void a_log_that_shrank(void **state)
     desk_client_works(&c, 1);
     req = desk_request(&c, false);
     desk_want(&c, &req, 0, VF_PART_TEXT);
-    vf_buf_reset(&back);
+    vf_buf_done(&back);
     desk_request_seal(&w, c.b.device, &req, &back);
     assert_int_equal(comes_now(&back), VF_ANSWER_FORKED);
     assert_true(device_of(&c).alarm);

@@ -168,6 +168,43 @@ static void revokes(void **state)
     OK(vf_revocation_parse(out.data, out.len, "x.revoked", &w.chain, &got, &why));
     assert_true(got.is_device);
     assert_memory_equal(&got.device, &w.enrol.id, VF_HASH_LEN);
+    assert_int_equal(got.nkeys, 0);
+}
+
+/* A device's note names the one-time keys of its grants, each once, in order; a grant's names its own alone. */
+static void revokes_with_keys(void **state)
+{
+    struct vf_revocation r = grant_revocation();
+    struct vf_revocation got;
+    struct vf_why why = {0};
+    VF_BUF out = {0}, most = {0};
+
+    (void)state;
+    vf_buf_init(&out, 8192);
+    vf_buf_init(&most, 8192);
+    r.is_device = true;
+    r.device = w.enrol.id;
+    for (size_t i = 0; i < VF_REVOCATION_KEYS_MAX; i++) {
+        r.keys[i] = (struct vf_revoked_key){r.grant, 999999, (uint32_t)(9000 + i)};
+        r.keys[i].grant.c[0] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[i / 16 + 8];
+        r.keys[i].grant.c[1] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[i % 16];
+    }
+    r.nkeys = VF_REVOCATION_KEYS_MAX;
+    memset(r.reason, 'r', VF_PURPOSE_MAX);
+    OK(vf_revocation_make(&r, w.bob, &most, &why));
+    OK(vf_revocation_parse(most.data, most.len, "x.revoked", &w.chain, &got, &why));
+    assert_int_equal(got.nkeys, r.nkeys);
+    assert_memory_equal(got.keys, r.keys, sizeof(r.keys));
+    r.nkeys = 2;
+    struct vf_revoked_key first = r.keys[0];
+    r.keys[0] = r.keys[1];
+    assert_int_equal(vf_revocation_make(&r, w.bob, &out, &why), VF_E_FORMAT); /* the same twice */
+    r.keys[1] = first;
+    assert_int_equal(vf_revocation_make(&r, w.bob, &out, &why), VF_E_FORMAT); /* the wrong way round */
+    assert_int_equal(out.len, 0);
+    r.is_device = false;
+    OK(vf_revocation_make(&r, w.bob, &out, &why));
+    assert_null(memmem(out.data, out.len, "grant-key", 9));
 }
 
 static void every_byte_of_a_revocation(void **state)
@@ -229,8 +266,13 @@ static void refuses_revocations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(enrols),  cmocka_unit_test(every_byte_of_an_enrolment), cmocka_unit_test(refuses_enrolments),
-        cmocka_unit_test(revokes), cmocka_unit_test(every_byte_of_a_revocation), cmocka_unit_test(refuses_revocations),
+        cmocka_unit_test(enrols),
+        cmocka_unit_test(every_byte_of_an_enrolment),
+        cmocka_unit_test(refuses_enrolments),
+        cmocka_unit_test(revokes),
+        cmocka_unit_test(revokes_with_keys),
+        cmocka_unit_test(every_byte_of_a_revocation),
+        cmocka_unit_test(refuses_revocations),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

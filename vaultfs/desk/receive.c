@@ -184,15 +184,38 @@ static enum vf_err revocation_keep(struct vf_desk *d, const struct vf_revocation
     return VF_OK;
 }
 
-/* The key that it names, of a grant that never came here. Whose key belongs to another grant has made a mistake: that one stays. */
-static enum vf_err revocation_prekey(struct vf_desk *d, const struct vf_revocation *r, struct vf_why *why)
+/*
+ * A key that it names, of a grant that never came here. Whose key belongs to another grant has made a mistake: that one stays. What was destroyed for
+ * this note before is not destroyed once more each time that it is handed in.
+ */
+static enum vf_err end_unseen(struct vf_desk *d, const struct vf_revoked_key *k, bool already, unsigned *ret_n,
+                              struct vf_why *why)
 {
+    struct vf_prekey_slot slot;
+
     pthread_rwlock_rdlock(&d->lock);
-    struct vf_desk_batch *b = r->prekey_batch > 0 ? vf_desk_batch_find(d, r->prekey_batch) : NULL;
-    bool ours = b != NULL && r->prekey_number < b->count;
-    bool unknown = ours && b->owner[r->prekey_number] == NULL && !r->is_device;
+    struct vf_desk_batch *b = k->batch > 0 ? vf_desk_batch_find(d, k->batch) : NULL;
+    bool unknown = b != NULL && k->number < b->count && b->owner[k->number] == NULL;
     pthread_rwlock_unlock(&d->lock);
-    return unknown ? vf_desk_end_prekey(d, b, r->prekey_number, VF_PREKEY_REVOKED, &r->grant, why) : VF_OK;
+    if (!unknown ||
+        (already && vf_prekeys_slot(b->file, k->number, &slot, NULL) == VF_OK && slot.state == VF_PREKEY_DESTROYED))
+        return VF_OK;
+    ++*ret_n;
+    return vf_desk_end_prekey(d, b, k->number, VF_PREKEY_REVOKED, &k->grant, why);
+}
+
+/* take_lock is held. One that cannot be destroyed yet keeps none of the others. */
+static enum vf_err revocation_prekeys(struct vf_desk *d, const struct vf_revocation *r, bool already, unsigned *ret_n,
+                                      struct vf_why *why)
+{
+    const struct vf_revoked_key one = {r->grant, r->prekey_batch, r->prekey_number};
+    enum vf_err worst = r->is_device ? VF_OK : end_unseen(d, &one, already, ret_n, why);
+
+    for (size_t i = 0; i < r->nkeys; i++) {
+        enum vf_err err = end_unseen(d, &r->keys[i], already, ret_n, why);
+        worst = err != VF_OK ? err : worst;
+    }
+    return worst;
 }
 
 static enum vf_err take_revocation(struct vf_desk *d, int fd, struct vf_received *told, struct vf_why *why)
@@ -208,6 +231,7 @@ static enum vf_err take_revocation(struct vf_desk *d, int fd, struct vf_received
     enum vf_err err = vf_revocation_parse(data.data, data.len, told->name, &d->policy, r, why);
     pthread_rwlock_unlock(&d->lock);
     enum vf_err ended = VF_OK;
+    unsigned unseen = 0;
     const bool genuine = err == VF_OK;
     if (genuine) {
         revocation_mark(d, r);
@@ -217,7 +241,7 @@ static enum vf_err take_revocation(struct vf_desk *d, int fd, struct vf_received
             (void)nanosleep(&(const struct timespec){.tv_nsec = 150 * 1000000L}, NULL);
             err = revocation_keep(d, r, &data, told, why);
         }
-        ended = revocation_prekey(d, r, err == VF_OK ? why : NULL);
+        ended = revocation_prekeys(d, r, err == VF_OK && told->already, &unseen, err == VF_OK ? why : NULL);
     }
     pthread_mutex_unlock(&d->take_lock);
     if (!genuine)
@@ -230,10 +254,8 @@ static enum vf_err take_revocation(struct vf_desk *d, int fd, struct vf_received
     VF_TRY(ended);
     VF_TRY(all);
     if (r->is_device)
-        say(told,
-            "device %s is revoked, with all its grants%s; of a grant that this desk has never seen, the one-time key stays "
-            "until its batch's last day: revoke such grants one by one",
-            r->name, told->already ? " (known already)" : "");
+        say(told, "device %s is revoked, with all its grants, and their one-time keys are destroyed%s%s", r->name,
+            unseen > 0 ? "; those of grants that this desk had not seen, too" : "", told->already ? " (known already)" : "");
     else
         say(told, "grant %.16s is revoked, and its one-time key is destroyed%s", r->grant.c,
             told->already ? " (known already)" : "");

@@ -9,6 +9,42 @@
 #define KIND           "revocation"
 #define REVOCATION_MAX 8192
 
+/* "GRANT-ID BATCH/NUMBER" */
+static bool key_parse(const char *value, size_t len, struct vf_revoked_key *ret)
+{
+    const char *slash = memchr(value, '/', len);
+    size_t head = slash != NULL ? (size_t)(slash - value) : 0;
+    uint64_t batch = 0, number = 0;
+
+    if (head <= VF_GRANT_ID_LEN || value[VF_GRANT_ID_LEN] != ' ' ||
+        !vf_grant_id_parse(value, VF_GRANT_ID_LEN, &ret->grant) ||
+        !vf_uint_parse(value + VF_GRANT_ID_LEN + 1, head - VF_GRANT_ID_LEN - 1, UINT32_MAX, &batch) || batch == 0 ||
+        !vf_uint_parse(slash + 1, len - head - 1, UINT32_MAX, &number))
+        return false;
+    ret->batch = (uint32_t)batch;
+    ret->number = (uint32_t)number;
+    return true;
+}
+
+static bool ascends(const struct vf_revocation *r)
+{
+    return r->nkeys < 2 || memcmp(&r->keys[r->nkeys - 2].grant, &r->keys[r->nkeys - 1].grant, VF_GRANT_ID_LEN) < 0;
+}
+
+static void get_keys(struct vf_lines *l, struct vf_revocation *r)
+{
+    while (r->is_device && vf_lines_has(l, "grant-key")) {
+        size_t len;
+        const char *value = vf_lines_value(l, "grant-key", &len);
+        if (value == NULL)
+            return;
+        if (r->nkeys == VF_REVOCATION_KEYS_MAX || !key_parse(value, len, &r->keys[r->nkeys++]) || !ascends(r)) {
+            vf_lines_refuse(l, "grant-key");
+            return;
+        }
+    }
+}
+
 static void put(const struct vf_revocation *r, struct vf_buf *out)
 {
     vf_lines_put_first(out, KIND);
@@ -20,6 +56,9 @@ static void put(const struct vf_revocation *r, struct vf_buf *out)
         vf_lines_put_grant_id(out, "grant", &r->grant);
     vf_lines_put(out, "recipient", r->name);
     vf_lines_put_prekey(out, "prekey", r->prekey_batch, r->prekey_number);
+    for (size_t i = 0; r->is_device && i < r->nkeys; i++)
+        vf_buf_fmt(out, "grant-key: %.*s %u/%u\n", VF_GRANT_ID_LEN, r->keys[i].grant.c, (unsigned)r->keys[i].batch,
+                   (unsigned)r->keys[i].number);
     vf_lines_put(out, "reason", r->reason);
     vf_lines_put_time(out, "time", r->time_us);
 }
@@ -38,6 +77,7 @@ static enum vf_err get(const struct vf_note *note, const char *what, struct vf_r
         vf_lines_grant_id(&l, "grant", &r->grant);
     vf_lines_name(&l, "recipient", r->name);
     vf_lines_prekey(&l, "prekey", &r->prekey_batch, &r->prekey_number);
+    get_keys(&l, r);
     vf_lines_text(&l, "reason", r->reason, sizeof(r->reason));
     vf_lines_time(&l, "time", &r->time_us);
     VF_TRY(vf_lines_end(&l, why));

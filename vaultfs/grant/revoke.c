@@ -74,6 +74,38 @@ static enum vf_err find_name(void *user, const struct vf_device_item *item, stru
     return VF_OK;
 }
 
+/* The one-time keys of its online grants: of one that no station ever showed it the desk knows only by this. */
+struct keys {
+    struct vf_revocation *r;
+    int64_t until_us[VF_REVOCATION_KEYS_MAX];
+};
+
+static enum vf_err add_key(void *user, const struct vf_grant_item *item, struct vf_why *why)
+{
+    struct keys *k = user;
+    struct vf_revocation *r = k->r;
+    const struct vf_grant *g = &item->grant;
+    size_t at = 0;
+
+    (void)why;
+    if (g->release != VF_RELEASE_ONLINE || g->prekey_batch == 0 ||
+        memcmp(&g->enrolment, &r->device, sizeof(g->enrolment)) != 0)
+        return VF_OK;
+    /* Of more than there is room for those that end last; they come in the order of their ids. */
+    if (r->nkeys == VF_REVOCATION_KEYS_MAX) {
+        for (size_t i = 1; i < r->nkeys; i++)
+            at = k->until_us[i] < k->until_us[at] ? i : at;
+        if (k->until_us[at] >= g->until_us)
+            return VF_OK;
+        r->nkeys--;
+        memmove(&r->keys[at], &r->keys[at + 1], (r->nkeys - at) * sizeof(r->keys[0]));
+        memmove(&k->until_us[at], &k->until_us[at + 1], (r->nkeys - at) * sizeof(k->until_us[0]));
+    }
+    k->until_us[r->nkeys] = g->until_us;
+    r->keys[r->nkeys++] = (struct vf_revoked_key){g->id, g->prekey_batch, g->prekey_number};
+    return VF_OK;
+}
+
 static void set_revoked(struct vf_device_row *row, void *user)
 {
     (void)user;
@@ -92,6 +124,8 @@ enum vf_err vf_device_revoke(struct vf_vault *v, const struct vf_identity *admin
         return vf_fail(why, VF_E_NOT_FOUND, "the vault %s knows no device of that name", vf_vault_path(v));
     struct vf_revocation r = {.vault = *vf_vault_id_get(v), .is_device = true, .device = b.enrol.id, .time_us = now_us};
     memcpy(r.name, b.enrol.name, sizeof(r.name));
+    struct keys k = {.r = &r};
+    VF_TRY(vf_grant_each(v, add_key, &k, why));
     VF_TRY(set_reason(reason, &r, why));
     vf_buf_init(&note, VF_NOTE_MAX);
     VF_TRY(vf_revocation_make(&r, admin, &note, why));
