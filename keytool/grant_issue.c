@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <vaultfs/desk.h>
 
 #define SHOWN_REFS 20
 
@@ -42,6 +43,10 @@ enum vf_err kt_grant_next(const struct kt_args *a, const struct vf_buf *bytes, c
                "many "
                "records is better handed to it (desk receive).",
                file.grant.desk_url);
+    if (file.grant.release == VF_RELEASE_ONLINE && file.grant.records > VF_DESK_ALL_MAX)
+        kt_say("note: of over %u records there is no cards.csv in the mount: each is opened by itself. With cards.csv, make "
+               "several grants.",
+               VF_DESK_ALL_MAX);
     if (renewal || file.grant.renews)
         kt_say("%s %s to the station (station receive); no values have to be sent again.",
                count < policy->threshold ? "Then send" : "Send", path);

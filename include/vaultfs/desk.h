@@ -78,6 +78,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_prekeys_destroy_all(struct vf_prekeys *p, e
 #define VF_REQUEST_WANTS_MAX 64
 #define VF_ANSWER_MAX        (4 * 1024 * 1024)
 #define VF_ANSWER_SHARES_MAX 65536
+#define VF_ANSWER_TEXTS      16384  /* of the text of all records, in one answer; by hand as many as it holds */
+#define VF_DESK_ALL_MAX      131072 /* records whose text can be had at once: 4 MiB of locked memory at the station */
 
 struct vf_want {
     struct vf_ref ref;
@@ -94,7 +96,8 @@ struct vf_request {
     uint64_t log_from, log_size; /* entries log_from to log_size - 1 are in it; none when equal */
     uint64_t log_end;            /* so many sealed entries the station has, in it or not; log_size or more */
     int64_t log_end_us;          /* the time of the last of them: an old request is told from a log that was cut */
-    bool all_text;               /* the text part of every record of the grant */
+    bool all_text;               /* the text part of every record of the grant, */
+    uint32_t text_from;          /* from this one on, in the order of their refs: as many as the answer holds */
     size_t nwants;
     struct vf_want wants[VF_REQUEST_WANTS_MAX];
     /* Empty unless the desk asked for them (VF_ANSWER_UNKNOWN). */

@@ -159,7 +159,8 @@ static size_t make_shares(const struct fake_desk *f, const struct vf_request *re
     struct vf_release_secret secret;
     size_t n = 0;
     MUST(vf_release_secret_open(&f->pair[g->grant.prekey_number], g->grant.sealed_secret, &secret) == VF_OK);
-    for (uint32_t i = 0; req->all_text && i < g->manifest.nrecords; i++) {
+    uint32_t texts = f->texts > 0 ? f->texts : UINT32_MAX;
+    for (uint32_t i = req->text_from; req->all_text && i < g->manifest.nrecords && texts-- > 0; i++) {
         vf_manifest_ref(&g->manifest, i, &ret[n].ref);
         ret[n].part = VF_PART_TEXT;
         vf_kdf_release_share(&secret, &ret[n].ref, VF_PART_TEXT, &ret[n].share);

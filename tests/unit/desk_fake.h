@@ -43,6 +43,7 @@ struct fake_desk {
     atomic_bool ends_early; /* `status`, before the log is looked at */
     atomic_int budget;      /* so many records of a part are released; -1: any number */
     atomic_int rate;        /* so many more images; -1: any number */
+    atomic_uint texts;      /* of all, in one answer; 0: any number */
     bool released[VF_PART_COUNT][OFFICERS];
     /* what came */
     atomic_uint requests, wants, all_text, full, entries, receipts;

@@ -92,6 +92,18 @@ static void all_texts(void **state)
         assert_int_equal(r.outcome.fresh, time == 0 ? DESK_OFFICERS : 0); /* one text was released before; one image */
         desk_shares_open(&c, &r);
     }
+    /* What is left of them, from the third on; and from behind the last. */
+    for (unsigned from = 2; from <= DESK_OFFICERS; from += DESK_OFFICERS - 2) {
+        desk_client_works(&c, 1);
+        struct vf_request req = desk_request(&c, false);
+        req.all_text = true;
+        req.text_from = from;
+        VF_CLEANUP(desk_reply_done) struct desk_reply r = desk_ask(&w, d, &c, &req);
+        OK(r.err);
+        assert_int_equal(r.answer.status, from == 2 ? VF_ANSWER_OK : VF_ANSWER_REFUSED);
+        assert_int_equal(r.answer.nshares, from == 2 ? DESK_OFFICERS - 2 : 0);
+        desk_shares_open(&c, &r);
+    }
     desk_client_done(&c);
 }
 

@@ -213,6 +213,25 @@ static void stops_at_once(void **state)
     fake_world_done(&w);
 }
 
+/* More of them than one answer holds: asked for until all are here; and a desk that gives none is not asked for ever. */
+static void all_texts_in_pieces(void **state)
+{
+    (void)state;
+    client_begin(0, NULL, NULL);
+    w.desk.texts = 2;
+    OK(vf_desk_client_get_all(client, job, WAIT_US, NULL, why));
+    assert_true(vf_job_text_until(job) > 0);
+    for (uint32_t i = 0; i < OFFICERS; i++)
+        assert_true(vf_job_share_until(job, i, VF_PART_TEXT) > 0);
+    assert_int_equal(w.desk.all_text, 1 + (OFFICERS + 1) / 2); /* the first time it does not know the grant */
+    vf_job_shares_wipe(job);
+    unsigned before = w.desk.requests;
+    w.desk.no_shares = true;
+    assert_int_equal(vf_desk_client_get_all(client, job, WAIT_US, NULL, why), VF_E_NO_SHARE);
+    assert_int_equal(w.desk.requests, before + 1);
+    client_end();
+}
+
 /* The desk's copy is another than was thought: it says so, and gets what it lacks. */
 static void behind(void **state)
 {
@@ -432,10 +451,13 @@ static void by_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_contact), cmocka_unit_test(many_in_one),   cmocka_unit_test(ahead),
-        cmocka_unit_test(refusals),      cmocka_unit_test(wrong_answers), cmocka_unit_test(slow_and_away),
-        cmocka_unit_test(stops_at_once), cmocka_unit_test(behind),        cmocka_unit_test(a_long_log),
-        cmocka_unit_test(leases),        cmocka_unit_test(revoked),       cmocka_unit_test(by_files),
+        cmocka_unit_test(first_contact), cmocka_unit_test(many_in_one),
+        cmocka_unit_test(ahead),         cmocka_unit_test(refusals),
+        cmocka_unit_test(wrong_answers), cmocka_unit_test(slow_and_away),
+        cmocka_unit_test(stops_at_once), cmocka_unit_test(all_texts_in_pieces),
+        cmocka_unit_test(behind),        cmocka_unit_test(a_long_log),
+        cmocka_unit_test(leases),        cmocka_unit_test(revoked),
+        cmocka_unit_test(by_files),
     };
     return cmocka_run_group_tests(tests, station_set_up, station_tear_down);
 }

@@ -204,6 +204,9 @@ static void too_much_of_a_request(void **state)
     req = a_request();
     req.log_end_us = -1;
     assert_int_equal(vf_request_make(&req, device, vf_identity_pub_get(desk), &sealed, NULL), VF_E_LIMIT);
+    req = a_request();
+    req.text_from = 1; /* of what is not asked for */
+    assert_int_equal(vf_request_make(&req, device, vf_identity_pub_get(desk), &sealed, NULL), VF_E_LIMIT);
     assert_int_equal(sealed.len, 0);
 }
 

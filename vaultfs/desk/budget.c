@@ -155,8 +155,10 @@ static enum vf_err ask_locked(struct vf_desk_grant *g, const struct vf_desk_refs
     if (req->all_text) {
         if (!g->part[VF_PART_TEXT])
             return vf_fail(why, VF_E_REFUSED, "no text field is granted");
-        if (refs->n > VF_ANSWER_SHARES_MAX - VF_REQUEST_WANTS_MAX)
-            return vf_fail(why, VF_E_REFUSED, "more records than one answer can carry: they can be opened one by one");
+        if (req->text_from >= refs->n || refs->n > VF_DESK_ALL_MAX)
+            return vf_fail(why, VF_E_REFUSED,
+                           refs->n > VF_DESK_ALL_MAX ? "too many records to be had at once: they can be opened one by one"
+                                                     : "the request asks for records that the grant does not name");
         a->all_count = refs->n - g->count[VF_PART_TEXT];
         a->all_fresh = a->all_count > 0;
         a->all = a->all_count <= room->budget[VF_PART_TEXT];

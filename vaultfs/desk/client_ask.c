@@ -52,7 +52,7 @@ bool vf_client_ask_add(struct client_ask *a, uint32_t index, enum vf_part part)
 bool vf_client_all_text(const struct vf_job *job)
 {
     const struct vf_grant *g = vf_job_grant(job);
-    return (g->budget == 0 || g->budget >= g->records) && g->records + VF_REQUEST_WANTS_MAX <= VF_ANSWER_SHARES_MAX;
+    return (g->budget == 0 || g->budget >= g->records) && g->records <= VF_DESK_ALL_MAX;
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ a request */
@@ -144,6 +144,7 @@ static enum vf_err introduce(struct vf_desk_client *c, const struct client_ask *
 static void put_wants(const struct client_ask *a, struct vf_request *req)
 {
     req->all_text = a->all_text;
+    req->text_from = a->text_from;
     for (size_t i = 0; i < a->nwants; i++)
         req->wants[req->nwants++] =
             (struct vf_want){.ref = *vf_catalogue_ref(vf_job_catalogue(a->job), a->want[i].index), .part = a->want[i].part};
@@ -215,13 +216,23 @@ static int64_t keep_until(struct vf_desk_client *c, const struct client_ask *a, 
     return by_lease < by_grant ? by_lease : by_grant;
 }
 
+/* Of the text of all there may be more than one answer holds: it goes on behind the last that came. */
+static void text_goes_on(struct client_ask *a, uint32_t next, bool *ret_again)
+{
+    const bool more = a->all_text && !a->partial && next > a->text_from && next < vf_job_count(a->job);
+    a->text_from = more ? next : 0;
+    a->full = a->full && !more; /* it has the grant now */
+    *ret_again = *ret_again || more;
+}
+
 /* Those that were asked for, a few at a time: the arena has no room for all of them twice. */
-static enum vf_err put_shares(struct vf_desk_client *c, const struct client_ask *a, const struct vf_answer *ans,
+static enum vf_err put_shares(struct vf_desk_client *c, struct client_ask *a, const struct vf_answer *ans, bool *ret_again,
                               struct vf_why *why)
 {
     const struct vf_catalogue *cat = vf_job_catalogue(a->job);
     int64_t until = keep_until(c, a, ans->lease_us);
     VF_SECRET struct vf_share_in *some = vf_secret_new(PUT_AT_ONCE * sizeof(*some));
+    uint32_t next = 0;
     size_t n = 0;
 
     if (!some)
@@ -231,6 +242,8 @@ static enum vf_err put_shares(struct vf_desk_client *c, const struct client_ask 
         uint32_t index;
         if (!vf_catalogue_find(cat, &share->ref, &index) || !vf_client_ask_has(a, index, share->part))
             continue;
+        if (share->part == VF_PART_TEXT && index >= next)
+            next = index + 1;
         some[n].index = index;
         some[n].part = share->part;
         some[n++].share = share->share;
@@ -239,7 +252,11 @@ static enum vf_err put_shares(struct vf_desk_client *c, const struct client_ask 
             n = 0;
         }
     }
-    return n > 0 ? vf_job_shares_put(a->job, some, n, until, why) : VF_OK;
+    if (n > 0)
+        VF_TRY(vf_job_shares_put(a->job, some, n, until, why));
+    if (ans->status == VF_ANSWER_OK)
+        text_goes_on(a, next, ret_again);
+    return VF_OK;
 }
 
 static enum vf_err take_receipt(struct vf_desk_client *c, const struct client_ask *a, const struct vf_answer *ans,
@@ -342,5 +359,5 @@ enum vf_err vf_client_ask_take(struct vf_desk_client *c, struct client_ask *a, c
     VF_TRY(judge(a, &ans, ret_again, why));
     if (ans.status == VF_ANSWER_BEHIND && !moved && a->has_sent && a->sent.size <= ans.log_size)
         return vf_fail(why, VF_E_NO_SHARE, "the key desk has more of this station's log than the station; tell the force");
-    return put_shares(c, a, &ans, why);
+    return put_shares(c, a, &ans, ret_again, why);
 }

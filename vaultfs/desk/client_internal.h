@@ -18,6 +18,7 @@ struct client_want {
 struct client_ask {
     struct vf_job *job; /* a reference */
     bool all_text;
+    uint32_t text_from; /* those before are had */
     size_t nwants;
     struct client_want want[VF_REQUEST_WANTS_MAX];
     bool full;                 /* with grant, manifest and enrolment */

@@ -229,8 +229,14 @@ static bool release(struct desk_work *w, struct tickets *t)
 {
     const struct vf_desk_asked *a = &w->asked;
     struct vf_ref refs[VF_REQUEST_WANTS_MAX];
-    size_t room = a->n + (a->all ? w->refs->n : 0);
+    size_t room = a->n;
 
+    if (a->all) { /* released they are all at once; the shares go in as many answers as they need */
+        size_t left = w->refs->n - w->req->text_from,
+               most = w->by_hand ? VF_ANSWER_SHARES_MAX - VF_REQUEST_WANTS_MAX : VF_ANSWER_TEXTS;
+        w->texts = (uint32_t)(left < most ? left : most);
+        room += w->texts;
+    }
     /* Room for the shares before they count as released. */
     w->shares = room > 0 ? vf_secret_new(room * sizeof(*w->shares)) : NULL;
     if (room > 0 && w->shares == NULL)
@@ -312,8 +318,8 @@ static bool derive(struct desk_work *w)
         return vf_desk_ends(w, VF_ANSWER_UNREADY, "the one-time key of the grant cannot be read: %s", vf_err_text(err));
     if (vf_release_secret_open(prekey, t->sealed_secret, secret) != VF_OK)
         return vf_desk_ends(w, VF_ANSWER_REFUSED, "the grant's release secret is not sealed to this desk's one-time key");
-    for (uint32_t i = 0; a->all && i < w->refs->n; i++)
-        derive_one(w, secret, i, VF_PART_TEXT);
+    for (uint32_t i = 0; i < w->texts; i++)
+        derive_one(w, secret, w->req->text_from + i, VF_PART_TEXT);
     for (size_t i = 0; i < a->n; i++)
         derive_one(w, secret, a->index[i], a->part[i]);
     return true;
@@ -444,7 +450,7 @@ enum vf_err vf_desk_answer(struct vf_desk *d, const void *request, size_t len, i
     if (req == NULL)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
     VF_TRY(vf_request_open(d->id, request, len, &plain, req, why));
-    VF_CLEANUP(work_done) struct desk_work w = {.d = d, .req = req, .plain = &plain, .out = &outcome};
+    VF_CLEANUP(work_done) struct desk_work w = {.d = d, .req = req, .plain = &plain, .out = &outcome, .by_hand = by_hand};
     VF_TRY(who_asks(&w, &known, why));
     if (known) {
         answer_with(&w, lease_us, by_hand);

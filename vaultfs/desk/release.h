@@ -17,6 +17,8 @@ struct desk_work {
     struct vf_desk_grant *g;
     struct vf_desk_refs *refs; /* a reference of our own */
     struct vf_desk_asked asked;
+    bool by_hand;
+    uint32_t texts; /* shares of the text of all: so many of them in this answer */
     struct vf_answer answer;
     struct vf_buf receipt;
     struct vf_share *shares; /* arena */

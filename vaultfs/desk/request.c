@@ -3,7 +3,7 @@
  * The body of a request, before it is sealed (integers big-endian):
  *
  *   8 type "VFDSKREQ", u32 version 1, 16 vault, 32 desk, 32 enrolment, 16 grant, 32 grant text, 32 nonce, 32 answer key,
- *   u64 log from, u64 log size, u64 log end, i64 its time, u8 flags (bit 0: all text), u16 wants, each 8 ref, u8 part,
+ *   u64 log from, u64 log size, u64 log end, i64 its time, u8 flags (bit 0: all text), u32 text from, u16 wants, each 8 ref, u8 part,
  *   six times u32 length and bytes: grant note, manifest, enrolment, checkpoints, entries, receipt,
  *   64 Ed25519 signature of the device over the SHA-256 of all bytes before (crypto/message.c)
  */
@@ -38,6 +38,7 @@ static void put_body(const struct vf_request *req, struct vf_buf *out)
     vf_buf_u64(out, req->log_end);
     vf_buf_u64(out, (uint64_t)req->log_end_us);
     vf_buf_u8(out, req->all_text ? ALL_TEXT : 0);
+    vf_buf_u32(out, req->text_from);
     vf_buf_u16(out, (uint16_t)req->nwants);
     for (size_t i = 0; i < req->nwants; i++) {
         vf_buf_put(out, req->wants[i].ref.c, sizeof(req->wants[i].ref.c));
@@ -51,10 +52,10 @@ static void put_body(const struct vf_request *req, struct vf_buf *out)
     put_slice(out, &req->receipt);
 }
 
-static bool log_good(const struct vf_request *req)
+static bool numbers_good(const struct vf_request *req)
 {
     return req->log_from <= req->log_size && req->log_size <= req->log_end && req->log_end <= INT64_MAX &&
-           req->log_end_us >= 0;
+           req->log_end_us >= 0 && (req->all_text || req->text_from == 0);
 }
 
 static bool fits(const struct vf_request *req)
@@ -68,7 +69,7 @@ static bool fits(const struct vf_request *req)
             return false;
         left -= parts[i]->len;
     }
-    return req->receipt.len <= VF_NOTE_MAX && req->nwants <= VF_REQUEST_WANTS_MAX && log_good(req);
+    return req->receipt.len <= VF_NOTE_MAX && req->nwants <= VF_REQUEST_WANTS_MAX && numbers_good(req);
 }
 
 enum vf_err vf_request_make(struct vf_request *req, const struct vf_identity *device, const struct vf_identity_pub *desk,
@@ -145,6 +146,7 @@ enum vf_err vf_request_parse(const uint8_t *body, size_t len, struct vf_request 
     req->log_end_us = (int64_t)vf_reader_u64(&r);
     uint8_t flags = vf_reader_u8(&r);
     req->all_text = flags == ALL_TEXT;
+    req->text_from = vf_reader_u32(&r);
     get_wants(&r, req);
     get_slice(&r, &req->grant_note);
     get_slice(&r, &req->manifest);
@@ -153,7 +155,7 @@ enum vf_err vf_request_parse(const uint8_t *body, size_t len, struct vf_request 
     get_slice(&r, &req->entries);
     get_slice(&r, &req->receipt);
     (void)vf_reader_view(&r, VF_SIG_LEN);
-    if (!vf_reader_done(&r) || flags > ALL_TEXT || !log_good(req) || req->receipt.len > VF_NOTE_MAX)
+    if (!vf_reader_done(&r) || flags > ALL_TEXT || !numbers_good(req) || req->receipt.len > VF_NOTE_MAX)
         return vf_fail(why, VF_E_FORMAT, "not a well-formed request");
     *ret = parsed;
     return VF_OK;
