@@ -38,6 +38,11 @@ def flush_ms(folder):
     return (time.perf_counter() - began) * 1000 / 200
 
 
+def cpu_s(pid):
+    fields = open(f'/proc/{pid}/stat').read().rsplit(')', 1)[1].split()
+    return [int(f) / os.sysconf('SC_CLK_TCK') for f in fields[11:13]]
+
+
 d = DeskWorld(http=True, records=args.records, prekeys=args.stations + 10)
 stations = []
 for i in range(args.stations):
@@ -46,16 +51,18 @@ for i in range(args.stations):
     stations.append(station)
 d.serve()
 print(f'{args.stations} stations, {args.records} records each; one flush {flush_ms(d.dir):.3f} ms', flush=True)
+cpu = cpu_s(d.server.pid)
 p = subprocess.run([build / 'tests/support/desk-load', args.part, str(args.records), *stations], stdout=subprocess.PIPE, text=True, check=True)
 out = json.loads(p.stdout)
 status = dict(line.split(':\t', 1) for line in open(f'/proc/{d.server.pid}/status').read().splitlines() if ':\t' in line)
 out['rss_mb'] = int(status['VmHWM'].split()[0]) / 1024
 out['threads'] = int(status['Threads'])
+out['desk_user_ms'], out['desk_system_ms'] = ((now - was) * 1000 / out['releases'] for now, was in zip(cpu_s(d.server.pid), cpu))
 out['releases_per_second'] = out['releases'] / out['seconds']
 entries = sum(line.count('"event":"release"') for f in (d.store / 'log').glob('entries-*.jsonl') for line in open(f))
 d.stop()
 print(f'{out["releases"]} releases in {out["seconds"]:.2f} s: {out["releases_per_second"]:.0f} a second; p50 {out["p50_ms"]:.1f} ms, p99 {out["p99_ms"]:.1f} ms, '
-      f'max {out["max_ms"]:.1f} ms; {out["failures"]} failures; server: {out["rss_mb"]:.0f} MB at most, {out["threads"]} threads; {entries} entries of releases')
+      f'max {out["max_ms"]:.1f} ms; {out["failures"]} failures; server: {out["rss_mb"]:.0f} MB at most, {out["threads"]} threads, {out["desk_user_ms"]:.2f} ms of processor time a release and {out["desk_system_ms"]:.2f} in the kernel; {entries} entries of releases')
 if args.json:
     pathlib.Path(args.json).write_text(json.dumps(out, indent=1))
 sys.exit(1 if out['failures'] or entries < out['releases'] else 0)
