@@ -95,7 +95,7 @@ static void test_pace_head(void **state)
 static void test_pace_body(void **state)
 {
     struct vf_guard *g = guard(8, 0, 64 << 20);
-    struct conn good, slow;
+    struct conn good = {0}, slow = {0};
     (void)state;
     assert_true(enter(g, "192.0.2.1", &good));
     assert_true(enter(g, "192.0.2.2", &slow));
@@ -260,7 +260,7 @@ static size_t held(struct vf_guard *g)
 static void test_budget(void **state)
 {
     struct vf_guard *g = guard(10, 0, 1 << 20);
-    struct conn a, b, c;
+    struct conn a = {0}, b = {0}, c = {0};
     struct vf_guard_figures f;
     (void)state;
     assert_true(enter(g, "192.0.2.1", &a) && enter(g, "192.0.2.2", &b) && enter(g, "192.0.2.1", &c));
@@ -295,7 +295,7 @@ static void test_budget(void **state)
 static void test_slow_uploads(void **state)
 {
     struct vf_guard *g = guard(20, 0, 1 << 20);
-    struct conn slow[4], slower, fast, small, greedy;
+    struct conn slow[4], slower = {0}, fast = {0}, small = {0}, greedy = {0};
     (void)state;
     for (int i = 0; i < 4; i++) {
         assert_true(enter(g, "unix", &slow[i]));
@@ -389,7 +389,7 @@ static void test_rest(void **state)
 static void test_drain(void **state)
 {
     struct vf_guard *g = guard(10, 0, 1 << 20);
-    struct conn idle, busy;
+    struct conn idle = {0}, busy = {0};
     (void)state;
     assert_true(enter(g, "unix", &idle) && enter(g, "unix", &busy));
     assert_true(vf_guard_body(g, busy.client, 10));
