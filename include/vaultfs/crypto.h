@@ -24,7 +24,7 @@
 
 /*
  * Start the room: sodium_init, then one arena of `arena_bytes` (rounded up to pages) mapped between guard pages, MADV_DONTDUMP,
- * MADV_WIPEONFORK, mlock'ed - and the lock checked. VF_E_LOCKED_MEMORY says what RLIMIT_MEMLOCK is and how to raise it. 0 bytes: no
+ * MADV_WIPEONFORK, mlock'ed (each page from when it is first touched) - and the lock checked. VF_E_LOCKED_MEMORY says what RLIMIT_MEMLOCK is and how to raise it. 0 bytes: no
  * arena, for programs that hold no secret. Call before any other function of this room and after daemonising: a child finds the
  * arena wiped and gets NULL from vf_secret_new until it calls this again. VF_E_BUSY when called twice. Not thread-safe. Before anything
  * else of libcrypto: the memory that that allocates comes through this room from now on (malloc, and for keys the arena).
@@ -345,6 +345,20 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_answer_unseal(const struct vf_answer_key *k
 /* Key that authenticates the station's clock slots; derived from the device's secret. */
 VF_PUBLIC void vf_station_key_of(const struct vf_identity *device, struct vf_station_key *ret);
 VF_PUBLIC void vf_station_mac(const struct vf_station_key *key, const void *data, size_t len, struct vf_hash *ret);
+
+/*
+ * To know again, as long as a process runs, what it has verified once and what others may change since: SipHash-2-4 with 128 bits (Aumasson and Bernstein)
+ * under a key that is random and never leaves the arena. A quarter of the time of a hash; nobody without the key can make two inputs with one
+ * tag. Never stored. Compare with vf_equal.
+ */
+struct vf_tag_key {
+    uint8_t b[16];
+};
+struct vf_tag {
+    uint8_t b[16];
+};
+VF_PUBLIC void vf_tag_key_new(struct vf_tag_key *ret);
+VF_PUBLIC void vf_tag_of(const struct vf_tag_key *key, const void *data, size_t len, struct vf_tag *ret);
 
 /* ------------------------------------------------------------------------------------------------------------ signed notes */
 

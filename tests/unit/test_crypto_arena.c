@@ -293,7 +293,9 @@ static void the_arena_is_locked_and_in_no_dump(void **state)
     char flags[256] = "";
 
     (void)state;
-    void *p = vf_secret_new(1);
+    void *p = vf_secret_new(SMALL);
+    assert_non_null(p);
+    memset(p, 0x5a, SMALL); /* a page is there, and locked, once it was touched */
     assert_true(smaps_of(p, &kib, flags, sizeof(flags)));
     assert_int_equal(kib, SMALL / 1024);
     assert_non_null(strstr(flags, " lo")); /* locked */
@@ -314,6 +316,7 @@ static void look_after_fork(void *arg)
     unsigned long kib = 0;
     char flags[256];
     CHILD_CHECK(own != NULL);
+    memset(own, 0x5a, SMALL);
     CHILD_CHECK(smaps_of(own, &kib, flags, sizeof(flags)) && kib == SMALL / 1024);
     vf_secret_free(own);
     vf_crypto_done();
@@ -480,6 +483,35 @@ static void wipe_equal_random(void **state)
     vf_wipe(NULL, 0);
 }
 
+/* The first of the authors' test vectors for 128 bits, and that key and every byte count. */
+static void tags_know_again(void **state)
+{
+    struct vf_tag_key key, other;
+    struct vf_tag tag, changed;
+    uint8_t data[400];
+
+    (void)state;
+    counting(key.b, 0, sizeof(key.b));
+    counting(data, 0, sizeof(data));
+    vf_tag_of(&key, data, 0, &tag);
+    assert_hex(tag.b, sizeof(tag.b), "a3817f04ba25a8e66df67214c7550293");
+    vf_tag_of(&key, data, 1, &tag);
+    assert_hex(tag.b, sizeof(tag.b), "da87c1d86b99af44347659119b22fc45");
+    vf_tag_of(&key, data, sizeof(data), &tag);
+    for (size_t i = 0; i < sizeof(data); i++) {
+        data[i] ^= (uint8_t)(1u << i % 8);
+        vf_tag_of(&key, data, sizeof(data), &changed);
+        assert_false(vf_equal(&tag, &changed, sizeof(tag)));
+        data[i] ^= (uint8_t)(1u << i % 8);
+    }
+    vf_tag_key_new(&key);
+    vf_tag_key_new(&other);
+    assert_false(vf_equal(&key, &other, sizeof(key)));
+    vf_tag_of(&key, data, sizeof(data), &tag);
+    vf_tag_of(&other, data, sizeof(data), &changed);
+    assert_false(vf_equal(&tag, &changed, sizeof(tag)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -499,6 +531,7 @@ int main(void)
         cmocka_unit_test(no_memory_for_the_table),
         cmocka_unit_test(threads_do_not_meet),
         cmocka_unit_test(wipe_equal_random),
+        cmocka_unit_test(tags_know_again),
     };
 
     return cmocka_run_group_tests_name("crypto arena", tests, with_small, without_crypto);

@@ -48,6 +48,7 @@ static struct {
     uint64_t *used;  /* one bit a granule */
     uint32_t *sizes; /* at the first granule of an allocation: its number of granules; elsewhere 0 */
     size_t low;      /* no granule below this one is free */
+    size_t high;     /* and none from here on was ever in use */
 } arena = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void arena_lock(void)
@@ -74,7 +75,7 @@ static void arena_drop(void)
 {
     if (arena.map != NULL) {
         UNPOISON(arena.base, arena.len);
-        sodium_memzero(arena.base, arena.len);
+        sodium_memzero(arena.base, arena.high * GRANULE);
         (void)munmap(arena.map, arena.map_len); /* unlocks too */
     }
     free(arena.used);
@@ -82,7 +83,7 @@ static void arena_drop(void)
     arena.map = arena.base = NULL;
     arena.used = NULL;
     arena.sizes = NULL;
-    arena.map_len = arena.len = arena.granules = arena.low = 0;
+    arena.map_len = arena.len = arena.granules = arena.low = arena.high = 0;
     arena.started = arena.orphan = false;
 }
 
@@ -124,8 +125,11 @@ static enum vf_err arena_map(size_t bytes, size_t page, struct vf_why *why)
         return vf_fail_sys(why, "no memory for keys");
     if (madvise(arena.base, len, MADV_DONTDUMP) != 0 || madvise(arena.base, len, MADV_WIPEONFORK) != 0)
         return vf_fail_sys(why, "memory for keys could not be kept out of core dumps and child processes");
-    /* Not mlock: sanitizers replace that by nothing, and a lock that is not there must never pass for one. */
-    if (mlock2(arena.base, len, 0) != 0)
+    /*
+     * Not mlock: sanitizers replace that by nothing, and a lock that is not there must never pass for one. The lock and its limit are for all of it
+     * from now on; a page takes memory when it is first touched, and is locked by then.
+     */
+    if (mlock2(arena.base, len, MLOCK_ONFAULT) != 0)
         return arena_lock_failed(len, why);
     arena.used = calloc(arena.granules / WORD_BITS, sizeof(*arena.used));
     arena.sizes = calloc(arena.granules, sizeof(*arena.sizes));
@@ -215,6 +219,8 @@ void *vf_secret_new(size_t size)
             arena.sizes[start] = (uint32_t)n;
             if (start == arena.low)
                 arena.low = start + n;
+            if (start + n > arena.high)
+                arena.high = start + n;
             p = arena.base + start * GRANULE;
             UNPOISON(p, size);
         }

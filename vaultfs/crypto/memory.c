@@ -20,6 +20,19 @@ void vf_random(void *out, size_t len)
     randombytes_buf(out, len);
 }
 
+_Static_assert(sizeof(struct vf_tag_key) == crypto_shorthash_siphashx24_KEYBYTES, "key");
+_Static_assert(sizeof(struct vf_tag) == crypto_shorthash_siphashx24_BYTES, "tag");
+
+void vf_tag_key_new(struct vf_tag_key *ret)
+{
+    vf_random(ret->b, sizeof(ret->b));
+}
+
+void vf_tag_of(const struct vf_tag_key *key, const void *data, size_t len, struct vf_tag *ret)
+{
+    (void)crypto_shorthash_siphashx24(ret->b, data, len, key->b);
+}
+
 enum vf_err vf_process_harden(struct vf_why *why)
 {
     struct rlimit none = {0, 0};

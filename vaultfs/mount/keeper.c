@@ -9,6 +9,7 @@
 
 #define TICK_US        VF_SECOND_US
 #define SWEEP_EVERY_US (INT64_C(3600) * VF_SECOND_US)
+#define FIRST_SWEEP_US (2 * VF_SECOND_US) /* who has just mounted wants to read */
 
 static bool sleep_a_while(struct vf_session *s)
 {
@@ -26,7 +27,7 @@ static bool sleep_a_while(struct vf_session *s)
 void *vf_keeper_run(void *session)
 {
     struct vf_session *s = session;
-    int64_t next_tick = 0, next_sweep = 0, next_refresh = 0;
+    int64_t next_tick = 0, next_sweep = vf_clock_boot_us() + FIRST_SWEEP_US, next_refresh = 0;
 
     do {
         int64_t now = vf_clock_boot_us();

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <malloc.h>
 #include <mntent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -225,6 +226,8 @@ int vf_mount_main(int argc, char **argv)
     struct vf_why why = {0};
     bool parent = false;
 
+    /* glibc would raise it after the first large block that is freed, and keep whole grants in the heap from then on. */
+    (void)mallopt(M_MMAP_THRESHOLD, 131072);
     if (!vf_fds_standard())
         return vf_err_exit(VF_E_SYSTEM);
     if (argc > 1 && strcmp(argv[1], "status") == 0)

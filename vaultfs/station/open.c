@@ -165,6 +165,10 @@ static enum vf_err open_identity(struct vf_station *st, const struct vf_passphra
     if (!st->key)
         return vf_fail(why, VF_E_LOCKED_MEMORY, "no locked memory left for the station's key");
     vf_station_key_of(st->device, st->key);
+    st->tag_key = vf_secret_new(sizeof(*st->tag_key));
+    if (!st->tag_key)
+        return vf_fail(why, VF_E_LOCKED_MEMORY, "no locked memory left for the station's key");
+    vf_tag_key_new(st->tag_key);
     return VF_OK;
 }
 
@@ -236,6 +240,7 @@ enum vf_err vf_station_close(struct vf_station *st, struct vf_why *why)
     if (wrote)
         mark_clean(st->path, true);
     vf_secret_free(st->key);
+    vf_secret_free(st->tag_key);
     vf_identity_free(st->device);
     vf_policy_chain_done(&st->policy);
     free(st->batches);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One thread's tools to open values. Nothing in the database is believed: the record's manifest row and envelopes are hashed again and
- * compared with what was verified when the job was loaded, the ciphertext with the manifest row, the true length with the catalogue.
+ * One thread's tools to open values. Nothing in the database is believed: the record's manifest row and envelopes must be those that were
+ * verified when the job was loaded (by their tag, under a key that only this process has), the ciphertext with the manifest row, the true length with the catalogue.
  *
  * The database is a shared map of a file that others may write to: what is hashed is first copied, and only the copy is used. Otherwise a
  * holder of the field key could show the hash one ciphertext and the decryption another.
@@ -18,13 +18,12 @@ struct vf_value_reader {
     struct vf_station *st;
     struct vf_txn *txn;
     struct vf_hasher hasher;
-    uint8_t *scratch;                                                     /* arena */
-    size_t used;                                                          /* bytes of it that may hold plaintext */
-    size_t room;                                                          /* and these at its end, the caller's */
-    struct vf_field_key *keys;                                            /* arena */
-    uint8_t *sealed;                                                      /* copy of one ciphertext */
-    uint8_t manifest[VF_REF_LEN + VF_FIELD_COUNT * VF_MANIFEST_ITEM_LEN]; /* copies of one record's row and envelopes */
-    uint8_t envelopes[VF_FIELD_COUNT * VF_KEY_LEN + VF_PART_COUNT * VF_TAG_LEN];
+    uint8_t *scratch;               /* arena */
+    size_t used;                    /* bytes of it that may hold plaintext */
+    size_t room;                    /* and these at its end, the caller's */
+    struct vf_field_key *keys;      /* arena */
+    uint8_t *sealed;                /* copy of one ciphertext */
+    uint8_t row[VF_RECORD_ROW_MAX]; /* of one record's row and envelopes */
 };
 
 enum vf_err vf_value_reader_new(struct vf_station *st, struct vf_value_reader **ret, struct vf_why *why)
@@ -94,7 +93,7 @@ static enum vf_err get_rows(struct vf_value_reader *r, const struct vf_job *job,
 {
     const struct vf_grant_layout *l = &job->layout;
     struct vf_slice row;
-    struct vf_hash hash;
+    struct vf_tag tag;
 
     if (!vf_txn_get(r->txn, VF_ST_GRANT, job->grant.id.c, sizeof(job->grant.id.c), &row)) {
         VF_TRY(vf_txn_check(r->txn, why));
@@ -104,17 +103,14 @@ static enum vf_err get_rows(struct vf_value_reader *r, const struct vf_job *job,
     size_t manifest_at = job->manifest_rows_at + (size_t)index * l->manifest_stride;
     size_t envelopes_at = job->envelopes_at + first;
     if (manifest_at + l->manifest_stride > row.len || envelopes_at + l->envelope_stride > row.len ||
-        l->manifest_stride > sizeof(r->manifest) || l->envelope_stride > sizeof(r->envelopes))
+        l->manifest_stride + l->envelope_stride > sizeof(r->row))
         return vf_fail(why, VF_E_DAMAGED, "job %s: the stored grant is cut short", job->grant.job);
-    memcpy(r->manifest, row.data + manifest_at, l->manifest_stride);
-    memcpy(r->envelopes, row.data + envelopes_at, l->envelope_stride);
-    ret->manifest = r->manifest;
-    ret->envelopes = r->envelopes;
-    vf_hasher_reset(&r->hasher);
-    vf_hasher_update(&r->hasher, ret->manifest, l->manifest_stride);
-    vf_hasher_update(&r->hasher, ret->envelopes, l->envelope_stride);
-    vf_hasher_final(&r->hasher, &hash);
-    if (memcmp(&hash, &job->rows[index], sizeof(hash)) != 0)
+    memcpy(r->row, row.data + manifest_at, l->manifest_stride);
+    memcpy(r->row + l->manifest_stride, row.data + envelopes_at, l->envelope_stride);
+    ret->manifest = r->row;
+    ret->envelopes = r->row + l->manifest_stride;
+    vf_tag_of(r->st->tag_key, r->row, l->manifest_stride + l->envelope_stride, &tag);
+    if (!vf_equal(&tag, &job->rows[index], sizeof(tag)))
         return vf_fail(why, VF_E_FORGED, "job %s: the stored grant was changed after it was checked", job->grant.job);
     return VF_OK;
 }

@@ -71,6 +71,7 @@ struct vf_station {
     struct vf_policy_chain policy;
     struct vf_identity *device;
     struct vf_station_key *key; /* arena */
+    struct vf_tag_key *tag_key; /* arena; of this process, for rows of verified grants */
     struct vf_station_clock clock;
     pthread_mutex_t floors_lock;
     struct vf_station_floors floors;
@@ -103,12 +104,15 @@ struct vf_job {
     size_t policy; /* version that ruled when it was verified */
     atomic_bool revoked;
     struct vf_catalogue *catalogue;
-    struct vf_hash *rows;                  /* SHA-256 of each record's manifest row and envelopes, from verified bytes */
+    struct vf_tag *rows;                   /* of each record's manifest row and envelopes, from verified bytes */
     uint8_t *items;                        /* VF_ITEM_* of each record */
     size_t manifest_rows_at, envelopes_at; /* in the stored row */
     struct vf_budget *budget;              /* NULL without one; shared by all loads of one grant */
     struct vf_shares *shares;              /* online grants: what the desk released; likewise */
 };
+/* A record's manifest row with its envelopes behind it. */
+#define VF_RECORD_ROW_MAX \
+    (VF_REF_LEN + VF_FIELD_COUNT * VF_MANIFEST_ITEM_LEN + VF_FIELD_COUNT * VF_KEY_LEN + VF_PART_COUNT * VF_TAG_LEN)
 #define VF_ITEM_PHOTO     1
 #define VF_ITEM_SIGNATURE 2
 #define VF_ITEM_TEXT      4
@@ -162,6 +166,8 @@ bool vf_station_batch_committed(struct vf_station *st, uint64_t batch);
 struct vf_job *vf_job_load(struct vf_station *st, struct vf_txn *txn, struct vf_slice row, const struct vf_job *before,
                            struct vf_why *why);
 bool vf_station_is_revoked(struct vf_station *st, struct vf_txn *txn, const struct vf_grant_id *id);
+/* A copy that nobody else can change, for free(); NULL: no memory. */
+uint8_t *vf_station_copy(struct vf_slice row);
 /* Values of the grant that are here; sets each record's items when not NULL. */
 uint64_t vf_station_present(struct vf_station *st, struct vf_txn *txn, const struct vf_grant_file *file, uint8_t *items,
                             uint64_t *ret_named);

@@ -11,6 +11,7 @@
 struct keep { /* a grant that still needs its values */
     void *bytes;
     struct vf_grant_file *file;
+    uint32_t row; /* of the record that was looked up last: values come in the order of refs, as the rows do */
 };
 struct sweep {
     struct vf_station *st;
@@ -61,11 +62,10 @@ static bool sort_grant(struct vf_cursor *cur, struct vf_slice key, struct vf_sli
     (void)cur;
     if (!vf_grant_id_parse((const char *)key.data, key.len, &id))
         return true;
-    uint8_t *bytes = malloc(val.len ? val.len : 1);
+    uint8_t *bytes = vf_station_copy(val);
     struct vf_grant_file *file = calloc(1, sizeof(*file));
     bool good = bytes && file;
     if (good) {
-        memcpy(bytes, val.data, val.len);
         bool parsed =
             val.len > VF_GRANT_ROW_PREFIX && vf_grant_file_parse(bytes + VF_GRANT_ROW_PREFIX, val.len - VF_GRANT_ROW_PREFIX,
                                                                  "a stored grant", file, NULL) == VF_OK;
@@ -95,6 +95,21 @@ static bool sort_grant(struct vf_cursor *cur, struct vf_slice key, struct vf_sli
     return good;
 }
 
+/* The record's row: that of the last value or the next one, else it is searched for. */
+static bool find_row(struct keep *k, const struct vf_ref *ref)
+{
+    const struct vf_manifest *m = &k->file->manifest;
+    for (uint32_t row = k->row; row < m->nrecords && row - k->row < 2; row++) {
+        struct vf_ref at;
+        vf_manifest_ref(m, row, &at);
+        if (memcmp(at.c, ref->c, sizeof(at.c)) == 0) {
+            k->row = row;
+            return true;
+        }
+    }
+    return vf_manifest_find(m, ref, &k->row);
+}
+
 static bool needed(const struct sweep *s, struct vf_slice key)
 {
     struct vf_ref ref;
@@ -106,11 +121,10 @@ static bool needed(const struct sweep *s, struct vf_slice key)
     for (size_t i = 0; i < s->nkeep; i++) {
         const struct vf_manifest *m = &s->keep[i].file->manifest;
         struct vf_manifest_item item;
-        uint32_t row;
         int column = vf_manifest_column(m, field);
-        if (column < 0 || !vf_manifest_find(m, &ref, &row))
+        if (column < 0 || !find_row(&s->keep[i], &ref))
             continue;
-        vf_manifest_item(m, row, (unsigned)column, &item);
+        vf_manifest_item(m, s->keep[i].row, (unsigned)column, &item);
         if (item.generation == generation && memcmp(item.hash.b, key.data + VF_REF_LEN + 5, 8) == 0)
             return true;
     }
