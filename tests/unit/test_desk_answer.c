@@ -421,7 +421,7 @@ static void revoked_with_its_device(void **state)
     r.prekey_batch = r.prekey_number = 0;
     r.nkeys = 1;
     r.keys[0] = (struct vf_revoked_key){c.i.f.grant.id, known.i.f.grant.prekey_batch, known.i.f.grant.prekey_number};
-    vf_buf_reset(&note);
+    vf_buf_done(&note);
     desk_revocation(&w, &r, &note);
     OK(desk_take(d, note.data, note.len, "wrong.revoked"));
     assert_int_equal(desk_status_of(&w, d, &known, false, 0, VF_PART_TEXT), VF_ANSWER_OK);
