@@ -93,16 +93,18 @@ static enum vf_err device_revoke(const struct kt_args *a, struct vf_why *why)
 static enum vf_err print_handin(const struct kt_args *a, const struct vf_verdict *d, const char *receipt, struct vf_why *why)
 {
     if (kt_has(a, KT_JSON))
-        return kt_print_json(json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:s?}", "device", d->origin.owner, "entries",
+        return kt_print_json(json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:s?,s:s?}", "device", d->origin.owner, "entries",
                                        (json_int_t)d->sealed, "checkpoints", (json_int_t)d->checkpoints, "recoveries",
                                        (json_int_t)d->recoveries, "gaps", (json_int_t)d->gaps, "lost", (json_int_t)d->lost,
                                        "clock_steps", (json_int_t)d->clock_steps, "until", kt_json_time(d->sealed_until_us),
-                                       "receipt", receipt),
+                                       "receipt", receipt, "damaged_copy", d->mended ? d->notes[d->nnotes - 1] : NULL),
                              why);
     char until[64];
     vf_time_format_person(d->sealed_until_us, until, sizeof(until));
     (void)printf("log of %s: %llu entr%s until %s, genuine and whole; kept in the vault\n", d->origin.owner,
                  (unsigned long long)d->sealed, kt_ies(d->sealed), until);
+    if (d->mended)
+        (void)printf("worth a look: %s\n", d->notes[d->nnotes - 1]);
     if (d->recoveries || d->gaps || d->clock_steps)
         (void)printf("worth a look: %llu recover%s, %llu gap%s (%llu entr%s lost), %llu clock step%s\n",
                      (unsigned long long)d->recoveries, kt_ies(d->recoveries), (unsigned long long)d->gaps, kt_s(d->gaps),

@@ -307,6 +307,7 @@ struct vf_verdict {
     size_t
         nnotes; /* no damage, but a reader should know: an unsealed tail, an incomplete last line, an origin not checked */
     char notes[VF_VERDICT_NOTES_MAX][240];
+    bool mended; /* vf_handin_store_mend put it in the place of a damaged copy; the last note says so */
 };
 /*
  * Verify a log folder or a handed-in file, following the seal chain from the origin: every line hashed, seq without gaps, times not
@@ -366,6 +367,28 @@ VF_PUBLIC void vf_proof_put(const struct vf_proof *p, struct vf_buf *out);
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_handin_store(const char *file, const char *dir, const struct vf_verify_options *opt,
                                                   struct vf_verdict *ret, struct vf_buf *checkpoint, struct vf_why *why);
+
+/*
+ * The same where the copy may have been damaged since (bytes altered on its disk). It is verified too; when it is not good any more and
+ * the file is, the damaged folder is put aside beside it, whole, and one made of the file takes its place, in one step. But a damaged
+ * copy must not be the way to forget what was handed in: the file has to contain everything that still says what that was,
+ *   - what the caller remembers: so many entries, and their root,
+ *   - what the copy remembers of itself (a growing copy's `verified`),
+ *   - the copy's last checkpoint, unless it covers no more than the other two: then it may be what was damaged,
+ * and there has to be one of these; the last checkpoint alone is enough where nothing damaged stands behind it. VF_E_FORGED: it does not
+ * contain one of them, or is not good itself; VF_E_DAMAGED: there is none, so that a person has to decide. Then nothing was changed.
+ */
+struct vf_handin_mend {
+    uint64_t known; /* in: entries that were handed in before, as the caller remembers; 0: nothing */
+    bool has_root;  /* in: and the root of the first `known`, */
+    struct vf_hash root;
+    char aside[96];  /* out: the name of the damaged folder beside `dir`; empty: the copy was good, or there was none */
+    char words[240]; /* out: what is wrong with it */
+};
+VF_PUBLIC VF_MUST_USE enum vf_err vf_handin_store_mend(const char *file, const char *dir,
+                                                       const struct vf_verify_options *opt, struct vf_handin_mend *mend,
+                                                       struct vf_verdict *ret, struct vf_buf *checkpoint,
+                                                       struct vf_why *why);
 
 /* --------------------------------------------------------------------------------------------------- copies that grow (the desk) */
 

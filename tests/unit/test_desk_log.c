@@ -131,6 +131,48 @@ static void a_copy_grows(void **state)
     desk_client_done(&c);
 }
 
+static void damage(const struct desk_client *c, const char *name, long back)
+{
+    char path[700], hex[2 * VF_HASH_LEN + 1];
+
+    vf_hex(c->b.enrol.id.b, VF_HASH_LEN, hex);
+    (void)snprintf(path, sizeof(path), "%s/devices/%s/log/%s", w.store, hex, name);
+    FILE *f = fopen(path, "r+");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, -back, SEEK_END), 0);
+    int was = fgetc(f);
+    assert_int_equal(fseek(f, -back, SEEK_END), 0);
+    assert_int_not_equal(fputc(was ^ 1, f), EOF);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* By the desk's own disk: an entry, which nobody notices until somebody looks, and the last checkpoint, without which nothing is answered. */
+static void a_copy_that_was_damaged(void **state)
+{
+    static const char *const names[] = {"entries-00000000000000000000.jsonl", "checkpoints"};
+    struct desk_client c;
+
+    (void)state;
+    desk_client_make(&w, "damaged", 10 * HOUR_US, 0, &c);
+    assert_int_equal(desk_status_of(&w, d, &c, true, 0, VF_PART_TEXT), VF_ANSWER_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        desk_client_works(&c, 3);
+        assert_int_equal(desk_status_of(&w, d, &c, false, 0, VF_PART_TEXT), VF_ANSWER_OK);
+        desk_close(d);
+        damage(&c, names[i], i == 0 ? 1200 : 30);
+        d = desk_open(&w);
+        if (i == 1)
+            assert_int_not_equal(desk_status_of(&w, d, &c, false, 0, VF_PART_TEXT), VF_ANSWER_OK);
+        unsigned told = desk_log_counts(&w, VF_EVENT_HANDIN, "ok");
+        OK(hand_in(&c, i == 0 ? "whole.log" : "whole-again.log"));
+        assert_int_equal(desk_log_counts(&w, VF_EVENT_HANDIN, "ok"), told + 1);
+        c.known = copy_of(&c);
+        assert_int_equal(device_of(&c).log_size, c.known);
+        assert_int_equal(desk_status_of(&w, d, &c, false, 0, VF_PART_TEXT), VF_ANSWER_OK);
+    }
+    desk_client_done(&c);
+}
+
 static void a_log_of_nobody(void **state)
 {
     struct desk_client c;
@@ -389,9 +431,10 @@ static void a_store_restored(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_copy_grows),     cmocka_unit_test(a_log_of_nobody),   cmocka_unit_test(a_log_that_forks),
-        cmocka_unit_test(a_log_that_fails), cmocka_unit_test(a_log_that_shrank), cmocka_unit_test(refusals_are_counted),
-        cmocka_unit_test(a_store_restored),
+        cmocka_unit_test(a_copy_grows),         cmocka_unit_test(a_copy_that_was_damaged),
+        cmocka_unit_test(a_log_of_nobody),      cmocka_unit_test(a_log_that_forks),
+        cmocka_unit_test(a_log_that_fails),     cmocka_unit_test(a_log_that_shrank),
+        cmocka_unit_test(refusals_are_counted), cmocka_unit_test(a_store_restored),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -79,6 +79,19 @@ static void put_new_photo(struct vf_vault *v, const struct vf_ref *ref, unsigned
 
 /* ---------------------------------------------------------------------------------------------------------------- hand-ins */
 
+/* The byte so far before the end is another one. */
+static void damage_end(const char *path, long back)
+{
+    FILE *f = fopen(path, "r+");
+
+    assert_non_null(f);
+    assert_int_equal(fseek(f, -back, SEEK_END), 0);
+    int was = fgetc(f);
+    assert_int_equal(fseek(f, -back, SEEK_END), 0);
+    assert_int_not_equal(fputc(was ^ 1, f), EOF);
+    assert_int_equal(fclose(f), 0);
+}
+
 static void hands_in(void **state)
 {
     struct vf_vault *v = open_as(&p, VF_VAULT_WRITE, ALICE);
@@ -90,7 +103,7 @@ static void hands_in(void **state)
     struct issued i;
     struct bureau stranger;
     VF_BUF receipt = {0};
-    char file[400], path[600], hex[2 * VF_HASH_LEN + 1];
+    char file[400], path[600], kept[700], hex[2 * VF_HASH_LEN + 1];
     int64_t when = 0;
 
     (void)state;
@@ -131,6 +144,18 @@ static void hands_in(void **state)
     assert_int_equal(vf_device_handin(v, admin[ALICE], file, &receipt, &verdict, why), VF_E_FORGED);
     assert_int_equal(receipt.len, 0);
     assert_int_equal(device_now(v).handin_size, size);
+    /* The last checkpoint of the copy damaged: the force's own log knows its root, so the whole log mends it, and an older one does not. */
+    (void)snprintf(kept, sizeof(kept), "%s/devices/%s/log/checkpoints", p.vault, hex);
+    damage_end(kept, 40);
+    assert_int_equal(vf_device_handin(v, admin[ALICE], file, &receipt, &verdict, why), VF_E_FORGED);
+    assert_int_equal(receipt.len, 0);
+    OK(vf_device_handin(v, admin[ALICE], path, &receipt, &verdict, why));
+    assert_true(verdict.mended && verdict.nnotes > 0);
+    assert_non_null(strstr(verdict.notes[verdict.nnotes - 1], "it is beside this one now, as log.damaged-"));
+    assert_int_equal(device_now(v).handin_size, size);
+    (void)snprintf(kept, sizeof(kept), "%s/devices/%s/log", p.vault, hex);
+    OK(vf_log_verify(kept, &any, &verdict, why));
+    assert_true(verdict.good && verdict.sealed == size);
     /* A log that nobody here knows, and no log. */
     bureau_make(&p, vf_vault_id_get(v), "stranger", &stranger);
     bureau_works(&stranger, 1);
@@ -140,7 +165,7 @@ static void hands_in(void **state)
     put_file(&p, "no.log", "nothing", 7);
     assert_int_not_equal(vf_device_handin(v, admin[ALICE], place_path(&p, "no.log", file), &receipt, &verdict, why), VF_OK);
     close_vault(v);
-    assert_int_equal(log_counts(&p, VF_EVENT_HANDIN), 3);
+    assert_int_equal(log_counts(&p, VF_EVENT_HANDIN), 4);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- renewals */

@@ -3,6 +3,7 @@
  * audit, internal: the folder in which the copy of another's log is kept.
  *
  *   handin_store.c   a handed-in file into it
+ *   handin_mend.c    the same where what is there was damaged: put aside, and made anew
  *   copy.c           piece by piece, as the desk gets it
  *   copy_folder.c    what both do with the folder
  *   copy_place.c     what is remembered of it, so that opening it costs no reading
@@ -68,5 +69,18 @@ void vf_copy_place_save(const struct vf_copy *c, const struct vf_hash *id, const
 size_t vf_copy_place_encode(const struct vf_hash *id, const struct vf_verify_place *p, uint8_t out[VF_COPY_PLACE_LEN]);
 VF_MUST_USE bool vf_copy_place_decode(const uint8_t in[VF_COPY_PLACE_LEN], const struct vf_hash *id,
                                       struct vf_verify_place *ret);
+
+/* The places that are remembered, whether the folder confirms them or not, the further one first. *ret_n: 0, 1 or 2. */
+VF_MUST_USE enum vf_err vf_copy_place_read(const struct vf_copy *c, const struct vf_hash *id, struct vf_verify_place ret[2],
+                                           size_t *ret_n, struct vf_why *why);
+
+/* handin_store.c, for handin_mend.c. The copy is open; what is in it is the beginning of the file, or the file is refused. */
+VF_MUST_USE enum vf_err vf_handin_store_in(struct vf_copy *c, const struct vf_source *file,
+                                           const struct vf_verify_options *opt, struct vf_verdict *v, struct vf_why *why);
+/* The file, verified, into a copy that holds nothing yet. */
+VF_MUST_USE enum vf_err vf_handin_fill(struct vf_copy *c, const struct vf_source *file, const struct vf_verdict *v,
+                                       struct vf_why *why);
+/* The last checkpoint's note of a handed-in file, appended. */
+VF_MUST_USE enum vf_err vf_handin_last(const struct vf_source *file, struct vf_buf *out, struct vf_why *why);
 
 #endif

@@ -133,29 +133,39 @@ static bool line_agrees(const struct vf_copy *c, struct vf_verify_place *p)
            ((p->tree.size & 1) == 0 || memcmp(leaf.b, p->tree.edge[0].b, sizeof(leaf.b)) == 0);
 }
 
-enum vf_err vf_copy_place_load(const struct vf_copy *c, const struct vf_hash *id, const char *origin,
-                               struct vf_verify_place *ret, struct vf_why *why)
+enum vf_err vf_copy_place_read(const struct vf_copy *c, const struct vf_hash *id, struct vf_verify_place ret[2],
+                               size_t *ret_n, struct vf_why *why)
 {
     uint8_t raw[2 * VF_COPY_PLACE_LEN] = {0};
-    struct vf_verify_place found[2];
     uint64_t size = 0;
     size_t n = 0;
     VF_FD fd = -1;
 
-    *ret = (struct vf_verify_place){.last_us = 0};
+    *ret_n = 0;
     enum vf_err err = vf_segment_open(c->dirfd, c->dir, VF_COPY_PLACE, O_RDONLY, &fd, &size, why);
     if (err == VF_E_NOT_FOUND)
         return VF_OK;
     VF_TRY(err);
     VF_TRY(vf_fd_pread(fd, raw, size < sizeof(raw) ? (size_t)size : sizeof(raw), 0, c->dir, why));
     for (size_t i = 0; i < 2; i++)
-        n += vf_copy_place_decode(raw + i * VF_COPY_PLACE_LEN, id, &found[n]) ? 1 : 0;
-    /* The further one first. */
-    if (n == 2 && found[1].tree.size > found[0].tree.size) {
-        struct vf_verify_place p = found[0];
-        found[0] = found[1];
-        found[1] = p;
+        n += vf_copy_place_decode(raw + i * VF_COPY_PLACE_LEN, id, &ret[n]) ? 1 : 0;
+    if (n == 2 && ret[1].tree.size > ret[0].tree.size) {
+        struct vf_verify_place p = ret[0];
+        ret[0] = ret[1];
+        ret[1] = p;
     }
+    *ret_n = n;
+    return VF_OK;
+}
+
+enum vf_err vf_copy_place_load(const struct vf_copy *c, const struct vf_hash *id, const char *origin,
+                               struct vf_verify_place *ret, struct vf_why *why)
+{
+    struct vf_verify_place found[2];
+    size_t n = 0;
+
+    *ret = (struct vf_verify_place){.last_us = 0};
+    VF_TRY(vf_copy_place_read(c, id, found, &n, why));
     for (size_t i = 0; i < n; i++) {
         if (!checkpoint_agrees(c, &found[i], origin) || !line_agrees(c, &found[i]))
             continue;

@@ -185,7 +185,7 @@ static enum vf_err verify_file(const struct vf_copy *c, const char *file, const 
     return VF_OK;
 }
 
-static enum vf_err last_checkpoint(const struct vf_source *file, struct vf_buf *out, struct vf_why *why)
+enum vf_err vf_handin_last(const struct vf_source *file, struct vf_buf *out, struct vf_why *why)
 {
     VF_CLEANUP(vf_record_reader_done) struct vf_record_reader r = {0};
     enum vf_record_kind kind = VF_RECORD_WHOLE;
@@ -205,30 +205,50 @@ static enum vf_err last_checkpoint(const struct vf_source *file, struct vf_buf *
     return vf_buf_check(out, "the last checkpoint", why);
 }
 
+enum vf_err vf_handin_fill(struct vf_copy *c, const struct vf_source *file, const struct vf_verdict *v, struct vf_why *why)
+{
+    struct vf_tree tree;
+
+    vf_tree_init(&tree);
+    VF_TRY(vf_copy_origin_put(c, (struct vf_slice){file->origin.data, file->origin.len}, why));
+    if (v->sealed == 0)
+        return VF_OK;
+    VF_TRY(append_entries(c, file, v, &tree, why));
+    return append_checkpoints(c, file, why);
+}
+
+enum vf_err vf_handin_store_in(struct vf_copy *c, const struct vf_source *file, const struct vf_verify_options *opt,
+                               struct vf_verdict *v, struct vf_why *why)
+{
+    const struct vf_slice origin = {file->origin.data, file->origin.len};
+    struct vf_tree tree;
+    bool there = false;
+
+    VF_TRY(vf_copy_origin_match(c, origin, file->path, &there, why));
+    VF_TRY(find_checkpoint(c, why));
+    VF_TRY(find_end(c, why));
+    VF_TRY(verify_file(c, file->path, opt, v, &tree, why));
+    VF_TRY(match_checkpoints(c, file, why));
+    if (!there)
+        VF_TRY(vf_copy_origin_put(c, origin, why));
+    if (v->sealed > c->size) {
+        VF_TRY(append_entries(c, file, v, &tree, why));
+        VF_TRY(append_checkpoints(c, file, why));
+    }
+    return VF_OK;
+}
+
 static enum vf_err store(struct vf_copy *c, const char *path, const struct vf_verify_options *opt, struct vf_verdict *v,
                          struct vf_buf *checkpoint, struct vf_why *why)
 {
     VF_SOURCE file = {.fd = -1, .cp_fd = -1};
-    struct vf_tree tree;
-    bool there = false;
 
     VF_TRY(vf_source_open(path, &file, why));
-    struct vf_slice origin = {file.origin.data, file.origin.len};
     if (file.folder)
         return vf_fail(why, VF_E_INPUT, "%s: a folder, not a handed-in file", path);
     VF_TRY(vf_copy_open(c, why));
-    VF_TRY(vf_copy_origin_match(c, origin, path, &there, why));
-    VF_TRY(find_checkpoint(c, why));
-    VF_TRY(find_end(c, why));
-    VF_TRY(verify_file(c, path, opt, v, &tree, why));
-    VF_TRY(match_checkpoints(c, &file, why));
-    if (!there)
-        VF_TRY(vf_copy_origin_put(c, origin, why));
-    if (v->sealed > c->size) {
-        VF_TRY(append_entries(c, &file, v, &tree, why));
-        VF_TRY(append_checkpoints(c, &file, why));
-    }
-    return checkpoint != NULL ? last_checkpoint(&file, checkpoint, why) : VF_OK;
+    VF_TRY(vf_handin_store_in(c, &file, opt, v, why));
+    return checkpoint != NULL ? vf_handin_last(&file, checkpoint, why) : VF_OK;
 }
 
 enum vf_err vf_handin_store(const char *file, const char *dir, const struct vf_verify_options *opt, struct vf_verdict *ret,

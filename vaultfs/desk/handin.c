@@ -134,10 +134,10 @@ static struct vf_desk_device *device_of_log(struct vf_desk *d, const struct vf_h
     return dev;
 }
 
-static enum vf_err tell_handin(struct vf_desk *d, const struct vf_desk_device *dev, const struct vf_verdict *v, bool cleared,
-                               struct vf_why *why)
+static enum vf_err tell_handin(struct vf_desk *d, const struct vf_desk_device *dev, const struct vf_verdict *v,
+                               const struct vf_handin_mend *mend, bool cleared, struct vf_why *why)
 {
-    char words[2 * VF_HASH_LEN + 48], hex[2 * VF_HASH_LEN + 1];
+    char words[2 * VF_HASH_LEN + sizeof(mend->aside) + 80], hex[2 * VF_HASH_LEN + 1];
     struct vf_hash root;
     const struct vf_entry e = {.event = VF_EVENT_HANDIN,
                                .recipient = dev->enrol.name,
@@ -149,7 +149,8 @@ static enum vf_err tell_handin(struct vf_desk *d, const struct vf_desk_device *d
 
     vf_tree_root(&v->tree, &root);
     vf_hex(root.b, sizeof(root.b), hex);
-    (void)snprintf(words, sizeof(words), "root %s%s", hex, cleared ? "; alarm ended" : "");
+    (void)snprintf(words, sizeof(words), "root %s%s%s%s", hex, cleared ? "; alarm ended" : "",
+                   v->mended ? "; damaged copy put aside: " : "", mend->aside);
     return vf_desk_tell_now(d, &e, why);
 }
 
@@ -164,26 +165,33 @@ static enum vf_err store(struct vf_desk *d, struct vf_desk_device *dev, const ch
 
     vf_note_key_of(&dev->enrol.device, &key);
     VF_TRY(make_place(d, &dev->enrol.id, &path, why));
-    VF_TRY(vf_desk_copy_open(d, dev, why));
+    /* One that cannot be used any more is what a whole log can mend: what it was as long as it could be used is remembered. */
+    enum vf_err opened = vf_desk_copy_open(d, dev, why);
+    if (opened != VF_OK && opened != VF_E_FORGED && opened != VF_E_DAMAGED)
+        return opened;
+    pthread_mutex_lock(&dev->small);
     uint64_t before = dev->log_size;
+    pthread_mutex_unlock(&dev->small);
+    struct vf_handin_mend mend = {.known = before};
     vf_desk_copy_close(dev); /* one at a time has the folder */
-    VF_TRY(vf_handin_store(file, path, &opt, v, NULL, why));
+    VF_TRY(vf_handin_store_mend(file, path, &opt, &mend, v, NULL, why));
     if (!v->good || !v->origin_checked)
         return vf_fail(why, VF_E_FORGED, "not the log of %s", dev->enrol.name);
     pthread_mutex_lock(&dev->small);
     bool alarm = dev->alarm;
     pthread_mutex_unlock(&dev->small);
-    told->already = v->sealed == before && !alarm;
+    told->already = v->sealed == before && !alarm && !v->mended;
     if (!told->already)
-        VF_TRY(tell_handin(d, dev, v, alarm, why));
+        VF_TRY(tell_handin(d, dev, v, &mend, alarm, why));
     /* A person has got hold of the whole log, and it has in it all that is here: whatever came between was not this log. */
     if (alarm)
         VF_TRY(vf_desk_device_save(d, dev, false, why));
     VF_TRY(vf_desk_copy_open(d, dev, why));
     vf_time_format_person(v->sealed_until_us, until, sizeof(until));
-    (void)snprintf(told->text, sizeof(told->text), "the log of %s: %llu entries, up to %s%s%s", dev->enrol.name,
+    (void)snprintf(told->text, sizeof(told->text), "the log of %s: %llu entries, up to %s%s%s%s%s", dev->enrol.name,
                    (unsigned long long)v->sealed, until, alarm ? "; the alarm about it is ended" : "",
-                   told->already ? " (here already)" : "");
+                   told->already ? " (here already)" : "",
+                   v->mended ? "; the copy here was damaged, and is kept beside it as " : "", mend.aside);
     return VF_OK;
 }
 
