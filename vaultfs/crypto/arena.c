@@ -127,9 +127,10 @@ static enum vf_err arena_map(size_t bytes, size_t page, struct vf_why *why)
         return vf_fail_sys(why, "memory for keys could not be kept out of core dumps and child processes");
     /*
      * Not mlock: sanitizers replace that by nothing, and a lock that is not there must never pass for one. The lock and its limit are for all of it
-     * from now on; a page takes memory when it is first touched, and is locked by then. (Valgrind knows only the call that touches all at once.)
+     * from now on; a page takes memory when it is first touched, and is locked by then. (Where that is not known, as to
+     * valgrind, all is locked at once. A limit refuses both.)
      */
-    if (mlock2(arena.base, len, MLOCK_ONFAULT) != 0 && (errno != ENOSYS || mlock2(arena.base, len, 0) != 0))
+    if (mlock2(arena.base, len, MLOCK_ONFAULT) != 0 && mlock2(arena.base, len, 0) != 0)
         return arena_lock_failed(len, why);
     arena.used = calloc(arena.granules / WORD_BITS, sizeof(*arena.used));
     arena.sizes = calloc(arena.granules, sizeof(*arena.sizes));
