@@ -22,30 +22,56 @@ double vf_node_timeout(struct vf_session *s, const struct vf_node *node, struct 
     return left < 0 ? 0 : left > TIMEOUT_MAX ? TIMEOUT_MAX : left;
 }
 
-void vf_entry_fill(struct vf_session *s, const struct vf_node *node, struct vf_job *job, struct fuse_entry_param *ret)
+static void fill(struct vf_session *s, const struct vf_node *node, struct vf_job *job, double timeout,
+                 struct fuse_entry_param *ret)
 {
-    *ret = (struct fuse_entry_param){.ino = vf_node_number(s, node)};
+    *ret = (struct fuse_entry_param){.ino = vf_node_number(s, node), .attr_timeout = timeout, .entry_timeout = timeout};
     if (vf_node_stat(s, node, job, &ret->attr))
         *ret = (struct fuse_entry_param){0};
-    else
-        ret->attr_timeout = ret->entry_timeout = vf_node_timeout(s, node, job);
+}
+
+void vf_entry_fill(struct vf_session *s, const struct vf_node *node, struct vf_job *job, struct fuse_entry_param *ret)
+{
+    fill(s, node, job, vf_node_timeout(s, node, job), ret);
 }
 
 /* --------------------------------------------------------------------------------------------------- listing, in order */
+
+#define NAME_ROOM 64
+_Static_assert(VF_JOB_MAX < NAME_ROOM && VF_REF_LEN + 4 < NAME_ROOM, "every name fits");
 
 /* One listing: reads `next` children from a position on. Positions: 1 and 2 are . and .., then the children from 3 on. */
 struct listing {
     struct vf_session *s;
     struct vf_node dir;
     struct vf_job *job;
+    double timeout; /* of what the job's end bounds: found once a request; negative: not yet */
 };
 
+static void put_name(char name[NAME_ROOM], const char *text)
+{
+    size_t len = strlen(text);
+    len = len < NAME_ROOM ? len : NAME_ROOM - 1;
+    memcpy(name, text, len);
+    name[len] = '\0';
+}
+
+/* How long a child is believed. For all but a few kinds the answer needs the clock and the grant, and is the same. */
+static double timeout_of(struct listing *l, const struct vf_node *node, struct vf_job *job)
+{
+    if (node->slot != l->dir.slot || node->kind == VF_NODE_GRANT_TXT || node->kind == VF_NODE_MARKER)
+        return vf_node_timeout(l->s, node, job);
+    if (l->timeout < 0)
+        l->timeout = vf_node_timeout(l->s, node, job);
+    return l->timeout;
+}
+
 /* Names in the root and in a job folder, in a fixed order; false past the last. */
-static bool root_child(struct listing *l, uint64_t pos, struct vf_node *ret, char *name, size_t size)
+static bool root_child(struct listing *l, uint64_t pos, struct vf_node *ret, char name[NAME_ROOM])
 {
     if (pos < VF_MARKERS) {
         *ret = (struct vf_node){.kind = VF_NODE_MARKER, .index = (uint32_t)pos};
-        (void)snprintf(name, size, "%s", vf_marker_names[pos]);
+        put_name(name, vf_marker_names[pos]);
         return true;
     }
     pos -= VF_MARKERS;
@@ -54,14 +80,14 @@ static bool root_child(struct listing *l, uint64_t pos, struct vf_node *ret, cha
     if (pos < l->s->nslots) {
         struct vf_slot_job *slot = l->s->slots[pos];
         *ret = (struct vf_node){.kind = VF_NODE_JOB, .slot = slot};
-        (void)snprintf(name, size, "%s", slot->replaced ? "" : slot->name);
+        put_name(name, slot->replaced ? "" : slot->name);
         found = true;
     }
     pthread_rwlock_unlock(&l->s->jobs_lock);
     return found;
 }
 
-static bool job_child(struct listing *l, uint64_t pos, struct vf_node *ret, char *name, size_t size)
+static bool job_child(struct listing *l, uint64_t pos, struct vf_node *ret, char name[NAME_ROOM])
 {
     static const struct {
         const char *name;
@@ -72,7 +98,7 @@ static bool job_child(struct listing *l, uint64_t pos, struct vf_node *ret, char
     };
     if (l->s->opt->job) {
         if (pos < VF_MARKERS)
-            return root_child(l, pos, ret, name, size);
+            return root_child(l, pos, ret, name);
         pos -= VF_MARKERS;
     }
     if (pos >= sizeof(children) / sizeof(children[0]))
@@ -84,22 +110,22 @@ static bool job_child(struct listing *l, uint64_t pos, struct vf_node *ret, char
     /* After the end only GRANT.txt is left. */
     if (ret->kind != VF_NODE_GRANT_TXT && vf_slot_may(l->s, l->dir.slot, l->job, NULL))
         there = false;
-    (void)snprintf(name, size, "%s", there ? children[pos].name : "");
+    put_name(name, there ? children[pos].name : "");
     return true;
 }
 
-static bool record_child(struct listing *l, uint64_t pos, struct vf_node *ret, char *name, size_t size)
+static bool record_child(struct listing *l, uint64_t pos, struct vf_node *ret, char name[NAME_ROOM])
 {
     const struct vf_grant_layout *layout = vf_job_layout(l->job);
     if (pos >= layout->ntext)
         return false;
     unsigned field = layout->text_field[pos];
     *ret = (struct vf_node){.kind = VF_NODE_TEXT + field, .index = l->dir.index, .slot = l->dir.slot};
-    (void)snprintf(name, size, "%s", vf_field_info(field)->name);
+    put_name(name, vf_field_info(field)->name);
     return true;
 }
 
-static bool per_record_child(struct listing *l, uint64_t pos, struct vf_node *ret, char *name, size_t size)
+static bool per_record_child(struct listing *l, uint64_t pos, struct vf_node *ret, char name[NAME_ROOM])
 {
     unsigned kind = VF_NODE_RECORD;
     const char *suffix = "";
@@ -113,26 +139,26 @@ static bool per_record_child(struct listing *l, uint64_t pos, struct vf_node *re
     if (pos >= vf_job_count(l->job))
         return false;
     *ret = (struct vf_node){.kind = kind, .index = (uint32_t)pos, .slot = l->dir.slot};
-    const struct vf_ref *ref = vf_catalogue_ref(vf_job_catalogue(l->job), ret->index);
-    if (vf_node_exists(ret, l->job))
-        name[0] = '\0';
-    else
-        (void)snprintf(name, size, "%.8s%s", ref->c, suffix);
+    name[0] = '\0';
+    if (vf_node_exists(ret, l->job) == 0) {
+        memcpy(name, vf_catalogue_ref(vf_job_catalogue(l->job), ret->index)->c, VF_REF_LEN);
+        memcpy(name + VF_REF_LEN, suffix, strlen(suffix) + 1);
+    }
     return true;
 }
 
 /* The child at `pos`; an empty name means that there is none at this place, go on. False: the end. */
-static bool next_child(struct listing *l, uint64_t pos, struct vf_node *ret, char *name, size_t size)
+static bool next_child(struct listing *l, uint64_t pos, struct vf_node *ret, char name[NAME_ROOM])
 {
     switch (l->dir.kind) {
     case VF_NODE_ROOT:
-        return root_child(l, pos, ret, name, size);
+        return root_child(l, pos, ret, name);
     case VF_NODE_JOB:
-        return job_child(l, pos, ret, name, size);
+        return job_child(l, pos, ret, name);
     case VF_NODE_RECORD:
-        return record_child(l, pos, ret, name, size);
+        return record_child(l, pos, ret, name);
     default:
-        return per_record_child(l, pos, ret, name, size);
+        return per_record_child(l, pos, ret, name);
     }
 }
 
@@ -165,8 +191,8 @@ static void list(fuse_req_t req, struct listing *l, size_t size, off_t off, bool
     size_t used = pos < 2 ? put_dots(req, l, buf, size, &pos, plus) : 0;
     while (pos >= 2) {
         struct vf_node node;
-        char name[64];
-        if (!next_child(l, pos - 2, &node, name, sizeof(name)))
+        char name[NAME_ROOM];
+        if (!next_child(l, pos - 2, &node, name))
             break;
         pos++;
         if (name[0] == '\0')
@@ -175,7 +201,7 @@ static void list(fuse_req_t req, struct listing *l, size_t size, off_t off, bool
         if (plus) {
             struct fuse_entry_param e;
             struct vf_job *job = node.slot && node.slot != l->dir.slot ? vf_slot_job_ref(node.slot) : NULL;
-            vf_entry_fill(l->s, &node, job ? job : l->job, &e);
+            fill(l->s, &node, job ? job : l->job, timeout_of(l, &node, job ? job : l->job), &e);
             if (job)
                 vf_job_unref(job);
             need = fuse_add_direntry_plus(req, buf + used, size - used, name, &e, (off_t)pos);
@@ -234,7 +260,7 @@ void vf_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool plus)
 {
-    struct listing l = {.s = fuse_req_userdata(req)};
+    struct listing l = {.s = fuse_req_userdata(req), .timeout = -1};
     if (!vf_node_of(l.s, ino, &l.dir)) {
         fuse_reply_err(req, ENOENT);
         return;
