@@ -276,8 +276,8 @@ static void test_budget(void **state)
     assert_true(vf_guard_got(g, b.client, 400 << 10));
     assert_int_equal(held(g), (512 + 400) << 10);
     vf_guard_work(g, a.client);
-    assert_int_equal(held(g), (512 + 400) << 10);
-    vf_guard_send(g, a.client, 100); /* the request's memory is given back, the answer is small */
+    assert_int_equal(held(g), (2 * 512 + 400) << 10); /* opened, it is there twice */
+    vf_guard_send(g, a.client, 100);                  /* the request's memory is given back, the answer is small */
     assert_int_equal(held(g), 400 << 10);
     leave(g, &b); /* in the middle */
     vf_guard_send(g, a.client, 200 << 10);
@@ -324,7 +324,6 @@ static void test_slow_uploads(void **state)
     assert_false(vf_guard_got(g, slower.client, 1)); /* what is still on its way of it */
     /* What is being worked at is nobody's to take: then it is the newcomer who waits. A small one has its place. */
     assert_true(enter(g, "unix", &greedy) && vf_guard_body(g, greedy.client, 200 << 10));
-    assert_true(vf_guard_got(g, greedy.client, 100 << 10));
     assert_false(vf_guard_got(g, greedy.client, 100 << 10));
     assert_true(enter(g, "unix", &small) && vf_guard_body(g, small.client, 60000) && vf_guard_got(g, small.client, 60000));
     assert_false(was_cut(&fast) || was_cut(&small));

@@ -286,7 +286,7 @@ static void set_phase(struct vf_guard *g, struct vf_client *c, enum vf_phase pha
 
 void vf_guard_work(struct vf_guard *g, struct vf_client *c)
 {
-    set_phase(g, c, VF_PHASE_WORK, c->held, 0);
+    set_phase(g, c, VF_PHASE_WORK, 2 * c->held, 0); /* what is in the box, too */
 }
 
 void vf_guard_send(struct vf_guard *g, struct vf_client *c, size_t len)
