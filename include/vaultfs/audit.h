@@ -369,14 +369,16 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_handin_store(const char *file, const char *
                                                   struct vf_verdict *ret, struct vf_buf *checkpoint, struct vf_why *why);
 
 /*
- * The same where the copy may have been damaged since (bytes altered on its disk). It is verified too; when it is not good any more and
- * the file is, the damaged folder is put aside beside it, whole, and one made of the file takes its place, in one step. But a damaged
- * copy must not be the way to forget what was handed in: the file has to contain everything that still says what that was,
+ * The same where the copy may have been damaged since (bytes altered on its disk; or cut off, so that it is good, but shorter than what is
+ * known of it). It is verified too; when it is not good any more and the file is, the damaged folder is put aside beside it, whole, and
+ * one made of the file takes its place, in one step. But a damaged copy must not be the way to forget what was handed in: the file has to
+ * contain everything that still says what that was,
  *   - what the caller remembers: so many entries, and their root,
  *   - what the copy remembers of itself (a growing copy's `verified`),
  *   - the copy's last checkpoint, unless it covers no more than the other two: then it may be what was damaged,
- * and there has to be one of these; the last checkpoint alone is enough where nothing damaged stands behind it. VF_E_FORGED: it does not
- * contain one of them, or is not good itself; VF_E_DAMAGED: there is none, so that a person has to decide. Then nothing was changed.
+ * and there has to be one of these, which covers what the caller knows of; the last checkpoint alone is enough where nothing damaged stands
+ * behind it. VF_E_FORGED: it does not contain one of them, or is not good itself; VF_E_DAMAGED: there is none, so that a person has to
+ * decide. Then nothing was changed.
  */
 struct vf_handin_mend {
     uint64_t known; /* in: entries that were handed in before, as the caller remembers; 0: nothing */

@@ -345,6 +345,57 @@ static void test_fork(void **state)
     is_good(total);
 }
 
+/*
+ * The checkpoints cut off, emptied, or taken away: what is left is a good log, and shorter. It must not be taken for what was handed in, or a fork
+ * could go on from there and everything behind it were gone.
+ */
+static void test_checkpoints_cut(void **state)
+{
+    char old[400];
+    char forked[400];
+    char path[400];
+    char name[256];
+    size_t len = 0;
+    size_t short_len = 0;
+
+    (void)state;
+    audit_path(old, place.dir.path, "old");
+    audit_path(forked, place.dir.path, "forked.log");
+    audit_path(path, copy, "checkpoints");
+    free(audit_read(path, &short_len)); /* of `before` entries */
+    copy_tree(place.log, old);
+    VF_FREE char *slots = audit_read(place.seal, &len);
+    grow(9);
+    total = hand_in(place.log, file);
+    OK(store(file, true));
+    before = v.sealed;
+    vf_tree_root(&v.tree, &before_root);
+    copy_tree(old, place.log);
+    audit_write(place.seal, slots, len);
+    grow(40);
+    assert_true(hand_in(place.log, forked) > total);
+    copy_tree(copy, saved);
+    for (unsigned i = 0; i < 5; i++) {
+        again();
+        off_t to = i == 0 ? (off_t)short_len : i == 1 ? (off_t)short_len + 20 : 0;
+        assert_int_equal(i < 3 ? truncate(path, to) : unlink(path), 0);
+        if (i == 4) {
+            char origin[400];
+            audit_path(origin, copy, "origin");
+            assert_int_equal(unlink(origin), 0);
+        }
+        refused(forked, true, VF_E_FORGED, "rewritten");
+        /* So many were handed in, and nothing says which: a person has to decide. */
+        const struct vf_verify_options opt = {.signers = &device_key, .nsigners = 1, .log_id = &place.id};
+        mend = (struct vf_handin_mend){.known = before};
+        assert_int_equal(vf_handin_store_mend(forked, copy, &opt, &mend, &v, NULL, WHY), VF_E_DAMAGED);
+        assert_int_equal(others(name), 0);
+        OK(store(file, true));
+        assert_true(mend.aside[0] != '\0' && mend.words[0] != '\0' && others(name) == 1);
+        is_good(total);
+    }
+}
+
 /* ---------------------------------------------------------------------------------------------------------------------- crashes */
 
 /* Killed, or refused by the disk, at every write, flush and rename: the next hand-in mends it, and the damaged one is there, whole. */
@@ -421,6 +472,18 @@ static void test_place_remembered(void **state)
     vf_log_copy_close(c);
     audit_path(path, copy, "checkpoints");
     free(audit_read(path, &len));
+    /* Without its last checkpoints it is a good log, and shorter: it does not go on from there. */
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(truncate(path, i == 0 ? (off_t)len / 2 : 0), 0);
+        assert_int_equal(pieces_open(&w, copy, &c), VF_E_FORGED);
+        OK(store(file, false));
+        assert_true(mend.aside[0] != '\0');
+        is_good(total);
+        remove_tree(copy);
+        OK(pieces_open(&w, copy, &c));
+        OK(pieces_extend(c, &p));
+        vf_log_copy_close(c);
+    }
     flip("checkpoints", len - 30);
     OK(store(file, false));
     assert_true(mend.aside[0] != '\0');
@@ -442,6 +505,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nothing_known, fresh, away),
         cmocka_unit_test_setup_teardown(test_lesser_file, fresh, away),
         cmocka_unit_test_setup_teardown(test_fork, fresh, away),
+        cmocka_unit_test_setup_teardown(test_checkpoints_cut, fresh, away),
         cmocka_unit_test_setup_teardown(test_crashes, fresh, away),
         cmocka_unit_test_setup_teardown(test_place_remembered, fresh, away),
     };

@@ -52,6 +52,19 @@ static enum vf_err take_origin(struct vf_log_copy *k, struct vf_slice origin, co
                      : vf_fail(why, VF_E_FORGED, "%s: the origin is signed by none of the keys it should be", k->dir);
 }
 
+/* Without its last checkpoints a copy is a good log as well, and a shorter one, behind which a fork would fit. */
+static enum vf_err no_shorter(const struct vf_log_copy *k, struct vf_why *why)
+{
+    struct vf_verify_place places[2];
+    size_t n = 0;
+
+    VF_TRY(vf_copy_place_read(&k->c, &k->id, places, &n, why));
+    if (n > 0 && places[0].tree.size > k->at.tree.size)
+        return vf_fail(why, VF_E_FORGED, "%s: the copy kept here is damaged: it has %llu entries, and had %llu", k->dir,
+                       (unsigned long long)k->at.tree.size, (unsigned long long)places[0].tree.size);
+    return VF_OK;
+}
+
 /* From what is remembered if the copy confirms it, else from the beginning: up to its last checkpoint. */
 static enum vf_err verify(struct vf_log_copy *k, const struct vf_note_key *signers, size_t nsigners, struct vf_why *why)
 {
@@ -71,6 +84,7 @@ static enum vf_err verify(struct vf_log_copy *k, const struct vf_note_key *signe
     }
     if (!v->good)
         return vf_fail(why, VF_E_FORGED, "%s: the copy kept here is damaged: %s", k->dir, v->findings[0]);
+    VF_TRY(no_shorter(k, why));
     if (k->at.tree.size > was)
         vf_copy_place_save(&k->c, &k->id, &k->at);
     return VF_OK;

@@ -2,6 +2,7 @@
 /*
  * What is remembered of a copy: where it was verified up to. It is a cache, written without a flush, that nobody has signed: so it is believed
  * only as far as the copy itself confirms it, and when a crash or another hand has spoilt it, the copy is verified from its beginning.
+ * One that is further than the copy says that the copy has lost something: it is written when what it speaks of is on the disk.
  */
 #include "copy.h"
 

@@ -57,6 +57,36 @@ static bool is_damage(enum vf_err err)
            err == VF_E_INPUT || err == VF_E_LIMIT;
 }
 
+/* Nothing of a copy is there, as before the first hand-in: a crash leaves no part of it without its origin. */
+static enum vf_err is_empty(const struct mend *m, bool *ret, struct vf_why *why)
+{
+    VF_SEGMENTS segs = {0};
+
+    VF_TRY(vf_segments_list(m->c->dirfd, m->c->dir, &segs, why));
+    *ret = segs.n == 0 && faccessat(m->c->dirfd, VF_LOG_CHECKPOINTS, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+    return VF_OK;
+}
+
+/*
+ * What is left when checkpoints are cut off is a good log as well, and a shorter one: what stands behind its last checkpoint would be removed by
+ * the next hand-in, a fork's too.
+ */
+static enum vf_err is_shorter(struct mend *m, const struct vf_verdict *v, bool *ret, struct vf_why *why)
+{
+    struct vf_verify_place places[2];
+    uint64_t had = m->out->known;
+    size_t n = 0;
+
+    VF_TRY(vf_copy_place_read(m->c, &v->id, places, &n, why));
+    if (n > 0 && places[0].tree.size > had)
+        had = places[0].tree.size;
+    *ret = v->sealed < had;
+    if (*ret)
+        (void)snprintf(m->out->words, sizeof(m->out->words), "it has %llu entries, and %llu were handed in",
+                       (unsigned long long)v->sealed, (unsigned long long)had);
+    return VF_OK;
+}
+
 /* *ret_good also of a copy that was not begun. */
 static enum vf_err look(struct mend *m, bool *ret_good, struct vf_why *why)
 {
@@ -64,18 +94,26 @@ static enum vf_err look(struct mend *m, bool *ret_good, struct vf_why *why)
         .signers = m->opt->signers, .nsigners = m->opt->nsigners, .log_id = m->opt->log_id};
     VF_FREE struct vf_verdict *v = calloc(1, sizeof(*v));
     struct vf_why bad = {0};
+    bool shorter = false;
 
-    *ret_good = true;
     if (v == NULL)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", m->c->dir);
-    if (faccessat(m->c->dirfd, VF_LOG_ORIGIN, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT ? VF_OK : vf_fail_sys(why, "%s/" VF_LOG_ORIGIN ": cannot look it up", m->c->dir);
+    VF_TRY(is_empty(m, ret_good, why));
+    if (faccessat(m->c->dirfd, VF_LOG_ORIGIN, F_OK, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (errno != ENOENT)
+            return vf_fail_sys(why, "%s/" VF_LOG_ORIGIN ": cannot look it up", m->c->dir);
+        (void)snprintf(m->out->words, sizeof(m->out->words), "its origin is missing");
+        return VF_OK;
+    }
     enum vf_err err = vf_log_verify(m->c->dir, &opt, v, &bad);
     if (err != VF_OK && !is_damage(err))
         return vf_fail(why, err, "%s", bad.text);
     *ret_good = err == VF_OK && v->good;
     if (!*ret_good)
         (void)snprintf(m->out->words, sizeof(m->out->words), "%.239s", err != VF_OK ? bad.text : v->findings[0]);
+    else
+        VF_TRY(is_shorter(m, v, &shorter, why));
+    *ret_good = *ret_good && !shorter;
     return VF_OK;
 }
 
@@ -195,7 +233,7 @@ static enum vf_err verify_file(struct mend *m, struct vf_verdict *v, struct vf_w
 
 /*
  * The file contains all anchors. The copy's last checkpoint is enough by itself where nothing is damaged behind it and the file has it. Where
- * the file has it not, it is taken for damaged only if it covers no more than an anchor does.
+ * the file has it not, it is taken for damaged only if it covers no more than an anchor does. All that the caller knows of must be covered.
  */
 static enum vf_err judge(const struct mend *m, struct vf_why *why)
 {
@@ -210,7 +248,8 @@ static enum vf_err judge(const struct mend *m, struct vf_why *why)
             "%s: the copy kept here is damaged, but it had %llu entries, and its last checkpoint is not in this file: this "
             "is an older log, or one of two that the device's computer has written. Keep both",
             m->file->path, (unsigned long long)m->last_size);
-    if (m->n == 0 && (!contained || !m->last_ends))
+    const uint64_t covered = contained && m->last_size > m->sure ? m->last_size : m->sure;
+    if (covered < m->out->known || (m->n == 0 && (!contained || !m->last_ends)))
         return vf_fail(
             why, VF_E_DAMAGED,
             "%s: the copy kept here is damaged, and nothing that is whole says what was handed in before and is in this "
