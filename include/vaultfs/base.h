@@ -332,6 +332,9 @@ VF_PUBLIC char *vf_path_join(const char *dir, const char *name);
 /* The folder that holds `path` ("." when it names none), in fresh memory; NULL when there is none. Trailing slashes do not count. */
 VF_PUBLIC char *vf_path_parent(const char *path);
 
+/* How many processors this process may run on: 1 to 1,024. */
+VF_PUBLIC unsigned vf_processors(void);
+
 /* ------------------------------------------------------------------------------------------------------------------ clocks */
 
 #define VF_BOOT_ID_LEN 16

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -276,20 +275,18 @@ static void *thread_main(void *arg)
 /* One thread less than there are processors: the caller works too. Without threads everything goes the same way, slower. */
 static void start_threads(struct vf_scan *s)
 {
-    cpu_set_t set;
     sigset_t all;
     sigset_t before;
 
     if (s->tried)
         return;
     s->tried = true;
-    int cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-    int want = cpus - 1 < THREADS_MAX ? cpus - 1 : THREADS_MAX;
+    unsigned want = vf_processors() - 1 < THREADS_MAX ? vf_processors() - 1 : THREADS_MAX;
     /* Signals are for the threads that know of them. */
     (void)sigfillset(&all);
-    if (want <= 0 || pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
+    if (want == 0 || pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
         return;
-    while ((int)s->nthreads < want && pthread_create(&s->threads[s->nthreads], NULL, thread_main, s) == 0)
+    while (s->nthreads < want && pthread_create(&s->threads[s->nthreads], NULL, thread_main, s) == 0)
         s->nthreads++;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 }

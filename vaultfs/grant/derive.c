@@ -121,8 +121,7 @@ static void *worker(void *user)
 
 static unsigned thread_count(uint32_t n)
 {
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned want = cpus < 1 ? 1 : cpus > (long)THREADS_MAX ? THREADS_MAX : (unsigned)cpus;
+    unsigned want = vf_processors() > THREADS_MAX ? THREADS_MAX : vf_processors();
     unsigned useful = n / CHUNK + 1;
 
     return want < useful ? want : useful;

@@ -2,7 +2,6 @@
 #include "import.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,16 +15,6 @@ struct pool {
     pthread_t *threads;
     unsigned n, started;
 };
-
-static unsigned cores(void)
-{
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-
-    if (n < 1)
-        n = 1;
-    return n > (int)VF_IMPORT_WORKERS_MAX ? VF_IMPORT_WORKERS_MAX : (unsigned)n;
-}
 
 /* ------------------------------------------------------------------------------------------------------------------ a worker */
 
@@ -212,8 +201,10 @@ static void pool_done(struct pool *pool)
 
 enum vf_err vf_import_run(struct vf_import_job *job, struct vf_why *why)
 {
-    VF_CLEANUP(pool_done) struct pool pool = {.job = job, .n = cores()};
+    VF_CLEANUP(pool_done) struct pool pool = {.job = job, .n = vf_processors()};
 
+    if (pool.n > VF_IMPORT_WORKERS_MAX)
+        pool.n = VF_IMPORT_WORKERS_MAX;
     if (job->nitems == 0)
         return VF_OK;
     if (pool.n > job->nitems)
