@@ -61,14 +61,21 @@ enum vf_err kt_record_set(const struct kt_args *a, struct vf_why *why)
     VF_CLEANUP(assignments_done) struct assignments as = {0};
     const char *ref_text = kt_get(a, KT_REF);
     struct vf_ref ref;
+    VF_IMAGE_SANDBOX sandbox = NULL;
     VF_IDENTITY id = NULL;
     VF_VAULT v = NULL;
 
     if (!vf_ref_parse(ref_text, strlen(ref_text), &ref))
         return kt_usage(why, "--ref: a ref has 8 characters of A-Z and 2-7");
-    for (int i = 0; i < a->argc - 1; i++)
+    bool pictures = false;
+    for (int i = 0; i < a->argc - 1; i++) {
         VF_TRY(parse_assignment(a->argv[i], &as, why));
+        pictures = pictures || (vf_field_is_image((unsigned)as.values[i].field) && as.values[i].len > 0);
+    }
+    if (pictures)
+        VF_TRY(vf_image_sandbox_start(1, &sandbox, why));
     VF_TRY(kt_vault_open(a, a->argv[a->argc - 1], VF_VAULT_WRITE, &id, &v, why));
+    vf_vault_sandbox(v, sandbox);
     enum vf_err err = vf_record_set(v, &ref, as.values, as.n, why);
     err = kt_vault_close(v, err, why);
     v = NULL;

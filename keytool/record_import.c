@@ -65,6 +65,7 @@ static void print_report(const struct vf_import_report *r, bool check)
 
 enum vf_err kt_record_import(const struct kt_args *a, struct vf_why *why)
 {
+    VF_IMAGE_SANDBOX sandbox = NULL;
     VF_IDENTITY id = NULL;
     VF_VAULT v = NULL;
     struct vf_import_report r = {0};
@@ -93,9 +94,13 @@ enum vf_err kt_record_import(const struct kt_args *a, struct vf_why *why)
             return kt_usage(why, "--photo-key: \"%s\" is no text field", kt_get(a, KT_PHOTO_KEY));
         }
     }
-    enum vf_err err = kt_vault_open(a, a->argv[0], VF_VAULT_WRITE, &id, &v, why);
+    enum vf_err err = opt.photos_dir ? vf_image_sandbox_start(0, &sandbox, why) : VF_OK;
     if (!err)
+        err = kt_vault_open(a, a->argv[0], VF_VAULT_WRITE, &id, &v, why);
+    if (!err) {
+        vf_vault_sandbox(v, sandbox);
         err = vf_import(v, &opt, &r, why);
+    }
     kt_progress_done(&im.progress);
     err = kt_vault_close(v, err, why);
     v = NULL;

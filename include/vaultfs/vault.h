@@ -114,6 +114,9 @@ VF_PUBLIC enum vf_err vf_vault_close(struct vf_vault *v, struct vf_why *why); /*
 VF_PUBLIC void vf_vault_cleanup(struct vf_vault **v);
 #define VF_VAULT VF_CLEANUP(vf_vault_cleanup) struct vf_vault *
 
+/* Pictures for this vault are cleaned there from now on, by vf_import and vf_record_set; it outlives `v`. Without: in this process. */
+VF_PUBLIC void vf_vault_sandbox(struct vf_vault *v, struct vf_image_sandbox *sandbox);
+
 VF_PUBLIC const struct vf_policy_chain *vf_vault_policy(const struct vf_vault *v);
 VF_PUBLIC const struct vf_vault_id *vf_vault_id_get(const struct vf_vault *v);
 VF_PUBLIC const char *vf_vault_path(const struct vf_vault *v);
@@ -321,7 +324,7 @@ struct vf_import_options {
     const char *rejects_path;  /* or NULL; header and the bad rows as they were, mended and imported again; 0600 */
     const char *refs_out_path; /* or NULL; CSV: row, ref, new|changed|unchanged; 0600; never names */
     bool check, full_snapshot, photo_fit, force;
-    bool no_decode; /* benchmarks only: photos are cleaned without being decoded in full */
+    bool no_decode; /* benchmarks only: photos are cleaned without being decoded in full, and without a sandbox */
     void (*problem)(void *user, uint32_t row, const char *column, const char *reason, bool warning); /* column may be NULL */
     void (*progress)(void *user, uint64_t done, uint64_t total);
     void *user;

@@ -12,6 +12,7 @@
  */
 #include "codec.h"
 #include "exif.h"
+#include "image.h"
 #include "jpeg.h"
 #include "scale.h"
 #include "turn.h"
@@ -43,6 +44,11 @@ static void photo_done(struct photo *p)
 {
     vf_buf_done(&p->cut);
     vf_buf_done(&p->icc);
+}
+
+bool vf_photo_size_fits(uint32_t width, uint32_t height)
+{
+    return width >= WIDTH_MIN && height >= HEIGHT_MIN && width <= WIDTH_MAX && height <= HEIGHT_MAX;
 }
 
 /* --------------------------------------------------------------------------------------------------- what may be a photo */

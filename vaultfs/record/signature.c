@@ -3,6 +3,7 @@
  * A signature from outside: decoded in full by libpng and written anew with the same pixels, so that nothing is carried over
  * that is not a pixel or says how to show one. Not interlaced.
  */
+#include "image.h"
 #include "png_walk.h"
 
 #include <png.h>
@@ -14,6 +15,11 @@
 #define HEIGHT_MAX 1000u
 #define BYTES_MAX  (1024u * 1024)
 #define CHUNKS_MAX 16u /* ancillary ones that libpng may keep */
+
+bool vf_signature_size_fits(uint32_t width, uint32_t height)
+{
+    return width > 0 && height > 0 && width <= WIDTH_MAX && height <= HEIGHT_MAX;
+}
 
 struct png_job {
     jmp_buf jump;
@@ -230,7 +236,7 @@ enum vf_err vf_signature_clean(const uint8_t *data, size_t len, const struct vf_
     if (len > VF_IMAGE_SOURCE_MAX)
         return vf_fail(why, VF_E_INPUT, "a file of over %u MiB", VF_IMAGE_SOURCE_MAX >> 20);
     VF_TRY(vf_png_walk(data, len, &end, &report, why));
-    if (report.width > WIDTH_MAX || report.height > HEIGHT_MAX)
+    if (!vf_signature_size_fits(report.width, report.height))
         return vf_fail(why, VF_E_INPUT, "%ux%u is over %ux%u", report.width, report.height, WIDTH_MAX, HEIGHT_MAX);
     j->source = vf_reader_of(data, end);
     j->out = &made;

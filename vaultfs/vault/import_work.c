@@ -180,8 +180,8 @@ static enum vf_err clean_picture(struct vf_import_worker *w, const struct vf_imp
     struct vf_buf *out = &w->image[file->field];
 
     VF_TRY(read_picture(w, file->name, why));
-    VF_TRY(file->field == VF_FIELD_PHOTO ? vf_photo_clean(w->file.data, w->file.len, &options, out, &report, why)
-                                         : vf_signature_clean(w->file.data, w->file.len, &options, out, &report, why));
+    VF_TRY(vf_image_clean(opt->no_decode ? NULL : w->job->v->sandbox, file->field, w->file.data, w->file.len, &options, out,
+                          &report, why));
     if (file->field == VF_FIELD_PHOTO)
         count_picture(&w->report, &report);
     return VF_OK;

@@ -68,7 +68,8 @@ struct vf_vault {
     int64_t restored_us;
     uint32_t epoch;
     char admin[VF_NAME_MAX + 1];
-    struct vf_vault_keys *keys; /* NULL in PUBLIC mode */
+    struct vf_vault_keys *keys;       /* NULL in PUBLIC mode */
+    struct vf_image_sandbox *sandbox; /* the caller's; or NULL */
 };
 
 /* Open as vf_vault_open does, with `unsigned_ok` for the installation of the signatures that are still missing. */

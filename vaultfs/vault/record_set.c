@@ -47,10 +47,8 @@ static enum vf_err take_value(const struct vf_vault *v, const struct vf_field_va
         err = vf_field_check(&v->rules, in->field, in->data, in->len, out, why);
     else if (in->len == 0)
         return VF_OK;
-    else if (info->kind == VF_KIND_JPEG)
-        err = vf_photo_clean(in->data, in->len, &options, out, &report, why);
     else
-        err = vf_signature_clean(in->data, in->len, &options, out, &report, why);
+        err = vf_image_clean(v->sandbox, in->field, in->data, in->len, &options, out, &report, why);
     return vf_fail_prefix(why, err, "%s", info->name);
 }
 

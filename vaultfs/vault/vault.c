@@ -232,6 +232,11 @@ const struct vf_policy_chain *vf_vault_policy(const struct vf_vault *v)
     return &v->chain;
 }
 
+void vf_vault_sandbox(struct vf_vault *v, struct vf_image_sandbox *sandbox)
+{
+    v->sandbox = sandbox;
+}
+
 const struct vf_vault_id *vf_vault_id_get(const struct vf_vault *v)
 {
     return &v->id;
