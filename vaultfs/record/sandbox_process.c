@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <linux/filter.h>
-#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <signal.h>
