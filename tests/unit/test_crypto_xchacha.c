@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* XChaCha20-Poly1305 by libcrypto: the draft's vectors, libsodium's own function for many lengths, and where libcrypto keeps the key meanwhile. */
+#define OPENSSL_SUPPRESS_DEPRECATED /* engines */
 #include "../../vaultfs/crypto/crypto_internal.h"
 #include "crypto_test.h"
 #include "faults.h"
 
 #include <errno.h>
+#include <openssl/engine.h>
+#include <openssl/evp.h>
 #include <pthread.h>
 
 #define ARENA   (256 * 1024)
@@ -232,14 +235,133 @@ static void threads_do_not_meet(void **state)
     assert_true(vf_xchacha_by_libcrypto(4000));
 }
 
+/* ------------------------------------------------------------------------------------------------- who else could compute it */
+
+/* As an engine that the system's configuration makes the default one: it says that it does the cipher, and counts what it gets. */
+static unsigned engine_keys, engine_messages;
+static EVP_CIPHER *engine_cipher;
+
+static int engine_init(EVP_CIPHER_CTX *ctx, const unsigned char *k, const unsigned char *iv, int enc)
+{
+    (void)ctx;
+    (void)iv;
+    (void)enc;
+    engine_keys += k != NULL;
+    return 1;
+}
+
+static int engine_do(EVP_CIPHER_CTX *ctx, unsigned char *out, const unsigned char *in, size_t len)
+{
+    (void)ctx;
+    (void)out;
+    (void)in;
+    engine_messages++;
+    return (int)len;
+}
+
+static int engine_ctrl(EVP_CIPHER_CTX *ctx, int type, int arg, void *p)
+{
+    (void)ctx;
+    (void)type;
+    (void)arg;
+    (void)p;
+    return 1;
+}
+
+static int engine_ciphers(ENGINE *e, const EVP_CIPHER **ret, const int **ret_nids, int nid)
+{
+    static const int nids[] = {NID_chacha20_poly1305};
+    (void)e;
+    if (ret == NULL) {
+        *ret_nids = nids;
+        return 1;
+    }
+    *ret = nid == nids[0] ? engine_cipher : NULL;
+    return *ret != NULL;
+}
+
+static ENGINE *engine_new(void)
+{
+    ENGINE *e = ENGINE_new();
+    engine_cipher = EVP_CIPHER_meth_new(NID_chacha20_poly1305, 1, VF_KEY_LEN);
+    assert_non_null(e);
+    assert_non_null(engine_cipher);
+    assert_int_equal(EVP_CIPHER_meth_set_iv_length(engine_cipher, 12), 1);
+    assert_int_equal(EVP_CIPHER_meth_set_flags(engine_cipher, EVP_CIPH_FLAG_AEAD_CIPHER | EVP_CIPH_FLAG_CUSTOM_CIPHER), 1);
+    assert_int_equal(EVP_CIPHER_meth_set_init(engine_cipher, engine_init), 1);
+    assert_int_equal(EVP_CIPHER_meth_set_do_cipher(engine_cipher, engine_do), 1);
+    assert_int_equal(EVP_CIPHER_meth_set_ctrl(engine_cipher, engine_ctrl), 1);
+    assert_true(ENGINE_set_id(e, "test") && ENGINE_set_name(e, "test") && ENGINE_set_ciphers(e, engine_ciphers));
+    return e;
+}
+
+static void *compare_in_a_thread(void *arg)
+{
+    (void)arg;
+    compare(4000, 8);
+    return NULL;
+}
+
+/* It comes when libcrypto has been in use, as libcurl's start brings them, or before. Then libsodium computes, and no key has gone there. */
+static void an_engine_gets_no_key(void **state)
+{
+    pthread_t thread;
+
+    (void)state;
+    for (int first = 0; first < 2; first++) {
+        vf_crypto_done();
+        OK(vf_crypto_init(ARENA, NULL));
+        if (!first)
+            compare(4000, 8);
+        ENGINE *e = engine_new();
+        assert_int_equal(ENGINE_set_default_ciphers(e), 1);
+        vf_xchacha_seal(key, nonce, ad, 8, plain, 4000, ours);
+        assert_true(vf_xchacha_open(key, nonce, ad, 8, ours, 4000 + VF_TAG_LEN, theirs));
+        assert_memory_equal(theirs, plain, 4000);
+        assert_false(vf_xchacha_by_libcrypto(4000));
+        assert_int_equal(engine_keys, 0);
+        assert_int_equal(engine_messages, 0);
+        ENGINE_unregister_ciphers(e);
+        assert_int_equal(ENGINE_free(e), 1);
+        EVP_CIPHER_meth_free(engine_cipher);
+    }
+    /* That there has been one, libcrypto remembers: looking for it takes a thread's list of errors. That must not be in the arena. */
+    vf_crypto_done();
+    OK(vf_crypto_init(ARENA, NULL));
+    assert_int_equal(pthread_create(&thread, NULL, compare_in_a_thread, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(vf_xchacha_by_libcrypto(4000));
+}
+
+/* The environment can name a file that libcrypto would read on first use, and load what it names. */
+static void no_configuration_is_read(void **state)
+{
+    (void)state;
+    compare(4000, 8);
+    assert_int_equal(OBJ_sn2nid("vaultfsTest"), NID_undef);
+}
+
+static bool put_configuration(char *path)
+{
+    static const char text[] = "openssl_conf = all\n[all]\noid_section = oids\n[oids]\nvaultfsTest = 1.3.6.1.4.1.99999.1\n";
+    VF_FD fd = mkstemp(path);
+    return fd >= 0 && write(fd, text, sizeof(text) - 1) == (ssize_t)sizeof(text) - 1 && setenv("OPENSSL_CONF", path, 1) == 0;
+}
+
 int main(void)
 {
+    char path[] = "/tmp/vaultfs-test-openssl-XXXXXX";
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_subkey_is_the_drafts),      cmocka_unit_test(the_message_is_the_drafts),
         cmocka_unit_test(the_bytes_are_libsodiums),      cmocka_unit_test(what_is_not_sealed_so_does_not_open),
         cmocka_unit_test(short_messages_are_libsodiums), cmocka_unit_test(the_key_is_in_the_arena_alone),
         cmocka_unit_test(a_full_arena_changes_nothing),  cmocka_unit_test(without_an_arena_it_is_libsodium),
-        cmocka_unit_test(threads_do_not_meet),
+        cmocka_unit_test(threads_do_not_meet),           cmocka_unit_test(no_configuration_is_read),
+        cmocka_unit_test(an_engine_gets_no_key),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    if (!put_configuration(path))
+        return 1;
+    int failed = cmocka_run_group_tests(tests, set_up, tear_down);
+    (void)unlink(path);
+    return failed;
 }

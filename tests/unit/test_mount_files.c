@@ -103,6 +103,22 @@ static void test_after_a_lapse_they_are_not_there(void **state)
     assert_int_equal(open_file(true, false, NULL), VF_PAGES_STORE);
 }
 
+/* A lease that comes and goes between two looks at the files: its pages are dropped in as many rounds as those of the lease before. */
+static void test_each_lapse_has_its_rounds(void **state)
+{
+    (void)state;
+    assert_int_equal(open_file(true, false, NULL), VF_PAGES_STORE);
+    for (unsigned round = 1; round <= VF_DROP_ROUNDS + 2; round++)
+        assert_int_equal(vf_files_lapsed(&files, INO, true), round);
+    assert_false(vf_files_lapsing(&files, INO));
+    assert_int_equal(open_file(false, false, NULL), VF_PAGES_READ);
+    assert_int_equal(vf_files_lapsed(&files, INO, true), 1);
+    assert_true(vf_files_lapsing(&files, INO));
+    /* Not by one that was refused: it has brought none. */
+    assert_int_equal(open_file(false, true, NULL), VF_PAGES_READ);
+    assert_int_equal(vf_files_lapsed(&files, INO, true), 2);
+}
+
 static void test_who_fails_leaves_nothing(void **state)
 {
     bool drop = true;
@@ -139,6 +155,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_first_stores_second_need_not, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_where_storing_failed_each_looks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_after_a_lapse_they_are_not_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_each_lapse_has_its_rounds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_fails_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_last_to_fail_drops_what_others_read, set_up, tear_down),
         cmocka_unit_test_prestate_setup_teardown(test_kept_until_the_end, set_up, tear_down, &keep),

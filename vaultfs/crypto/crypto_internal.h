@@ -28,8 +28,18 @@ void vf_frame_vault(struct vf_frame *f, const struct vf_vault_id *vault);
 void vf_frame_done(struct vf_frame *f); /* wipes */
 #define VF_FRAME VF_CLEANUP(vf_frame_done) struct vf_frame
 
+/* BLAKE2b-256 of the frame under a key; NULL: under none, for what is public. */
+void vf_frame_kdf(const uint8_t *key, const struct vf_frame *f, uint8_t ret[VF_KEY_LEN]);
 /* Keyed BLAKE2b-256 of label and one part of any length. */
 void vf_frame_mac(const uint8_t key[VF_KEY_LEN], const char *label, const void *data, size_t len, uint8_t ret[VF_HASH_LEN]);
+
+/* ------------------------------------------------------------------------------------------------------------------- memory */
+
+/*
+ * libsodium and libcrypto leave what they had no registers for on the stack, and a key among it may lie there for hours if the thread then waits. A stack is not
+ * locked memory: whoever has called one of them with a secret calls this behind it.
+ */
+void vf_stack_wipe(void);
 
 /* ---------------------------------------------------------------------------------------------------- XChaCha20-Poly1305 */
 

@@ -52,6 +52,13 @@ void vf_frame_done(struct vf_frame *f)
     sodium_memzero(f, sizeof(*f));
 }
 
+void vf_frame_kdf(const uint8_t *key, const struct vf_frame *f, uint8_t ret[VF_KEY_LEN])
+{
+    /* Fails for wrong constants only. */
+    (void)crypto_generichash(ret, VF_KEY_LEN, f->b, f->len, key, key != NULL ? VF_KEY_LEN : 0);
+    vf_stack_wipe();
+}
+
 void vf_frame_mac(const uint8_t key[VF_KEY_LEN], const char *label, const void *data, size_t len, uint8_t ret[VF_HASH_LEN])
 {
     crypto_generichash_state state;
@@ -70,4 +77,5 @@ void vf_frame_mac(const uint8_t key[VF_KEY_LEN], const char *label, const void *
         (void)crypto_generichash_update(&state, data, len);
     (void)crypto_generichash_final(&state, ret, VF_HASH_LEN);
     sodium_memzero(&state, sizeof(state));
+    vf_stack_wipe();
 }

@@ -302,5 +302,5 @@ void vf_station_key_of(const struct vf_identity *device, struct vf_station_key *
     VF_FRAME f;
 
     vf_frame_init(&f, "vaultfs v1 station key");
-    (void)crypto_generichash(ret->b, VF_KEY_LEN, f.b, f.len, device->sign, VF_KEY_LEN);
+    vf_frame_kdf(device->sign, &f, ret->b);
 }

@@ -69,8 +69,7 @@ static enum vf_err put_secrets(const struct vf_identity *id, const struct vf_pas
         return VF_OK;
     }
     VF_TRY(derive(pass, head->cost, head->salt, own->key, why));
-    (void)crypto_aead_xchacha20poly1305_ietf_encrypt(out, NULL, (const uint8_t *)&own->plain, sizeof(own->plain), ad, ad_len,
-                                                     NULL, head->nonce, own->key);
+    vf_xchacha_seal(own->key, head->nonce, ad, ad_len, (const uint8_t *)&own->plain, sizeof(own->plain), out);
     return VF_OK;
 }
 
@@ -200,8 +199,7 @@ enum vf_err vf_identity_decode(const uint8_t *data, size_t len, const struct vf_
     if (pass == NULL || pass->len == 0 || pass->len > sizeof(pass->text))
         return vf_fail(why, VF_E_PASSPHRASE, "identity %s: a passphrase is needed", p.pub.name);
     VF_TRY(derive(pass, p.cost, p.salt, own->key, why));
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt((uint8_t *)&own->plain, NULL, NULL, p.secrets, SEALED_LEN, data, p.ad_len,
-                                                   p.nonce, own->key) != 0)
+    if (!vf_xchacha_open(own->key, p.nonce, data, p.ad_len, p.secrets, SEALED_LEN, (uint8_t *)&own->plain))
         return vf_fail(why, VF_E_PASSPHRASE, "identity %s: the passphrase does not open this key", p.pub.name);
     return vf_identity_of_secrets(&p.pub, &own->plain, ret, why);
 }

@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "crypto_internal.h"
 
-/* key == NULL: no key, for what is public. Fails for wrong constants only. */
-static void derive(const uint8_t *key, const struct vf_frame *f, uint8_t ret[VF_KEY_LEN])
-{
-    (void)crypto_generichash(ret, VF_KEY_LEN, f->b, f->len, key, key != NULL ? VF_KEY_LEN : 0);
-}
-
 void vf_kdf_index_key(const struct vf_vault_key *vk, struct vf_index_key *ret)
 {
     VF_FRAME f;
 
     vf_frame_init(&f, "vaultfs v1 index key");
-    derive(vk->b, &f, ret->b);
+    vf_frame_kdf(vk->b, &f, ret->b);
 }
 
 void vf_kdf_wrap_key(const struct vf_vault_key *vk, const struct vf_wrap_secret *w, struct vf_wrap_key *ret)
@@ -21,7 +15,7 @@ void vf_kdf_wrap_key(const struct vf_vault_key *vk, const struct vf_wrap_secret 
 
     vf_frame_init(&f, "vaultfs v1 wrap key");
     vf_frame_part(&f, w->b, sizeof(w->b));
-    derive(vk->b, &f, ret->b);
+    vf_frame_kdf(vk->b, &f, ret->b);
 }
 
 void vf_kdf_head_key(const struct vf_record_key *rk, struct vf_head_key *ret)
@@ -29,7 +23,7 @@ void vf_kdf_head_key(const struct vf_record_key *rk, struct vf_head_key *ret)
     VF_FRAME f;
 
     vf_frame_init(&f, "vaultfs v1 head key");
-    derive(rk->b, &f, ret->b);
+    vf_frame_kdf(rk->b, &f, ret->b);
 }
 
 void vf_kdf_field_key(const struct vf_record_key *rk, uint8_t field, uint32_t generation, const uint8_t s[VF_SALT_LEN],
@@ -41,7 +35,7 @@ void vf_kdf_field_key(const struct vf_record_key *rk, uint8_t field, uint32_t ge
     vf_frame_u8(&f, field);
     vf_frame_u32(&f, generation);
     vf_frame_part(&f, s, VF_SALT_LEN);
-    derive(rk->b, &f, ret->b);
+    vf_frame_kdf(rk->b, &f, ret->b);
 }
 
 void vf_kdf_grant_share(const struct vf_vault_key *vk, const struct vf_wrap_secret *w, const struct vf_grant_id *grant,
@@ -52,7 +46,7 @@ void vf_kdf_grant_share(const struct vf_vault_key *vk, const struct vf_wrap_secr
     vf_frame_init(&f, "vaultfs v1 grant share");
     vf_frame_part(&f, w->b, sizeof(w->b));
     vf_frame_grant(&f, grant);
-    derive(vk->b, &f, ret->b);
+    vf_frame_kdf(vk->b, &f, ret->b);
 }
 
 void vf_kdf_release_secret(const struct vf_vault_key *vk, const struct vf_wrap_secret *w, const struct vf_grant_id *grant,
@@ -63,7 +57,7 @@ void vf_kdf_release_secret(const struct vf_vault_key *vk, const struct vf_wrap_s
     vf_frame_init(&f, "vaultfs v1 release secret");
     vf_frame_part(&f, w->b, sizeof(w->b));
     vf_frame_grant(&f, grant);
-    derive(vk->b, &f, ret->b);
+    vf_frame_kdf(vk->b, &f, ret->b);
 }
 
 void vf_kdf_release_share(const struct vf_release_secret *secret, const struct vf_ref *ref, enum vf_part part,
@@ -74,7 +68,7 @@ void vf_kdf_release_share(const struct vf_release_secret *secret, const struct v
     vf_frame_init(&f, "vaultfs v1 release share");
     vf_frame_ref(&f, ref);
     vf_frame_u8(&f, (uint8_t)part);
-    derive(secret->b, &f, ret->b);
+    vf_frame_kdf(secret->b, &f, ret->b);
 }
 
 void vf_kdf_release_share_offline(const struct vf_ref *ref, enum vf_part part, struct vf_release_share *ret)
@@ -84,7 +78,7 @@ void vf_kdf_release_share_offline(const struct vf_ref *ref, enum vf_part part, s
     vf_frame_init(&f, "vaultfs v1 offline release share, public");
     vf_frame_ref(&f, ref);
     vf_frame_u8(&f, (uint8_t)part);
-    derive(NULL, &f, ret->b);
+    vf_frame_kdf(NULL, &f, ret->b);
 }
 
 void vf_kdf_envelope_key(const struct vf_grant_share *gs, const struct vf_release_share *rs, const struct vf_grant_id *grant,
@@ -97,7 +91,7 @@ void vf_kdf_envelope_key(const struct vf_grant_share *gs, const struct vf_releas
     vf_frame_grant(&f, grant);
     vf_frame_ref(&f, ref);
     vf_frame_u8(&f, (uint8_t)part);
-    derive(gs->b, &f, ret->b);
+    vf_frame_kdf(gs->b, &f, ret->b);
 }
 
 void vf_kdf_catalogue_key(const struct vf_grant_share *gs, const struct vf_grant_id *grant, struct vf_catalogue_key *ret)
@@ -106,7 +100,7 @@ void vf_kdf_catalogue_key(const struct vf_grant_share *gs, const struct vf_grant
 
     vf_frame_init(&f, "vaultfs v1 catalogue key");
     vf_frame_grant(&f, grant);
-    derive(gs->b, &f, ret->b);
+    vf_frame_kdf(gs->b, &f, ret->b);
 }
 
 void vf_index_of(const struct vf_index_key *key, const char *warrant_no, size_t len, struct vf_hash *ret)
@@ -120,7 +114,7 @@ void vf_kdf_vault_commitment(const struct vf_vault_key *vk, const struct vf_vaul
 
     vf_frame_init(&f, "vaultfs v1 vault commitment");
     vf_frame_vault(&f, vault);
-    derive(vk->b, &f, ret->b);
+    vf_frame_kdf(vk->b, &f, ret->b);
 }
 
 void vf_station_mac(const struct vf_station_key *key, const void *data, size_t len, struct vf_hash *ret)

@@ -15,6 +15,14 @@ bool vf_equal(const void *a, const void *b, size_t len)
     return len == 0 || sodium_memcmp(a, b, len) == 0;
 }
 
+/* Twice what any of the functions takes that we call with a key (Argon2's and the checks of others' keys apart). */
+#define STACK_LEFT 4096
+
+void vf_stack_wipe(void)
+{
+    sodium_stackzero(STACK_LEFT);
+}
+
 void vf_random(void *out, size_t len)
 {
     randombytes_buf(out, len);

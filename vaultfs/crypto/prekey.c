@@ -25,7 +25,7 @@ void vf_prekey_store_key_of(const struct vf_identity *desk, const uint8_t store[
     vf_frame_init(&f, "vaultfs v1 prekey store key");
     vf_frame_part(&f, store, VF_PREKEY_STORE_LEN);
     /* The seed alone is secret: the second half of libsodium's key is the public one. */
-    (void)crypto_generichash(ret->b, VF_KEY_LEN, f.b, f.len, desk->sign, VF_KEY_LEN);
+    vf_frame_kdf(desk->sign, &f, ret->b);
 }
 
 void vf_desk_key_of(const struct vf_identity *desk, const uint8_t store[VF_PREKEY_STORE_LEN], struct vf_desk_key *ret)
@@ -34,7 +34,7 @@ void vf_desk_key_of(const struct vf_identity *desk, const uint8_t store[VF_PREKE
 
     vf_frame_init(&f, "vaultfs v1 desk key");
     vf_frame_part(&f, store, VF_PREKEY_STORE_LEN);
-    (void)crypto_generichash(ret->b, VF_KEY_LEN, f.b, f.len, desk->sign, VF_KEY_LEN);
+    vf_frame_kdf(desk->sign, &f, ret->b);
 }
 
 void vf_desk_mac(const struct vf_desk_key *key, const void *data, size_t len, struct vf_hash *ret)
@@ -57,8 +57,7 @@ void vf_prekey_wrap(const struct vf_prekey_store_key *key, uint32_t batch, uint3
 
     prekey_ad(&ad, batch, number, &prekey->pub);
     vf_random(out, VF_NONCE_LEN);
-    (void)crypto_aead_xchacha20poly1305_ietf_encrypt(out + VF_NONCE_LEN, NULL, prekey->secret.b, VF_KEY_LEN, ad.b, ad.len,
-                                                     NULL, out, key->b);
+    vf_xchacha_seal(key->b, out, ad.b, ad.len, prekey->secret.b, VF_KEY_LEN, out + VF_NONCE_LEN);
 }
 
 enum vf_err vf_prekey_unwrap(const struct vf_prekey_store_key *key, uint32_t batch, uint32_t number,
@@ -68,8 +67,7 @@ enum vf_err vf_prekey_unwrap(const struct vf_prekey_store_key *key, uint32_t bat
     uint8_t own[VF_KEY_LEN];
 
     prekey_ad(&ad, batch, number, pub);
-    bool ok = crypto_aead_xchacha20poly1305_ietf_decrypt(ret->secret.b, NULL, NULL, in + VF_NONCE_LEN,
-                                                         VF_KEY_LEN + VF_TAG_LEN, ad.b, ad.len, in, key->b) == 0 &&
+    bool ok = vf_xchacha_open(key->b, in, ad.b, ad.len, in + VF_NONCE_LEN, VF_KEY_LEN + VF_TAG_LEN, ret->secret.b) &&
               crypto_scalarmult_base(own, ret->secret.b) == 0 && memcmp(own, pub->b, sizeof(own)) == 0;
     if (!ok) {
         vf_wipe(ret, sizeof(*ret));

@@ -8,6 +8,9 @@
  * context is being made they come from a pool in the arena, which goes when the context does. What libcrypto keeps for longer (its state of each
  * thread) must not come from there: a thread's first context is one without a key, from ordinary memory. Where all that cannot be had (libcrypto
  * was in use before us, has no such cipher, the arena is full or not there) libsodium does it all.
+ *
+ * Nobody but us chooses who computes: the library context is our own, no configuration file is read (the environment could name one, and code to
+ * load with it), and an engine, which libcrypto would prefer to what we ask for, gets no key.
  */
 #include "crypto_internal.h"
 
@@ -103,10 +106,22 @@ struct context {
 static bool warm_up(void)
 {
     static const uint8_t nothing[VF_KEY_LEN];
+    ERR_clear_error(); /* makes this thread's list of errors */
     EVP_CIPHER_CTX *evp = EVP_CIPHER_CTX_new();
     warm = evp != NULL && EVP_CipherInit_ex2(evp, cipher, nothing, nothing, 1, NULL) == 1;
     EVP_CIPHER_CTX_free(evp);
     return warm;
+}
+
+/* First the cipher, without a key: if an engine has taken the place of ours now, it gets none, and nor does libcrypto from now on. */
+static bool choose(EVP_CIPHER_CTX *evp, bool encrypt)
+{
+    if (evp == NULL || EVP_CipherInit_ex2(evp, cipher, NULL, NULL, encrypt, NULL) != 1)
+        return false;
+    bool own = EVP_CIPHER_CTX_get0_cipher(evp) == cipher;
+    if (!own)
+        atomic_store(&state, OFF);
+    return own;
 }
 
 static bool context_new(struct context *c, const uint8_t key[VF_KEY_LEN], const uint8_t nonce[VF_NONCE_LEN], bool encrypt)
@@ -121,11 +136,11 @@ static bool context_new(struct context *c, const uint8_t key[VF_KEY_LEN], const 
         return false;
     pool.open = true;
     c->evp = EVP_CIPHER_CTX_new();
-    bool good = c->evp != NULL;
+    bool good = choose(c->evp, encrypt);
     if (good) {
         (void)crypto_core_hchacha20(subkey, nonce, key, NULL);
         memcpy(iv + IETF_LEN - 8, nonce + INPUT_LEN, 8);
-        good = EVP_CipherInit_ex2(c->evp, cipher, subkey, iv, encrypt, NULL) == 1;
+        good = EVP_CipherInit_ex2(c->evp, NULL, subkey, iv, encrypt, NULL) == 1;
         vf_wipe(subkey, sizeof(subkey));
     }
     pool.open = false;
@@ -171,7 +186,7 @@ static bool agree(void)
     return good && memcmp(ours, theirs, sizeof(ours)) == 0;
 }
 
-/* On first use, since it takes libcrypto a millisecond. A library context of our own: no configuration file chooses the implementation. */
+/* On first use, since it takes libcrypto a millisecond. */
 static bool begin(void)
 {
     pthread_mutex_lock(&begin_lock);
@@ -213,11 +228,14 @@ void vf_xchacha_seal(const uint8_t key[VF_KEY_LEN], const uint8_t nonce[VF_NONCE
     }
     if (!done)
         (void)crypto_aead_xchacha20poly1305_ietf_encrypt(out, NULL, plain, len, ad, ad_len, NULL, nonce, key);
+    vf_stack_wipe();
 }
 
 bool vf_xchacha_open(const uint8_t key[VF_KEY_LEN], const uint8_t nonce[VF_NONCE_LEN], const uint8_t *ad, size_t ad_len,
                      const uint8_t *in, size_t len, uint8_t *out)
 {
+    bool made = false, good = false;
+
     if (len < VF_TAG_LEN)
         return false;
     len -= VF_TAG_LEN;
@@ -225,14 +243,15 @@ bool vf_xchacha_open(const uint8_t key[VF_KEY_LEN], const uint8_t nonce[VF_NONCE
         struct context c;
         uint8_t tag[VF_TAG_LEN];
         memcpy(tag, in + len, sizeof(tag));
-        bool made =
-            context_new(&c, key, nonce, false) && EVP_CIPHER_CTX_ctrl(c.evp, EVP_CTRL_AEAD_SET_TAG, VF_TAG_LEN, tag) == 1;
-        bool good = made && context_run(&c, ad, ad_len, in, len, out);
+        made = context_new(&c, key, nonce, false) && EVP_CIPHER_CTX_ctrl(c.evp, EVP_CTRL_AEAD_SET_TAG, VF_TAG_LEN, tag) == 1;
+        good = made && context_run(&c, ad, ad_len, in, len, out);
         context_done(&c, good);
-        if (made)
-            return good;
     }
-    return crypto_aead_xchacha20poly1305_ietf_decrypt(out, NULL, NULL, in, len + VF_TAG_LEN, ad, ad_len, nonce, key) == 0;
+    if (!made)
+        good =
+            crypto_aead_xchacha20poly1305_ietf_decrypt(out, NULL, NULL, in, len + VF_TAG_LEN, ad, ad_len, nonce, key) == 0;
+    vf_stack_wipe();
+    return good;
 }
 
 /* --------------------------------------------------------------------------------------------------------- start and stop */
@@ -252,7 +271,8 @@ void vf_xchacha_start(void)
     static bool ours; /* once a process, and before libcrypto has allocated anything */
 
     if (!ours)
-        ours = CRYPTO_set_mem_functions(memory_new, memory_resize, memory_free) == 1;
+        ours = CRYPTO_set_mem_functions(memory_new, memory_resize, memory_free) == 1 &&
+               OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1;
     atomic_store(&state, ours ? UNTRIED : OFF);
 }
 

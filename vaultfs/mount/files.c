@@ -77,8 +77,10 @@ bool vf_files_opened(struct vf_files *f, struct vf_open_file *file, bool stored,
     file->state = VF_FILE_IDLE;
     if (stored)
         file->stored = true;
-    if (stored || !failed)
+    if (stored || !failed) {
         file->held = true;
+        file->lapsed = 0; /* pages may come that were not there in the rounds of the last lapse */
+    }
     if (failed && --file->handles == 0) {
         /* Others may have closed it meanwhile: then its pages are for us to drop. */
         drop = file->held && !f->keep;

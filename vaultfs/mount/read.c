@@ -7,8 +7,8 @@
  *   4 budget of distinct records
  *   5 the entry goes to the log's queue (unless one of this second covers it, which is durable); the disk works on it while
  *   6 the value is looked up, its hash compared with what was signed, decrypted
- *   7 wait until the entry is durable, and look once more whether the share's lease still runs
- *   8 NOTIFY_STORE puts the plaintext into the page cache, so that no READ is needed; and it is looked once more at the lease
+ *   7 wait until the entry is durable, and look once more at 2, and whether the share's lease still runs
+ *   8 NOTIFY_STORE puts the plaintext into the page cache, so that no READ is needed; and it is looked once more at both
  *   9 leave the gate, reply
  * Any failure: no byte, an errno, a deny entry. A READ (a page that was evicted, cards.csv) passes 1, 2, 3 and 6 again.
  *
@@ -94,10 +94,14 @@ static bool store_content(struct vf_session *s, uint64_t ino, const uint8_t *dat
     return fuse_lowlevel_notify_store(s->fuse, ino, 0, &v, 0) == 0;
 }
 
-/* A disk that hangs must not make a share outlive its lease, nor a grant its end. */
-static enum vf_err still_here(struct vf_job *job, const struct vf_node *node)
+/*
+ * A disk that hangs, or a thread that is kept from running, must not make a grant outlive its end, nor a share its lease. The end waits for those
+ * inside the gate, so it cannot have forgotten the keys of one of them: it is looked for here.
+ */
+static enum vf_err still_here(struct vf_session *s, struct vf_job *job, const struct vf_node *node)
 {
-    if (vf_job_forgotten(job))
+    VF_TRY(vf_job_may(s->station, job, NULL));
+    if (atomic_load(&node->slot->state) != VF_SLOT_LIVE || vf_job_forgotten(job))
         return VF_E_EXPIRED;
     return vf_share_here(job, node) ? VF_OK : VF_E_NO_SHARE;
 }
@@ -110,7 +114,7 @@ static enum vf_err store_here(struct vf_session *s, const struct vf_handle *h, s
                               const uint8_t *data, size_t len, bool *ret_stored)
 {
     *ret_stored = store_content(s, ino, data, len);
-    enum vf_err err = still_here(job, &h->node);
+    enum vf_err err = still_here(s, job, &h->node);
     if (!err)
         return VF_OK;
     fuse_lowlevel_notify_inval_inode(s->fuse, ino, 0, 0); /* what was stored in part, too */
@@ -155,7 +159,7 @@ static int open_value(struct vf_session *s, struct vf_handle *h, struct vf_job *
         err = vf_access_open(s, &h->node, job, caller, &access, NULL);
     if (!err) {
         err = get_and_wait(s, h, &access, there, &reader, &data, &len);
-        err = err ? err : still_here(job, &h->node);
+        err = err ? err : still_here(s, job, &h->node);
         if (!err && pages == VF_PAGES_STORE)
             err = store_here(s, h, job, ino, data, len, ret_stored);
         vf_access_done(s, &access, err == VF_OK);
@@ -359,7 +363,7 @@ static int read_value(struct vf_session *s, fuse_req_t req, const struct vf_hand
     const uint8_t *data = NULL;
     size_t len = 0;
     enum vf_err err = get_content(reader, &h->node, job, &data, &len, NULL);
-    err = err ? err : still_here(job, &h->node);
+    err = err ? err : still_here(s, job, &h->node);
     if (!err)
         reply_slice(req, (const char *)data, len, size, off);
     vf_reader_give(s, reader);
@@ -376,7 +380,7 @@ static int read_cards(struct vf_session *s, fuse_req_t req, const struct vf_hand
     enum vf_err err = out ? vf_cards_read(s, job, h->cards, reader, h->node.kind == VF_NODE_CARDS_EXCEL, (uint64_t)off, out,
                                           size, &len, NULL)
                           : VF_E_LOCKED_MEMORY;
-    err = err ? err : still_here(job, &h->node);
+    err = err ? err : still_here(s, job, &h->node);
     if (!err)
         fuse_reply_buf(req, (const char *)out, len);
     vf_reader_give(s, reader);
@@ -411,8 +415,8 @@ static void finish_read(struct vf_session *s, struct vf_request_op *op, int err)
     } else if (!err) {
         err = h->cards ? read_cards(s, op->req, h, op->job, op->size, op->off)
                        : read_value(s, op->req, h, op->job, op->size, op->off);
-        /* The lease ended while this was on its way: the pages may have come behind whoever dropped them. */
-        if (!err && still_here(op->job, &op->node))
+        /* Pages have come, perhaps behind whoever dropped those of the lease before: should this one end, it has to begin anew. */
+        if (!err && vf_job_online(op->job))
             (void)vf_files_lapsed(&slot->files, op->ino, false);
         vf_end_gate_leave(&slot->gate);
     }

@@ -29,10 +29,23 @@
 
 /* ---------------------------------------------------------------------------------------------------------------- the filter */
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#endif
+
 static int allow(scmp_filter_ctx ctx)
 {
-    static const int calls[] = {SCMP_SYS(brk),  SCMP_SYS(munmap),     SCMP_SYS(mremap),
-                                SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(rt_sigreturn)};
+    static const int calls[] = {
+        SCMP_SYS(brk),         SCMP_SYS(munmap),       SCMP_SYS(mremap), SCMP_SYS(exit),
+        SCMP_SYS(exit_group),  SCMP_SYS(rt_sigreturn),
+#ifdef SANITIZED /* their own code asks for these when a process ends */
+        SCMP_SYS(sigaltstack), SCMP_SYS(gettid),       SCMP_SYS(futex),  SCMP_SYS(sched_yield),
+#endif
+    };
     int bad = 0;
 
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
@@ -40,7 +53,7 @@ static int allow(scmp_filter_ctx ctx)
     /* Memory, but none that can be run. */
     bad |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     bad |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    /* What the allocator advises; a refusal would be as good, and MADV_DONTNEED is relied on to clear. */
+    /* What the allocator gives back. */
     bad |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(madvise), 0);
     return bad;
 }
