@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "children.h"
 #include "cmocka_std.h"
 #include "record_images.h"
 
@@ -34,22 +35,6 @@ static struct blob photo(unsigned w, unsigned h, unsigned orientation)
     if (orientation > 0)
         jpeg_add_exif(&b, &(struct exif_how){.orientation = orientation, .gps = true, .thumbnail = true});
     return b;
-}
-
-/* Processes whose parent is this one. */
-static size_t children(pid_t *ret, size_t max)
-{
-    char path[64];
-    size_t n = 0;
-    int pid = 0;
-
-    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    while (n < max && fscanf(f, "%d", &pid) == 1)
-        ret[n++] = pid;
-    (void)fclose(f);
-    return n;
 }
 
 /* ----------------------------------------------------------------------------------------------- the same as without a sandbox */

@@ -3,8 +3,10 @@
 #include "../../vaultfs/vault/import.h"
 #include "vault_test.h"
 
+#include "children.h"
 #include "fakeclock.h"
 
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -313,6 +315,36 @@ static void test_photos(void **state)
                 "(warning)\n");
 }
 
+/* Pictures in a sandbox: the same is told. When the sandbox is gone that is no picture's fault: nothing is imported. */
+static void test_sandbox(void **state)
+{
+    static const char csv[] = "warrant_no,surname\n1,One\n2,Two\n";
+    struct vf_import_options opt = {.photos_dir = place_path(&p, "ph", paths[1])};
+    VF_IMAGE_SANDBOX sandbox = NULL;
+    pid_t lanes[3];
+    (void)state;
+
+    OK(vf_image_sandbox_start(2, &sandbox, why));
+    vf_vault_sandbox(v, sandbox);
+    put_photo(&p, "ph/1.jpg", 1);
+    put_file(&p, "ph/2.jpg", "no picture", 10);
+    assert_int_equal(run(csv, opt), VF_E_PARTIAL);
+    assert_int_equal(report.bad_photos, 1);
+    assert_int_equal(report.gps, 1);
+    assert_int_equal(state_of("1", VF_FIELD_PHOTO).generation, 1);
+    put_photo(&p, "ph/1.jpg", 2);
+    put_photo(&p, "ph/2.jpg", 3);
+    assert_int_equal(children(lanes, 3), 2);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(kill(lanes[i], SIGKILL), 0);
+    assert_int_equal(run(csv, opt), VF_E_SYSTEM);
+    assert_int_equal(state_of("1", VF_FIELD_PHOTO).generation, 1);
+    assert_int_equal(state_of("2", VF_FIELD_PHOTO).generation, 0);
+    vf_vault_sandbox(v, NULL);
+    assert_int_equal(run(csv, opt), VF_OK);
+    assert_int_equal(report.changed, 2);
+}
+
 static void test_photo_key(void **state)
 {
     struct vf_import_options opt = {.photos_dir = place_path(&p, "ph", paths[1]), .photo_key = VF_FIELD_SHOULDER_NO};
@@ -459,13 +491,10 @@ static void test_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_upsert),   T(test_map_and_dates),
-        T(test_bad_rows), T(test_stored_and_given),
-        T(test_refused),  T(test_check_changes_nothing),
-        T(test_photos),   T(test_photo_key),
-        T(test_snapshot),
-
-        T(test_many),     T(test_log),
+        T(test_upsert),           T(test_map_and_dates), T(test_bad_rows),
+        T(test_stored_and_given), T(test_refused),       T(test_check_changes_nothing),
+        T(test_photos),           T(test_photo_key),     T(test_snapshot),
+        T(test_sandbox),          T(test_many),          T(test_log),
     };
 
     return cmocka_run_group_tests(tests, vault_set_up, vault_tear_down);

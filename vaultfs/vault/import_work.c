@@ -211,8 +211,8 @@ static enum vf_err take_picture(struct vf_import_worker *w, struct vf_import_row
         return VF_OK;
     }
     vf_buf_reset(&w->image[field]);
-    if (err == VF_E_NOMEM)
-        return vf_fail(why, err, "%s: out of memory", w->job->opt->photos_dir);
+    if (err != VF_E_INPUT && err != VF_E_LIMIT) /* not the picture's fault */
+        return vf_fail(why, err, "%s: %s", w->job->opt->photos_dir, reason.text);
     row->bad_photo = true;
     w->report.bad_photos++;
     return problem(w, row, column, reason.text, false, why);
