@@ -240,6 +240,7 @@ static void threads_do_not_meet(void **state)
 /* As an engine that the system's configuration makes the default one: it says that it does the cipher, and counts what it gets. */
 static unsigned engine_keys, engine_messages;
 static EVP_CIPHER *engine_cipher;
+static int engine_nid;
 
 static int engine_init(EVP_CIPHER_CTX *ctx, const unsigned char *k, const unsigned char *iv, int enc)
 {
@@ -270,20 +271,20 @@ static int engine_ctrl(EVP_CIPHER_CTX *ctx, int type, int arg, void *p)
 
 static int engine_ciphers(ENGINE *e, const EVP_CIPHER **ret, const int **ret_nids, int nid)
 {
-    static const int nids[] = {NID_chacha20_poly1305};
     (void)e;
     if (ret == NULL) {
-        *ret_nids = nids;
+        *ret_nids = &engine_nid;
         return 1;
     }
-    *ret = nid == nids[0] ? engine_cipher : NULL;
+    *ret = nid == engine_nid ? engine_cipher : NULL;
     return *ret != NULL;
 }
 
-static ENGINE *engine_new(void)
+static ENGINE *engine_new(int nid)
 {
     ENGINE *e = ENGINE_new();
-    engine_cipher = EVP_CIPHER_meth_new(NID_chacha20_poly1305, 1, VF_KEY_LEN);
+    engine_nid = nid;
+    engine_cipher = EVP_CIPHER_meth_new(nid, 1, VF_KEY_LEN);
     assert_non_null(e);
     assert_non_null(engine_cipher);
     assert_int_equal(EVP_CIPHER_meth_set_iv_length(engine_cipher, 12), 1);
@@ -295,25 +296,23 @@ static ENGINE *engine_new(void)
     return e;
 }
 
-static void *compare_in_a_thread(void *arg)
+static void engine_free(ENGINE *e)
 {
-    (void)arg;
-    compare(4000, 8);
-    return NULL;
+    ENGINE_unregister_ciphers(e);
+    assert_int_equal(ENGINE_free(e), 1);
+    EVP_CIPHER_meth_free(engine_cipher);
 }
 
 /* It comes when libcrypto has been in use, as libcurl's start brings them, or before. Then libsodium computes, and no key has gone there. */
 static void an_engine_gets_no_key(void **state)
 {
-    pthread_t thread;
-
     (void)state;
     for (int first = 0; first < 2; first++) {
         vf_crypto_done();
         OK(vf_crypto_init(ARENA, NULL));
         if (!first)
             compare(4000, 8);
-        ENGINE *e = engine_new();
+        ENGINE *e = engine_new(NID_chacha20_poly1305);
         assert_int_equal(ENGINE_set_default_ciphers(e), 1);
         vf_xchacha_seal(key, nonce, ad, 8, plain, 4000, ours);
         assert_true(vf_xchacha_open(key, nonce, ad, 8, ours, 4000 + VF_TAG_LEN, theirs));
@@ -321,16 +320,41 @@ static void an_engine_gets_no_key(void **state)
         assert_false(vf_xchacha_by_libcrypto(4000));
         assert_int_equal(engine_keys, 0);
         assert_int_equal(engine_messages, 0);
-        ENGINE_unregister_ciphers(e);
-        assert_int_equal(ENGINE_free(e), 1);
-        EVP_CIPHER_meth_free(engine_cipher);
+        engine_free(e);
     }
-    /* That there has been one, libcrypto remembers: looking for it takes a thread's list of errors. That must not be in the arena. */
+}
+
+static pthread_barrier_t between;
+
+static void *before_and_after(void *arg)
+{
+    (void)arg;
+    compare(4000, 8);
+    (void)pthread_barrier_wait(&between);
+    (void)pthread_barrier_wait(&between);
+    compare(4000, 8);
+    return NULL;
+}
+
+/* An engine for something else: from then on libcrypto looks for one each time, with a list of errors that the thread may not have yet. That is for
+ * as long as the thread, and so not to be from the arena. */
+static void what_stays_is_not_in_the_arena(void **state)
+{
+    pthread_t thread;
+
+    (void)state;
     vf_crypto_done();
     OK(vf_crypto_init(ARENA, NULL));
-    assert_int_equal(pthread_create(&thread, NULL, compare_in_a_thread, NULL), 0);
+    assert_int_equal(pthread_barrier_init(&between, NULL, 2), 0);
+    assert_int_equal(pthread_create(&thread, NULL, before_and_after, NULL), 0);
+    (void)pthread_barrier_wait(&between);
+    ENGINE *e = engine_new(NID_aes_128_cbc);
+    assert_int_equal(ENGINE_set_default_ciphers(e), 1);
+    (void)pthread_barrier_wait(&between);
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_true(vf_xchacha_by_libcrypto(4000));
+    engine_free(e);
+    assert_int_equal(pthread_barrier_destroy(&between), 0);
 }
 
 /* The environment can name a file that libcrypto would read on first use, and load what it names. */
@@ -352,11 +376,17 @@ int main(void)
 {
     char path[] = "/tmp/vaultfs-test-openssl-XXXXXX";
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_subkey_is_the_drafts),      cmocka_unit_test(the_message_is_the_drafts),
-        cmocka_unit_test(the_bytes_are_libsodiums),      cmocka_unit_test(what_is_not_sealed_so_does_not_open),
-        cmocka_unit_test(short_messages_are_libsodiums), cmocka_unit_test(the_key_is_in_the_arena_alone),
-        cmocka_unit_test(a_full_arena_changes_nothing),  cmocka_unit_test(without_an_arena_it_is_libsodium),
-        cmocka_unit_test(threads_do_not_meet),           cmocka_unit_test(no_configuration_is_read),
+        cmocka_unit_test(the_subkey_is_the_drafts),
+        cmocka_unit_test(the_message_is_the_drafts),
+        cmocka_unit_test(the_bytes_are_libsodiums),
+        cmocka_unit_test(what_is_not_sealed_so_does_not_open),
+        cmocka_unit_test(short_messages_are_libsodiums),
+        cmocka_unit_test(the_key_is_in_the_arena_alone),
+        cmocka_unit_test(a_full_arena_changes_nothing),
+        cmocka_unit_test(without_an_arena_it_is_libsodium),
+        cmocka_unit_test(threads_do_not_meet),
+        cmocka_unit_test(no_configuration_is_read),
+        cmocka_unit_test(what_stays_is_not_in_the_arena),
         cmocka_unit_test(an_engine_gets_no_key),
     };
     if (!put_configuration(path))
