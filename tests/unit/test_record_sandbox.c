@@ -415,7 +415,7 @@ static void test_lane_killed(void **state)
     struct vf_image_report r;
     VF_IMAGE_SANDBOX s = NULL;
     struct vf_why why = {0};
-    pid_t lanes[2];
+    pid_t lanes[2] = {0};
     VF_BUF out;
 
     (void)state;

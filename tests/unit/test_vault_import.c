@@ -321,7 +321,7 @@ static void test_sandbox(void **state)
     static const char csv[] = "warrant_no,surname\n1,One\n2,Two\n";
     struct vf_import_options opt = {.photos_dir = place_path(&p, "ph", paths[1])};
     VF_IMAGE_SANDBOX sandbox = NULL;
-    pid_t lanes[3];
+    pid_t lanes[3] = {0};
     (void)state;
 
     OK(vf_image_sandbox_start(2, &sandbox, why));

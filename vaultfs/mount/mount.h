@@ -249,7 +249,7 @@ struct vf_cards *vf_slot_cards_ref(struct vf_slot_job *slot);
 /* 0 when the contents of the slot may be looked at now, else the errno of the end, the revocation, the start or the clock. */
 int vf_slot_may(struct vf_session *s, struct vf_slot_job *slot, struct vf_job *job, struct vf_why *why);
 struct vf_value_reader *vf_reader_take(struct vf_session *s);
-struct vf_value_reader *vf_reader_try(struct vf_session *s); /* NULL: all are in use */
+struct vf_value_reader *vf_reader_try(struct vf_session *s); /* NULL: at most one is free */
 void vf_reader_give(struct vf_session *s, struct vf_value_reader *r);
 
 /* grant_txt.c: the text of GRANT.txt as it is now, appended. */

@@ -262,10 +262,11 @@ struct vf_value_reader *vf_reader_take(struct vf_session *s)
     return r;
 }
 
+/* Who takes one this way keeps it while the disk works. The last is left for those who do not: a READ has its pages locked until it has its answer. */
 struct vf_value_reader *vf_reader_try(struct vf_session *s)
 {
     pthread_mutex_lock(&s->readers_lock);
-    struct vf_value_reader *r = s->readers_left ? s->readers[--s->readers_left] : NULL;
+    struct vf_value_reader *r = s->readers_left > 1 ? s->readers[--s->readers_left] : NULL;
     pthread_mutex_unlock(&s->readers_lock);
     return r;
 }
