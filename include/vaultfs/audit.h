@@ -378,7 +378,7 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_handin_store(const char *file, const char *
  *   - the copy's last checkpoint, unless it covers no more than the other two: then it may be what was damaged,
  * and there has to be one of these, which covers what the caller knows of; the last checkpoint alone is enough where nothing damaged stands
  * behind it. VF_E_FORGED: it does not contain one of them, or is not good itself; VF_E_DAMAGED: there is none, so that a person has to
- * decide. Then nothing was changed.
+ * decide. Then nothing was changed. What the caller remembers with its root must be in the file also when the copy is good, and when there is none.
  */
 struct vf_handin_mend {
     uint64_t known; /* in: entries that were handed in before, as the caller remembers; 0: nothing */

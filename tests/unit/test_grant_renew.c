@@ -156,6 +156,11 @@ static void hands_in(void **state)
     (void)snprintf(kept, sizeof(kept), "%s/devices/%s/log", p.vault, hex);
     OK(vf_log_verify(kept, &any, &verdict, why));
     assert_true(verdict.good && verdict.sealed == size);
+    /* And so when the copy is gone. */
+    vf_dir_remove(kept);
+    assert_int_equal(vf_device_handin(v, admin[ALICE], file, &receipt, &verdict, why), VF_E_FORGED);
+    OK(vf_device_handin(v, admin[ALICE], path, &receipt, &verdict, why));
+    assert_int_equal(device_now(v).handin_size, size);
     /* A log that nobody here knows, and no log. */
     bureau_make(&p, vf_vault_id_get(v), "stranger", &stranger);
     bureau_works(&stranger, 1);
@@ -165,7 +170,7 @@ static void hands_in(void **state)
     put_file(&p, "no.log", "nothing", 7);
     assert_int_not_equal(vf_device_handin(v, admin[ALICE], place_path(&p, "no.log", file), &receipt, &verdict, why), VF_OK);
     close_vault(v);
-    assert_int_equal(log_counts(&p, VF_EVENT_HANDIN), 4);
+    assert_int_equal(log_counts(&p, VF_EVENT_HANDIN), 5);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- renewals */
@@ -546,6 +551,16 @@ static void revokes_a_device(void **state)
     opt.allow_incomplete = true;
     issue(v, ALICE, &opt, &out);
     issued_done(&out);
+    /* Each hands in as many entries: which root is whose the force's log does not say, and neither is held against the other's. */
+    char theirs[400];
+    bureau_works(&again, (unsigned)verdict.sealed - 1);
+    bureau_hands_in(&again, place_path(&p, "again.log", theirs));
+    (void)place_path(&p, "last.log", path);
+    for (unsigned k = 0; k < 4; k++) {
+        uint64_t size = verdict.sealed;
+        OK(vf_device_handin(v, admin[ALICE], k % 2 == 0 ? theirs : path, &receipt, &verdict, why));
+        assert_int_equal(verdict.sealed, size);
+    }
     /* The name means the one that is not revoked. */
     vf_buf_reset(&note);
     OK(vf_device_revoke(v, admin[ALICE], "bureau-7", "stolen too", vf_clock_wall_us(), &note, why));

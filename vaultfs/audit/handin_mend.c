@@ -57,13 +57,21 @@ static bool is_damage(enum vf_err err)
            err == VF_E_INPUT || err == VF_E_LIMIT;
 }
 
-/* Nothing of a copy is there, as before the first hand-in: a crash leaves no part of it without its origin. */
+static bool missing(const struct mend *m, const char *name)
+{
+    return faccessat(m->c->dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+}
+
+/*
+ * Nothing of a copy is there, as before the first hand-in: a crash leaves no part of it without its origin. One that remembers where it stood has
+ * lost all the rest.
+ */
 static enum vf_err is_empty(const struct mend *m, bool *ret, struct vf_why *why)
 {
     VF_SEGMENTS segs = {0};
 
     VF_TRY(vf_segments_list(m->c->dirfd, m->c->dir, &segs, why));
-    *ret = segs.n == 0 && faccessat(m->c->dirfd, VF_LOG_CHECKPOINTS, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+    *ret = segs.n == 0 && missing(m, VF_LOG_CHECKPOINTS) && missing(m, VF_COPY_PLACE);
     return VF_OK;
 }
 
@@ -170,14 +178,29 @@ static enum vf_err find_last(struct mend *m, struct vf_why *why)
     return vf_buf_check(&m->last, "a checkpoint", why);
 }
 
+static enum vf_err read_origin(struct mend *m, struct vf_why *why)
+{
+    struct vf_note note;
+
+    VF_TRY(vf_fail_prefix(why, vf_note_parse(m->file->origin.data, m->file->origin.len, &note, why), "%s", m->file->path));
+    VF_TRY(vf_fail_prefix(why, vf_origin_parse(&note, &m->origin, why), "%s", m->file->path));
+    vf_sha256(m->file->origin.data, m->file->origin.len, &m->id);
+    return VF_OK;
+}
+
+/* The caller's word. */
+static enum vf_err gather_known(struct mend *m, struct vf_why *why)
+{
+    return m->out->known > 0 && m->out->has_root ? add_anchor(m, m->out->known, &m->out->root, why) : VF_OK;
+}
+
 static enum vf_err gather(struct mend *m, struct vf_why *why)
 {
     struct vf_verify_place places[2];
     struct vf_hash root;
     size_t n = 0;
 
-    if (m->out->known > 0 && m->out->has_root)
-        VF_TRY(add_anchor(m, m->out->known, &m->out->root, why));
+    VF_TRY(gather_known(m, why));
     VF_TRY(vf_copy_place_read(m->c, &m->id, places, &n, why));
     for (size_t i = 0; i < n; i++) {
         vf_tree_root(&places[i].tree, &root);
@@ -208,19 +231,30 @@ static enum vf_err has_last(const struct mend *m, bool *ret, struct vf_why *why)
     return VF_OK;
 }
 
-static enum vf_err verify_file(struct mend *m, struct vf_verdict *v, struct vf_why *why)
+/* The caller's options, with the anchors among the checkpoints. */
+static enum vf_err with_anchors(const struct mend *m, struct vf_note **notes, struct vf_verify_options *ret,
+                                struct vf_why *why)
 {
     size_t given = m->opt->ncheckpoints;
-    VF_FREE struct vf_note *notes = calloc(given + ANCHORS, sizeof(*notes));
-    struct vf_verify_options with = *m->opt;
 
-    if (notes == NULL)
+    *ret = *m->opt;
+    *notes = calloc(given + ANCHORS, sizeof(**notes));
+    if (*notes == NULL)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", m->file->path);
     if (given > 0)
-        memcpy(notes, m->opt->checkpoints, given * sizeof(*notes));
-    memcpy(notes + given, m->anchors, m->n * sizeof(*notes));
-    with.checkpoints = notes;
-    with.ncheckpoints = given + m->n;
+        memcpy(*notes, m->opt->checkpoints, given * sizeof(**notes));
+    memcpy(*notes + given, m->anchors, m->n * sizeof(**notes));
+    ret->checkpoints = *notes;
+    ret->ncheckpoints = given + m->n;
+    return VF_OK;
+}
+
+static enum vf_err verify_file(struct mend *m, struct vf_verdict *v, struct vf_why *why)
+{
+    VF_FREE struct vf_note *notes = NULL;
+    struct vf_verify_options with;
+
+    VF_TRY(with_anchors(m, &notes, &with, why));
     VF_TRY(vf_log_verify(m->file->path, &with, v, why));
     if (!v->good)
         return vf_fail(why, VF_E_FORGED, "%s: cannot take the place of the copy kept here, which is damaged: %s",
@@ -297,20 +331,43 @@ static enum vf_err put_aside(const char *dir, const char *new, char *ret_name, s
     return vf_dir_sync(parent, why);
 }
 
-static enum vf_err replace(const struct mend *m, const char *new, const struct vf_verdict *v, struct vf_why *why)
+static enum vf_err exchange(const struct mend *m, struct vf_copy *fresh, const struct vf_verdict *v, struct vf_why *why)
 {
     VF_FREE char *parent = vf_path_parent(m->c->dir);
-    VF_CLEANUP(vf_copy_done) struct vf_copy fresh = {.dir = new, .dirfd = -1, .lockfd = -1};
 
     if (parent == NULL)
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", m->c->dir);
-    VF_TRY(vf_copy_open(&fresh, why));
-    VF_TRY(vf_handin_fill(&fresh, m->file, v, why));
-    VF_TRY(vf_dir_sync(new, why));
+    VF_TRY(vf_copy_open(fresh, why));
+    VF_TRY(vf_handin_fill(fresh, m->file, v, why));
+    VF_TRY(vf_dir_sync(fresh->dir, why));
     VF_TRY(vf_dir_sync(parent, why));
-    if (renameat2(AT_FDCWD, new, AT_FDCWD, m->c->dir, RENAME_EXCHANGE) != 0)
-        return vf_fail_sys(why, "%s: cannot take the place of the damaged copy", new);
-    return put_aside(m->c->dir, new, m->out->aside, sizeof(m->out->aside), why);
+    if (renameat2(AT_FDCWD, fresh->dir, AT_FDCWD, m->c->dir, RENAME_EXCHANGE) != 0)
+        return vf_fail_sys(why, "%s: cannot take the place of the damaged copy", fresh->dir);
+    return VF_OK;
+}
+
+/* What did not get its place: here, unlike after a crash, it is known which of the two it is. Else each try on a full disk would fill it further. */
+static void give_up(const struct vf_copy *fresh)
+{
+    struct stat ours;
+    struct stat there;
+
+    if (fresh->dirfd < 0)
+        (void)rmdir(fresh->dir); /* it was made, and no more */
+    else if (fstat(fresh->dirfd, &ours) == 0 && lstat(fresh->dir, &there) == 0 && ours.st_dev == there.st_dev &&
+             ours.st_ino == there.st_ino)
+        vf_dir_remove(fresh->dir);
+}
+
+static enum vf_err replace(const struct mend *m, const char *new, const struct vf_verdict *v, struct vf_why *why)
+{
+    VF_CLEANUP(vf_copy_done) struct vf_copy fresh = {.dir = new, .dirfd = -1, .lockfd = -1};
+    enum vf_err err = exchange(m, &fresh, v, why);
+
+    if (err == VF_OK)
+        return put_aside(m->c->dir, new, m->out->aside, sizeof(m->out->aside), why);
+    give_up(&fresh);
+    return err;
 }
 
 static void tell(const struct mend *m, struct vf_verdict *v)
@@ -325,21 +382,33 @@ static void tell(const struct mend *m, struct vf_verdict *v)
 
 static enum vf_err mend(struct mend *m, const char *new, struct vf_verdict *v, struct vf_why *why)
 {
-    struct vf_note note;
-
     /* Else any good log could take the place of one whose origin is damaged. */
     if (m->opt->log_id == NULL)
         return vf_fail(why, VF_E_DAMAGED, "%s: the copy kept here is damaged, and which log it should be is not known",
                        m->c->dir);
-    VF_TRY(vf_fail_prefix(why, vf_note_parse(m->file->origin.data, m->file->origin.len, &note, why), "%s", m->file->path));
-    VF_TRY(vf_fail_prefix(why, vf_origin_parse(&note, &m->origin, why), "%s", m->file->path));
-    vf_sha256(m->file->origin.data, m->file->origin.len, &m->id);
+    VF_TRY(read_origin(m, why));
     VF_TRY(gather(m, why));
     VF_TRY(verify_file(m, v, why));
     VF_TRY(judge(m, why));
     VF_TRY(replace(m, new, v, why));
     tell(m, v);
     return VF_OK;
+}
+
+/*
+ * A copy that is good, or was not begun, or is gone as a whole. What the caller remembers holds for it too: else whoever can take the folder away,
+ * or put another in its place, makes a log that was rewritten the true one.
+ */
+static enum vf_err grow(struct mend *m, struct vf_verdict *v, struct vf_why *why)
+{
+    VF_FREE struct vf_note *notes = NULL;
+    struct vf_verify_options with;
+
+    /* An origin that cannot be read is refused below, in words of its own. */
+    if (read_origin(m, NULL) == VF_OK)
+        VF_TRY(gather_known(m, why));
+    VF_TRY(with_anchors(m, &notes, &with, why));
+    return vf_handin_store_in(m->c, m->file, &with, v, why);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------- together */
@@ -357,7 +426,7 @@ static enum vf_err store(struct mend *m, struct vf_verdict *v, struct vf_why *wh
     if (lstat(new, &st) == 0)
         VF_TRY(put_aside(m->c->dir, new, left, sizeof(left), why));
     VF_TRY(look(m, &good, why));
-    return good ? vf_handin_store_in(m->c, m->file, m->opt, v, why) : mend(m, new, v, why);
+    return good ? grow(m, v, why) : mend(m, new, v, why);
 }
 
 enum vf_err vf_handin_store_mend(const char *file, const char *dir, const struct vf_verify_options *opt,

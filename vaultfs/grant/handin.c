@@ -50,23 +50,29 @@ static enum vf_err find_device(struct vf_vault *v, const char *file, struct vf_e
 struct told_before {
     const char *name;
     struct vf_handin_mend *mend;
+    bool several; /* roots of so many entries under that name: of two devices, and which is whose is not said */
 };
 
 #define ROOT "; root "
 
 static enum vf_err find_root(void *user, const struct vf_entry_view *e, struct vf_why *why)
 {
-    const struct told_before *t = user;
+    struct told_before *t = user;
+    struct vf_hash root;
     const size_t tail = sizeof(ROOT) - 1 + (size_t)2 * VF_HASH_LEN;
 
     (void)why;
     if (e->event != VF_EVENT_HANDIN || !e->has_count || e->count != t->mend->known || e->recipient.len != strlen(t->name) ||
         memcmp(e->recipient.p, t->name, e->recipient.len) != 0)
         return VF_OK;
-    for (size_t at = 0; at + tail <= e->object.len; at++)
-        if (memcmp(e->object.p + at, ROOT, sizeof(ROOT) - 1) == 0 &&
-            vf_unhex(e->object.p + at + sizeof(ROOT) - 1, (size_t)2 * VF_HASH_LEN, t->mend->root.b, VF_HASH_LEN))
-            t->mend->has_root = true;
+    for (size_t at = 0; at + tail <= e->object.len; at++) {
+        if (memcmp(e->object.p + at, ROOT, sizeof(ROOT) - 1) != 0 ||
+            !vf_unhex(e->object.p + at + sizeof(ROOT) - 1, (size_t)2 * VF_HASH_LEN, root.b, VF_HASH_LEN))
+            continue;
+        t->several = t->several || (t->mend->has_root && memcmp(root.b, t->mend->root.b, VF_HASH_LEN) != 0);
+        t->mend->root = root;
+        t->mend->has_root = true;
+    }
     return VF_OK;
 }
 
@@ -80,7 +86,10 @@ static enum vf_err remember(const struct vf_vault *v, const char *name, uint64_t
     if (log == NULL)
         return vf_fail(why, VF_E_NOMEM, "no memory for a path");
     mend->known = size;
-    return size > 0 ? vf_log_search(log, &opt, why) : VF_OK;
+    if (size > 0)
+        VF_TRY(vf_log_search(log, &opt, why));
+    mend->has_root = mend->has_root && !t.several;
+    return VF_OK;
 }
 
 static enum vf_err make_dir(const char *path, struct vf_why *why)
