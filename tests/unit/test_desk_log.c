@@ -173,6 +173,34 @@ static void a_copy_that_was_damaged(void **state)
     desk_client_done(&c);
 }
 
+/*
+ * What is damaged is read to its end before that is known: not for each request that comes in the device's name. Whole again, it is taken for good
+ * after a minute, or as soon as somebody hands the log in.
+ */
+static void a_damaged_copy_is_read_seldom(void **state)
+{
+    struct desk_client c;
+
+    (void)state;
+    desk_client_make(&w, "seldom", 10 * HOUR_US, 0, &c);
+    assert_int_equal(desk_status_of(&w, d, &c, true, 0, VF_PART_TEXT), VF_ANSWER_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        desk_close(d);
+        damage(&c, "checkpoints", 30);
+        d = desk_open(&w);
+        assert_int_equal(desk_status_of(&w, d, &c, false, 0, VF_PART_TEXT), VF_ANSWER_UNREADY);
+        damage(&c, "checkpoints", 30);
+        assert_int_equal(desk_status_of(&w, d, &c, false, 0, VF_PART_TEXT), VF_ANSWER_UNREADY);
+        if (i == 0)
+            fake_clock_pass(60 * VF_SECOND_US);
+        else
+            OK(hand_in(&c, "seldom.log"));
+        c.known = copy_of(&c);
+        assert_int_equal(desk_status_of(&w, d, &c, false, 0, VF_PART_TEXT), VF_ANSWER_OK);
+    }
+    desk_client_done(&c);
+}
+
 static void a_log_of_nobody(void **state)
 {
     struct desk_client c;
@@ -431,10 +459,15 @@ static void a_store_restored(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_copy_grows),         cmocka_unit_test(a_copy_that_was_damaged),
-        cmocka_unit_test(a_log_of_nobody),      cmocka_unit_test(a_log_that_forks),
-        cmocka_unit_test(a_log_that_fails),     cmocka_unit_test(a_log_that_shrank),
-        cmocka_unit_test(refusals_are_counted), cmocka_unit_test(a_store_restored),
+        cmocka_unit_test(a_copy_grows),
+        cmocka_unit_test(a_copy_that_was_damaged),
+        cmocka_unit_test(a_damaged_copy_is_read_seldom),
+        cmocka_unit_test(a_log_of_nobody),
+        cmocka_unit_test(a_log_that_forks),
+        cmocka_unit_test(a_log_that_fails),
+        cmocka_unit_test(a_log_that_shrank),
+        cmocka_unit_test(refusals_are_counted),
+        cmocka_unit_test(a_store_restored),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

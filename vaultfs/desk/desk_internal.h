@@ -47,6 +47,8 @@
 #define VF_DESK_REFUSALS_MIN  10                         /* entries a minute a device; then one count */
 #define VF_DESK_SNAPSHOT_STEP 4096                       /* entries of the own log between two snapshots */
 #define VF_DESK_COPY_IDLE_US  (600 * VF_SECOND_US)
+#define VF_DESK_COPY_AGAIN_US (60 * VF_SECOND_US) /* before one that is damaged is looked at again */
+#define VF_DESK_ASKING        4                   /* requests of one device: one that is answered, and who waits for it */
 
 /* Ids of one length, sorted. */
 struct vf_desk_ids {
@@ -90,6 +92,9 @@ struct vf_desk_device {
     atomic_bool revoked;
     pthread_mutex_t lock;
     struct vf_log_copy *copy; /* under lock; NULL: not open */
+    enum vf_err copy_bad;     /* under lock: it was found damaged, */
+    int64_t copy_bad_us;      /* then, by the boot clock */
+    atomic_uint asking;       /* requests that have the lock, or wait for it */
     pthread_mutex_t small;
     /* Under small. */
     bool alarm;

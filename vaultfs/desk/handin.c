@@ -44,20 +44,35 @@ static enum vf_err make_place(const struct vf_desk *d, const struct vf_hash *enr
     return VF_OK;
 }
 
+/*
+ * One that is damaged is read to its end before that is known, which may take many seconds of all processors: not once for each request, which
+ * anybody who has recorded one can send.
+ */
+static bool known_bad(const struct vf_desk_device *dev, int64_t boot_us)
+{
+    return dev->copy_bad != VF_OK && boot_us - dev->copy_bad_us < VF_DESK_COPY_AGAIN_US;
+}
+
 enum vf_err vf_desk_copy_open(struct vf_desk *d, struct vf_desk_device *dev, struct vf_why *why)
 {
     const struct vf_slice origin = {(const uint8_t *)dev->enrol.origin, dev->enrol.origin_len};
+    const int64_t boot_us = vf_clock_boot_us();
     struct vf_note_key key;
     VF_FREE char *path = NULL;
 
     pthread_mutex_lock(&dev->small);
-    dev->copy_used_us = vf_clock_boot_us();
+    dev->copy_used_us = boot_us;
     pthread_mutex_unlock(&dev->small);
     if (dev->copy != NULL)
         return VF_OK;
+    if (known_bad(dev, boot_us))
+        return vf_fail(why, dev->copy_bad, "the copy of the log of %s is damaged: hand in the whole log", dev->enrol.name);
     VF_TRY(make_place(d, &dev->enrol.id, &path, why));
     vf_note_key_of(&dev->enrol.device, &key);
-    VF_TRY(vf_log_copy_open(path, origin, &key, 1, &dev->copy, why));
+    enum vf_err err = vf_log_copy_open(path, origin, &key, 1, &dev->copy, why);
+    dev->copy_bad = err == VF_E_FORGED || err == VF_E_DAMAGED ? err : VF_OK;
+    dev->copy_bad_us = vf_clock_boot_us();
+    VF_TRY(err);
     vf_desk_copy_note(dev);
     return VF_OK;
 }
@@ -81,7 +96,7 @@ void vf_desk_copy_note(struct vf_desk_device *dev)
     pthread_mutex_unlock(&dev->small);
 }
 
-/* Whatever the answer is, the station learns from where to send its log. 0 also when the copy cannot be used. */
+/* Whatever the answer is, the station learns from where to send its log. 0 also when the copy cannot be used, or is in use. */
 uint64_t vf_desk_copy_size(struct vf_desk *d, struct vf_desk_device *dev)
 {
     pthread_mutex_lock(&dev->small);
@@ -89,7 +104,8 @@ uint64_t vf_desk_copy_size(struct vf_desk *d, struct vf_desk_device *dev)
     pthread_mutex_unlock(&dev->small);
     if (size > 0)
         return size;
-    pthread_mutex_lock(&dev->lock);
+    if (pthread_mutex_trylock(&dev->lock) != 0)
+        return 0;
     enum vf_err ignored = vf_desk_copy_open(d, dev, NULL);
     (void)ignored;
     pthread_mutex_unlock(&dev->lock);
@@ -175,6 +191,7 @@ static enum vf_err store(struct vf_desk *d, struct vf_desk_device *dev, const ch
     struct vf_handin_mend mend = {.known = before};
     vf_desk_copy_close(dev); /* one at a time has the folder */
     VF_TRY(vf_handin_store_mend(file, path, &opt, &mend, v, NULL, why));
+    dev->copy_bad = VF_OK;
     if (!v->good || !v->origin_checked)
         return vf_fail(why, VF_E_FORGED, "not the log of %s", dev->enrol.name);
     pthread_mutex_lock(&dev->small);

@@ -90,6 +90,20 @@ static bool not_taken(struct desk_work *w, enum vf_err err, const char *text)
     }
 }
 
+/* Who brings no grant that the force has signed gets no further than here: not to the lock under which what is known changes. */
+static enum vf_err is_signed(const struct desk_work *w, struct vf_why *why)
+{
+    const struct vf_slice *note = &w->req->grant_note;
+    VF_FREE struct vf_grant *g = calloc(1, sizeof(*g));
+
+    if (g == NULL)
+        return vf_fail(why, VF_E_NOMEM, "the grant: out of memory");
+    pthread_rwlock_rdlock(&w->d->lock);
+    enum vf_err err = vf_desk_grant_judge(w->d, note->data, note->len, g, why);
+    pthread_rwlock_unlock(&w->d->lock);
+    return vf_fail_prefix(why, err, "the grant");
+}
+
 static bool first_contact(struct desk_work *w)
 {
     const struct vf_request *req = w->req;
@@ -98,8 +112,9 @@ static bool first_contact(struct desk_work *w)
 
     if (req->grant_note.len == 0 || req->manifest.len == 0 || (w->dev == NULL && req->enrol.len == 0))
         return vf_desk_ends(w, VF_ANSWER_UNKNOWN, "send grant, manifest and enrolment");
-    enum vf_err err =
-        vf_desk_grant_take(w->d, req->grant_note, req->manifest, req->enrol, "the grant", &w->g, &already, &one);
+    enum vf_err err = is_signed(w, &one);
+    if (err == VF_OK)
+        err = vf_desk_grant_take(w->d, req->grant_note, req->manifest, req->enrol, "the grant", &w->g, &already, &one);
     if (err != VF_OK)
         return not_taken(w, err, one.text);
     /* A grant that is here already may have come with another enrolment than its own. */
@@ -325,10 +340,21 @@ static bool derive(struct desk_work *w)
     return true;
 }
 
+/* A policy that was taken since the grant was looked at: this one has waited for others of its device, and for the disk. */
+static bool still_agreed(struct desk_work *w)
+{
+    pthread_rwlock_rdlock(&w->d->lock);
+    bool agreed = w->g->agreed;
+    pthread_rwlock_unlock(&w->d->lock);
+    return agreed || vf_desk_ends(w, VF_ANSWER_REFUSED, "the force's policy has changed: ask again");
+}
+
 static bool make_shares(struct desk_work *w)
 {
     if (w->shares == NULL)
         return true;
+    if (!still_agreed(w))
+        return false;
     pthread_rwlock_rdlock(&w->g->batch->gate);
     bool good = derive(w);
     pthread_rwlock_unlock(&w->g->batch->gate);
@@ -413,19 +439,31 @@ static void refuse(struct desk_work *w)
     vf_desk_tell_refusal(w->d, w->dev, w->g, w->answer.status, late ? object : NULL);
 }
 
-static void answer_with(struct desk_work *w, int64_t lease_us, bool by_hand)
+/* One device at a time, and not all who answer for one device: the others of them are for the other suppliers. */
+static bool in_turn(struct desk_work *w, int64_t lease_us, bool by_hand)
 {
-    w->ready = vf_desk_clock_now(w->d, &w->now_us, NULL);
-    bool good = check_grant(w);
+    struct vf_desk_device *dev = w->dev;
+    bool good = false;
 
-    if (good) {
-        pthread_mutex_lock(&w->dev->lock);
+    if (atomic_fetch_add(&dev->asking, 1) < VF_DESK_ASKING || by_hand) {
+        pthread_mutex_lock(&dev->lock);
         good = exchange(w, lease_us, by_hand);
         /* The log was taken, whatever became of the rest: its receipt goes along. */
         if (w->out->entries > 0)
             good = make_receipt(w) && good;
-        pthread_mutex_unlock(&w->dev->lock);
+        pthread_mutex_unlock(&dev->lock);
+    } else {
+        (void)vf_desk_ends(w, VF_ANSWER_UNREADY, "too many requests of this device at once: ask again");
     }
+    (void)atomic_fetch_sub(&dev->asking, 1);
+    return good;
+}
+
+static void answer_with(struct desk_work *w, int64_t lease_us, bool by_hand)
+{
+    w->ready = vf_desk_clock_now(w->d, &w->now_us, NULL);
+    bool good = check_grant(w) && in_turn(w, lease_us, by_hand);
+
     if (!good)
         refuse(w);
     w->out->status = w->answer.status;

@@ -272,21 +272,29 @@ bool vf_guard_got(struct vf_guard *g, struct vf_client *c, size_t len)
     return good;
 }
 
-static void set_phase(struct vf_guard *g, struct vf_client *c, enum vf_phase phase, size_t held, int64_t due_us)
+/* lock is held. */
+static void set_phase_locked(struct vf_guard *g, struct vf_client *c, enum vf_phase phase, size_t held, int64_t due_us)
 {
-    pthread_mutex_lock(&g->lock);
     if (!c->cut) {
         g->held += held - c->held;
         c->held = held;
     }
     c->phase = phase;
     c->due_us = due_us;
+}
+
+static void set_phase(struct vf_guard *g, struct vf_client *c, enum vf_phase phase, size_t held, int64_t due_us)
+{
+    pthread_mutex_lock(&g->lock);
+    set_phase_locked(g, c, phase, held, due_us);
     pthread_mutex_unlock(&g->lock);
 }
 
 void vf_guard_work(struct vf_guard *g, struct vf_client *c)
 {
-    set_phase(g, c, VF_PHASE_WORK, 2 * c->held, 0); /* what is in the box, too */
+    pthread_mutex_lock(&g->lock);
+    set_phase_locked(g, c, VF_PHASE_WORK, 2 * c->held, 0); /* what is in the box, too */
+    pthread_mutex_unlock(&g->lock);
 }
 
 void vf_guard_send(struct vf_guard *g, struct vf_client *c, size_t len)
