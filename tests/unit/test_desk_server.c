@@ -346,6 +346,24 @@ static void test_lines(void **state)
     pthread_mutex_unlock(&reader.lock);
 }
 
+/* Of what anybody can cause some lines a minute are written; one kind of it takes nothing from the other. */
+static void test_lines_of_anybody(void **state)
+{
+    static const unsigned most[VF_LINES_COUNT] = {[VF_LINES_BAD] = 10, [VF_LINES_OLD] = 100};
+    struct vf_server s = {.journal = NULL};
+    (void)state;
+    pthread_mutex_init(&s.line_lock, NULL);
+    for (unsigned minute = 0; minute < 2; minute++) {
+        for (enum vf_lines what = 0; what < VF_LINES_COUNT; what++) {
+            for (unsigned i = 0; i < most[what] + 20; i++)
+                assert_int_equal(vf_server_may_tell(&s, what), i < most[what]);
+            assert_int_equal(s.quotas[what].more, 20);
+        }
+        fake_clock_pass(60 * VF_SECOND_US);
+    }
+    pthread_mutex_destroy(&s.line_lock);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +376,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_control_away, set_up, tear_down),
         cmocka_unit_test(test_outcome),
         cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_lines_of_anybody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

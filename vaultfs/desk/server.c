@@ -11,7 +11,6 @@
 #define BUDGET       (256u * 1024 * 1024)
 #define WORKERS      16 /* most of their time is waiting for the disk, and those that wait together are written together */
 #define DRAIN_US     (10 * VF_SECOND_US)
-#define BAD_LINES    10 /* a minute */
 #define STATUS_SHARE 50 /* of the time one in so many is for looking at what there is */
 #define MINUTE_US    (60 * VF_SECOND_US)
 #define RELEASE_MODE 0660 /* of a socket file: whom the folder lets in, such as a proxy of the same group */
@@ -45,20 +44,23 @@ void vf_server_quote(const char *text, char *out, size_t size)
             *p = '\'';
 }
 
-bool vf_server_may_tell(struct vf_server *s)
+bool vf_server_may_tell(struct vf_server *s, enum vf_lines what)
 {
+    static const struct {
+        const char *event;
+        unsigned most; /* a minute */
+    } kinds[VF_LINES_COUNT] = {[VF_LINES_BAD] = {"refused", 10}, [VF_LINES_OLD] = {"answer", 100}};
+    struct vf_line_quota *q = &s->quotas[what];
     int64_t now = vf_clock_boot_us();
     pthread_mutex_lock(&s->line_lock);
-    if (now - s->bad_minute_us >= MINUTE_US) {
-        if (s->bad_more)
-            vf_server_line(s, "event=refused more=%llu", (unsigned long long)s->bad_more);
-        s->bad_minute_us = now;
-        s->bad_lines = 0;
-        s->bad_more = 0;
+    if (now - q->minute_us >= MINUTE_US) {
+        if (q->more)
+            vf_server_line(s, "event=%s more=%llu", kinds[what].event, (unsigned long long)q->more);
+        *q = (struct vf_line_quota){.minute_us = now};
     }
-    bool may = s->bad_lines < BAD_LINES;
-    s->bad_lines += may;
-    s->bad_more += !may;
+    bool may = q->lines < kinds[what].most;
+    q->lines += may;
+    q->more += !may;
     pthread_mutex_unlock(&s->line_lock);
     return may;
 }
@@ -66,7 +68,7 @@ bool vf_server_may_tell(struct vf_server *s)
 void vf_server_bad(struct vf_server *s, enum vf_bad what, const char *peer)
 {
     vf_figures_bad(s->figures, what);
-    if (vf_server_may_tell(s))
+    if (vf_server_may_tell(s, VF_LINES_BAD))
         vf_server_line(s, "event=refused from=%s why=%s", peer, vf_bad_text(what));
 }
 

@@ -162,6 +162,12 @@ void vf_journal_stop(struct vf_journal *l);
 
 /* ----------------------------------------------------------------------------------------------------------------- server */
 
+/* Lines of which anybody can cause as many as he likes: some a minute are written, then how many more there were. */
+enum vf_lines {
+    VF_LINES_BAD, /* no request, or a stranger's */
+    VF_LINES_OLD, /* a device's that showed nothing new: whoever has recorded it can send it again */
+    VF_LINES_COUNT
+};
 struct vf_server {
     struct vf_desk *desk;
     const struct vf_desk_server_options *opt;
@@ -180,17 +186,18 @@ struct vf_server {
     struct MHD_Daemon *control_daemon;
     atomic_bool stopping;
     pthread_mutex_t line_lock;
-    int64_t bad_minute_us;
-    unsigned bad_lines;
-    uint64_t bad_more;
+    struct vf_line_quota {
+        int64_t minute_us;
+        unsigned lines;
+        uint64_t more;
+    } quotas[VF_LINES_COUNT];
 };
 void vf_desk_outcome_put(const struct vf_desk_outcome *o, struct vf_buf *out); /* vf_desk_outcome_take reads it */
 unsigned vf_server_connections(const struct vf_desk_server_options *opt);
 /* One line of key=value, with the time before it. */
 void vf_server_line(struct vf_server *s, const char *fmt, ...) VF_PRINTF(2, 3);
 void vf_server_quote(const char *text, char *out, size_t size); /* to stand between double quotes in a line */
-/* Of what anybody can cause ten lines a minute are written, then how many more there were: may this one? */
-bool vf_server_may_tell(struct vf_server *s);
+bool vf_server_may_tell(struct vf_server *s, enum vf_lines what);
 void vf_server_bad(struct vf_server *s, enum vf_bad what, const char *peer);
 enum vf_err vf_http_start(struct vf_server *s, size_t i, struct vf_why *why);
 void vf_http_work(struct vf_exchange *e);

@@ -98,14 +98,14 @@ static void completed(void *user, struct MHD_Connection *c, void **context, enum
 
 /* ---------------------------------------------------------------------------------------------------------------- release */
 
-/* A stranger is asked who he is as often as he likes; that is told as other things are that anybody can cause. */
+/* A stranger is asked who he is as often as he likes, and what a device once sent is answered as often as anybody sends it. */
 static void tell_answer(const struct vf_exchange *e, const struct vf_desk_outcome *o, int64_t took_us)
 {
     char grant[VF_GRANT_ID_LEN + 1] = "-";
     if (o->grant.c[0])
         (void)snprintf(grant, sizeof(grant), "%.16s", o->grant.c);
     vf_figures_answer(e->server->figures, o, e->len, e->answer.len, took_us);
-    if (!*o->device && !vf_server_may_tell(e->server))
+    if (o->entries == 0 && !vf_server_may_tell(e->server, *o->device ? VF_LINES_OLD : VF_LINES_BAD))
         return;
     vf_server_line(
         e->server,
