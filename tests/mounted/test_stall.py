@@ -150,7 +150,7 @@ def reads_go_on():
     check(all(o.poll() is None for o in openers), 'openers wait for the disk')
     os.posix_fadvise(held, 0, 0, os.POSIX_FADV_DONTNEED)
     again = []
-    reader = threading.Thread(target=lambda: again.append(os.pread(held, 1 << 21, 0)))
+    reader = threading.Thread(target=lambda: again.append(os.pread(held, 1 << 21, 0)), daemon=True)
     reader.start()
     reader.join(5)
     check(again == [good], 'what was opened before is read')
