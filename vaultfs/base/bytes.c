@@ -3,41 +3,51 @@
 
 #include "utf8.h"
 
+#include <endian.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 void vf_put_be16(uint8_t out[2], uint16_t v)
 {
-    out[0] = (uint8_t)(v >> 8);
-    out[1] = (uint8_t)v;
+    v = htobe16(v);
+    memcpy(out, &v, sizeof(v));
 }
 
 void vf_put_be32(uint8_t out[4], uint32_t v)
 {
-    vf_put_be16(out, (uint16_t)(v >> 16));
-    vf_put_be16(out + 2, (uint16_t)v);
+    v = htobe32(v);
+    memcpy(out, &v, sizeof(v));
 }
 
 void vf_put_be64(uint8_t out[8], uint64_t v)
 {
-    vf_put_be32(out, (uint32_t)(v >> 32));
-    vf_put_be32(out + 4, (uint32_t)v);
+    v = htobe64(v);
+    memcpy(out, &v, sizeof(v));
 }
 
 uint16_t vf_get_be16(const uint8_t in[2])
 {
-    return (uint16_t)((uint16_t)(in[0] << 8) | in[1]);
+    uint16_t v;
+
+    memcpy(&v, in, sizeof(v));
+    return be16toh(v);
 }
 
 uint32_t vf_get_be32(const uint8_t in[4])
 {
-    return (uint32_t)vf_get_be16(in) << 16 | vf_get_be16(in + 2);
+    uint32_t v;
+
+    memcpy(&v, in, sizeof(v));
+    return be32toh(v);
 }
 
 uint64_t vf_get_be64(const uint8_t in[8])
 {
-    return (uint64_t)vf_get_be32(in) << 32 | vf_get_be32(in + 4);
+    uint64_t v;
+
+    memcpy(&v, in, sizeof(v));
+    return be64toh(v);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ reader */
