@@ -267,6 +267,10 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_view_each(struct vf_view *view,
                                                enum vf_err (*each)(void *user, const struct vf_head *head,
                                                                    struct vf_why *why),
                                                void *user, struct vf_why *why);
+/* The refs of all records alone, in order, without opening a head: whether their heads open shows when they are asked for. */
+VF_PUBLIC VF_MUST_USE enum vf_err vf_view_refs(struct vf_view *view,
+                                               enum vf_err (*each)(void *user, const struct vf_ref *ref, struct vf_why *why),
+                                               void *user, struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_view_head(struct vf_view *view, const struct vf_ref *ref, struct vf_head *ret,
                                                struct vf_why *why);
 VF_PUBLIC VF_MUST_USE enum vf_err vf_view_find(struct vf_view *view, const char *warrant_no, size_t len, struct vf_ref *ret,

@@ -4,6 +4,8 @@
 
 #include "fakeclock.h"
 
+#include <unistd.h>
+
 #define CARD vf_field_set_card_print()
 
 static struct place p;
@@ -388,6 +390,49 @@ static void leavers(void **state)
     close_vault(v);
 }
 
+/* Whoever stays out, wherever he stands: what is left is what the vault derives for those who are in. */
+static void left_out_anywhere(void **state)
+{
+    static const unsigned masks[] = {0x01, 0x40, 0x41, 0x18, 0x55, 0x2a, 0x7e, 0x3f, 0x7f};
+    struct vf_vault *v = open_as(&p, VF_VAULT_WRITE, ALICE);
+
+    (void)state;
+    for (size_t m = 0; m < sizeof(masks) / sizeof(masks[0]); m++) {
+        struct vf_issue_options opt = options_for(&b, job(), CARD);
+        struct issued i;
+        for (unsigned o = 0; o < 7; o++) {
+            struct vf_ref ref = officer(v, o);
+            bool out = (masks[m] >> o & 1) != 0;
+            set_text(v, &ref, VF_FIELD_STATUS, out && o % 2 == 0 ? "LEAVER" : "");
+            set_text(v, &ref, VF_FIELD_PROTECT, out && (o % 2 == 1 || o == 4) ? "COVERT" : "");
+        }
+        if (masks[m] == 0x7f) {
+            expect_refusal(v, &opt, VF_E_INPUT, "no record to grant (4 protected and 3 leavers");
+            break;
+        }
+        issue(v, ALICE, &opt, &i);
+        assert_int_equal(i.report.records, 7 - __builtin_popcount(masks[m]));
+        OK(vf_grant_rederive(v, &i.f, why));
+        for (unsigned o = 0; o < 7; o++) {
+            struct vf_ref ref = officer(v, o);
+            uint32_t row;
+            assert_int_equal(vf_manifest_find(&i.f.manifest, &ref, &row), (masks[m] >> o & 1) == 0);
+        }
+        char path[400];
+        struct vf_export_report sent = {0};
+        OK(try_export(v, &i, true, place_path(&p, "left.bundle", path), &sent));
+        assert_int_equal(sent.values, i.report.records * 9);
+        assert_int_equal(unlink(path), 0);
+        issued_done(&i);
+    }
+    for (unsigned o = 0; o < 7; o++) {
+        struct vf_ref ref = officer(v, o);
+        set_text(v, &ref, VF_FIELD_STATUS, "");
+        set_text(v, &ref, VF_FIELD_PROTECT, "");
+    }
+    close_vault(v);
+}
+
 static void incomplete_records(void **state)
 {
     struct vf_vault *v = open_as(&p, VF_VAULT_WRITE, ALICE);
@@ -502,6 +547,7 @@ int main(void)
         cmocka_unit_test(selects_by_condition),
         cmocka_unit_test(protects),
         cmocka_unit_test(leavers),
+        cmocka_unit_test(left_out_anywhere),
         cmocka_unit_test(incomplete_records),
         cmocka_unit_test(several_threads),
     };

@@ -31,6 +31,7 @@ void vf_contents_done(struct vf_contents *c)
     vf_buf_done(&c->envelopes);
     vf_buf_done(&c->catalogue);
     vf_buf_done(&c->times);
+    vf_buf_done(&c->sizes);
     vf_buf_done(&c->seen);
 }
 
@@ -70,6 +71,7 @@ static enum vf_err do_row(struct work *w, struct vf_view *view, struct vf_derive
                                       .envelopes = w->envelope_rows + (size_t)i * l->envelope_stride,
                                       .catalogue = w->catalogue_rows + (size_t)i * l->catalogue_stride,
                                       .times = w->c->times.data + (size_t)i * 8,
+                                      .sizes = w->c->sizes.data + (size_t)i * l->nfields * 4,
                                       .seen = w->c->seen.data + i};
 
     return vf_derive_record(w->d, l, w->shares, view, keys, scratch, i, &row, why);
@@ -155,6 +157,8 @@ static enum vf_err lay_out(const struct vf_derive *d, struct vf_contents *c, str
     uint8_t *head = vf_buf_grow(&c->envelopes, env);
     vf_buf_init(&c->times, (size_t)c->n * 8);
     (void)vf_buf_grow(&c->times, (size_t)c->n * 8);
+    vf_buf_init(&c->sizes, (size_t)c->n * l->nfields * 4);
+    (void)vf_buf_grow(&c->sizes, c->sizes.max);
     vf_buf_init(&c->seen, c->n);
     (void)vf_buf_grow(&c->seen, c->n);
     vf_buf_init(plain, 4 + (size_t)c->n * l->catalogue_stride);
@@ -163,11 +167,52 @@ static enum vf_err lay_out(const struct vf_derive *d, struct vf_contents *c, str
     VF_TRY(vf_buf_check(&c->manifest, "the manifest", why));
     VF_TRY(vf_buf_check(&c->envelopes, "the envelopes", why));
     VF_TRY(vf_buf_check(&c->times, "the times", why));
+    VF_TRY(vf_buf_check(&c->sizes, "the sizes", why));
     VF_TRY(vf_buf_check(&c->seen, "the records", why));
     VF_TRY(vf_buf_check(plain, "the catalogue", why));
     vf_envelopes_put_head(head, &d->g->id, l, c->n);
     w->envelope_rows = head + VF_ENVELOPES_HEAD;
     return VF_OK;
+}
+
+/* The rows of table `b`, which has `n` of them at its end, without those of records that stay out. */
+static void close_up(struct vf_buf *b, size_t stride, const struct vf_buf *seen)
+{
+    uint8_t *rows = b->data + (b->len - seen->len * stride);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < seen->len; i++) {
+        if ((seen->data[i] & VF_SEEN_LEFT_OUT) != 0)
+            continue;
+        if (kept < i)
+            memmove(rows + kept * stride, rows + i * stride, stride);
+        kept++;
+    }
+    b->len -= (seen->len - kept) * stride;
+}
+
+static void leave_out(const struct vf_derive *d, struct vf_contents *c, struct vf_buf *plain)
+{
+    const struct vf_grant_layout *l = &c->layout;
+
+    c->left_protected = vf_contents_count(c, VF_SEEN_PROTECTED);
+    c->left_leavers = vf_contents_count(c, VF_SEEN_LEFT_OUT) - c->left_protected;
+    if (c->left_protected + c->left_leavers == 0)
+        return;
+    close_up(&c->manifest, l->manifest_stride, &c->seen);
+    close_up(&c->envelopes, l->envelope_stride, &c->seen);
+    close_up(plain, l->catalogue_stride, &c->seen);
+    close_up(&c->times, 8, &c->seen);
+    close_up(&c->sizes, (size_t)l->nfields * 4, &c->seen);
+    c->n -= (uint32_t)(c->left_protected + c->left_leavers);
+    size_t kept = 0;
+    for (size_t i = 0; i < c->seen.len; i++)
+        if ((c->seen.data[i] & VF_SEEN_LEFT_OUT) == 0)
+            c->seen.data[kept++] = c->seen.data[i];
+    c->seen.len = kept;
+    vf_put_be32(c->manifest.data + VF_MAGIC_LEN + VF_VAULT_ID_LEN, c->n);
+    vf_envelopes_put_head(c->envelopes.data, &d->g->id, l, c->n);
+    vf_put_be32(plain->data, c->n);
 }
 
 static enum vf_err seal_catalogue(const struct vf_derive *d, const struct vf_grant_share *gs, struct vf_contents *c,
@@ -209,6 +254,8 @@ enum vf_err vf_contents_derive(const struct vf_derive *d, struct vf_contents *re
             *why = w.why;
         return w.err;
     }
+    if (d->leave_out)
+        leave_out(d, &c, &plain);
     VF_TRY(seal_catalogue(d, &shares->gs, &c, &plain, why));
     *ret = c;
     c = (struct vf_contents){0};

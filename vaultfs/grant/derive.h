@@ -19,6 +19,7 @@ struct vf_derive {
      */
     const struct vf_manifest *pinned;
     const uint8_t *times;
+    bool leave_out; /* protected records and leavers: their heads are opened here anyway, and once is enough */
     void (*progress)(void *user, uint64_t done, uint64_t total);
     void *user;
 };
@@ -28,14 +29,17 @@ struct vf_derive {
 #define VF_SEEN_NO_PHOTO   0x02u /* photos are granted and it has none */
 #define VF_SEEN_LEAVER     0x04u
 #define VF_SEEN_PROTECTED  0x08u
+#define VF_SEEN_LEFT_OUT   (VF_SEEN_LEAVER | VF_SEEN_PROTECTED)
 #define VF_SEEN_CHANGED    0x10u /* a pinned generation is not the current one */
 
 struct vf_contents {
     struct vf_grant_layout layout;
-    uint32_t n;
+    uint32_t n;                                   /* records that are in */
     struct vf_buf manifest, envelopes, catalogue; /* whole, as they go into the file */
     struct vf_buf times;                          /* 8 bytes a record */
+    struct vf_buf sizes;                          /* u32 a record and field: as stored; 0: an absent image */
     struct vf_buf seen;                           /* a byte a record */
+    uint64_t left_protected, left_leavers;        /* a leaver who is protected is among the former */
 };
 void vf_contents_done(struct vf_contents *c);
 #define VF_CONTENTS VF_CLEANUP(vf_contents_done) struct vf_contents

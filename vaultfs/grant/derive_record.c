@@ -117,6 +117,7 @@ static enum vf_err do_field(struct record *r, unsigned column, struct vf_why *wh
     if (item.generation != 0) {
         VF_TRY(load_value(r, field, &item, pinned, why));
         *key = r->keys->value.key;
+        vf_put_be32(r->out->sizes + (size_t)column * 4, r->keys->value.sealed_len);
         VF_TRY(measure(r, field, item.generation, &len, &quoted, why));
     }
     if (item.generation != now->generation)
@@ -173,6 +174,9 @@ enum vf_err vf_derive_record(const struct vf_derive *d, const struct vf_grant_la
         r.seen |= VF_SEEN_LEAVER;
     if (keys->head.protect != VF_PROTECT_STANDARD)
         r.seen |= VF_SEEN_PROTECTED;
+    *out->seen = r.seen;
+    if (d->leave_out && (r.seen & VF_SEEN_LEFT_OUT) != 0)
+        return VF_OK;
     memcpy(out->manifest, r.ref.c, VF_REF_LEN);
     memcpy(out->catalogue, r.ref.c, VF_REF_LEN);
     for (unsigned c = 0; c < l->nfields; c++)

@@ -19,7 +19,7 @@ struct vf_derive_shares {
 };
 /* Where one record's rows go. */
 struct vf_derive_row {
-    uint8_t *manifest, *envelopes, *catalogue, *times, *seen;
+    uint8_t *manifest, *envelopes, *catalogue, *times, *sizes, *seen;
 };
 VF_MUST_USE enum vf_err vf_derive_record(const struct vf_derive *d, const struct vf_grant_layout *l,
                                          const struct vf_derive_shares *shares, struct vf_view *view,

@@ -2,6 +2,7 @@
 /* A new grant: who may, what for, which records; what is missing from them; then the draft is finished. */
 #include "issue.h"
 #include "rows.h"
+#include "select.h"
 #include "sent.h"
 
 #include <stdlib.h>
@@ -78,7 +79,7 @@ static enum vf_err check_device(struct vf_vault *v, const struct vf_issue_option
 }
 
 /* Refs of the records with this mark, in fresh memory. */
-static enum vf_err refs_of(const struct vf_contents *c, const struct vf_ref *refs, uint8_t seen, struct vf_ref **ret,
+static enum vf_err refs_of(const struct vf_contents *c, const struct vf_manifest *m, uint8_t seen, struct vf_ref **ret,
                            uint64_t *ret_n, struct vf_why *why)
 {
     uint64_t n = vf_contents_count(c, seen);
@@ -88,40 +89,27 @@ static enum vf_err refs_of(const struct vf_contents *c, const struct vf_ref *ref
         return vf_fail(why, VF_E_NOMEM, "no memory for a list of records");
     for (uint32_t i = 0, at = 0; i < c->n && at < n; i++)
         if ((c->seen.data[i] & seen) != 0)
-            list[at++] = refs[i];
+            vf_manifest_ref(m, i, &list[at++]);
     *ret = list;
     *ret_n = n;
     return VF_OK;
 }
 
-/* The size of a bundle of what the device has not been sent, and whether it ever had any of it offline. Image sizes come from the lengths in the vault's values. */
+/* The size of a bundle of what the device has not been sent, and whether it ever had any of it offline. */
 static enum vf_err bytes_to_send(struct vf_vault *v, const struct vf_issue_options *opt, const struct vf_contents *c,
-                                 struct vf_issue_report *r, struct vf_why *why)
+                                 const struct vf_manifest *m, struct vf_issue_report *r, struct vf_why *why)
 {
     VF_SENT sent = {0};
-    struct vf_manifest m;
     uint64_t bytes = VF_BUNDLE_HEAD;
 
-    VF_TRY(vf_manifest_parse(c->manifest.data, c->manifest.len, "the manifest", &m, why));
-    VF_TRY(vf_sent_load(v, &opt->to->id, NULL, opt->now_us, &m, &sent, why));
+    VF_TRY(vf_sent_load(v, &opt->to->id, NULL, opt->now_us, m, &sent, why));
     if (opt->release == VF_RELEASE_ONLINE)
-        VF_TRY(vf_sent_offline(v, &opt->to->id, &m, &r->offline_before, why));
-    VF_VIEW view = NULL;
-    VF_TRY(vf_view_open(v, &view, why));
-    for (uint32_t row = 0; row < m.nrecords; row++) {
-        struct vf_ref ref;
-        vf_manifest_ref(&m, row, &ref);
-        for (unsigned col = 0; col < m.nfields; col++) {
-            struct vf_manifest_item item;
-            struct vf_slice sealed = {0};
-            vf_manifest_item(&m, row, col, &item);
-            if (item.generation == 0 || vf_sent_has(&sent, row, col))
-                continue;
-            if (vf_field_is_image(m.fields[col]))
-                VF_TRY(vf_view_sealed(view, &ref, m.fields[col], item.generation, &sealed, why));
-            else
-                sealed.len = vf_sealed_size(m.fields[col], 0);
-            bytes += VF_BUNDLE_ITEM_LEN + sealed.len;
+        VF_TRY(vf_sent_offline(v, &opt->to->id, m, &r->offline_before, why));
+    for (uint32_t row = 0; row < m->nrecords; row++) {
+        for (unsigned col = 0; col < m->nfields; col++) {
+            uint32_t size = vf_get_be32(c->sizes.data + ((size_t)row * m->nfields + col) * 4);
+            if (size != 0 && !vf_sent_has(&sent, row, col))
+                bytes += VF_BUNDLE_ITEM_LEN + size;
         }
     }
     r->bytes_to_send = bytes;
@@ -131,14 +119,17 @@ static enum vf_err bytes_to_send(struct vf_vault *v, const struct vf_issue_optio
 static enum vf_err fill_report(struct vf_vault *v, const struct vf_issue_options *opt, const struct vf_selected *s,
                                const struct vf_contents *c, struct vf_issue_report *r, struct vf_why *why)
 {
+    struct vf_manifest m;
+
+    VF_TRY(vf_manifest_parse(c->manifest.data, c->manifest.len, "the manifest", &m, why));
     r->records = c->n;
-    r->left_protected = s->left_protected;
-    r->left_leavers = s->left_leavers;
+    r->left_protected = s->left_protected + c->left_protected;
+    r->left_leavers = s->left_leavers + c->left_leavers;
     r->leavers = s->leavers;
     r->protected_in = s->protected_in;
     r->missing_photos = vf_contents_count(c, VF_SEEN_NO_PHOTO);
-    VF_TRY(refs_of(c, s->refs, VF_SEEN_INCOMPLETE, &r->incomplete_refs, &r->incomplete, why));
-    return bytes_to_send(v, opt, c, r, why);
+    VF_TRY(refs_of(c, &m, VF_SEEN_INCOMPLETE, &r->incomplete_refs, &r->incomplete, why));
+    return bytes_to_send(v, opt, c, &m, r, why);
 }
 
 static enum vf_err refuse_incomplete(const struct vf_issue_report *r, struct vf_why *why)
@@ -171,15 +162,30 @@ static enum vf_err start(struct vf_vault *v, const struct vf_identity *admin, co
     return vf_draft_job_free(v, g, NULL, why);
 }
 
-static enum vf_err choose(struct vf_vault *v, const struct vf_issue_options *opt, struct vf_selected *s, struct vf_why *why)
+static enum vf_err no_record(uint64_t left_protected, uint64_t left_leavers, struct vf_why *why)
+{
+    return vf_fail(why, VF_E_INPUT, "no record to grant (%llu protected and %llu leavers were left out)",
+                   (unsigned long long)left_protected, (unsigned long long)left_leavers);
+}
+
+/* Of all records *ret_every are named here, and who has to stay out does so when their contents are derived. */
+static enum vf_err choose(struct vf_vault *v, const struct vf_issue_options *opt, struct vf_selected *s, bool *ret_every,
+                          struct vf_why *why)
 {
     struct vf_selection sel = opt->records;
 
     sel.for_grant = true;
+    *ret_every = sel.all && sel.list_path == NULL && sel.nwhere == 0;
+    if (*ret_every) {
+        VF_TRY(vf_select_every(v, s, why));
+        if (s->n <= VF_GRANT_RECORDS_MAX)
+            return VF_OK;
+        *ret_every = false;
+        vf_selected_done(s);
+    }
     VF_TRY(vf_select(v, &sel, s, why));
     if (s->n == 0)
-        return vf_fail(why, VF_E_INPUT, "no record to grant (%llu protected and %llu leavers were left out)",
-                       (unsigned long long)s->left_protected, (unsigned long long)s->left_leavers);
+        return no_record(s->left_protected, s->left_leavers, why);
     if (s->n > VF_GRANT_RECORDS_MAX)
         return vf_fail(why, VF_E_LIMIT, "%zu records are more than one grant can name; make several", s->n);
     return VF_OK;
@@ -192,13 +198,21 @@ enum vf_err vf_grant_issue(struct vf_vault *v, const struct vf_identity *admin, 
     VF_CLEANUP(vf_selected_done) struct vf_selected s = {0};
     VF_CONTENTS c = {0};
     struct vf_grant g = {0};
+    bool every;
 
     *report = (struct vf_issue_report){0};
     VF_TRY(start(v, admin, opt, &g, why));
-    VF_TRY(choose(v, opt, &s, why));
-    const struct vf_derive d = {
-        .v = v, .g = &g, .refs = s.refs, .n = (uint32_t)s.n, .progress = opt->progress, .user = opt->user};
+    VF_TRY(choose(v, opt, &s, &every, why));
+    const struct vf_derive d = {.v = v,
+                                .g = &g,
+                                .refs = s.refs,
+                                .n = (uint32_t)s.n,
+                                .leave_out = every,
+                                .progress = opt->progress,
+                                .user = opt->user};
     VF_TRY(vf_contents_derive(&d, &c, why));
+    if (c.n == 0)
+        return no_record(c.left_protected, c.left_leavers, why);
     VF_TRY(fill_report(v, opt, &s, &c, report, why));
     if (report->incomplete > 0 && !opt->allow_incomplete)
         return refuse_incomplete(report, why);

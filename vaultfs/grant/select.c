@@ -196,6 +196,31 @@ enum vf_err vf_select(struct vf_vault *v, const struct vf_selection *sel, struct
     return VF_OK;
 }
 
+static enum vf_err each_ref(void *user, const struct vf_ref *ref, struct vf_why *why)
+{
+    struct vf_buf *refs = user;
+
+    vf_buf_put(refs, ref, sizeof(*ref));
+    return vf_buf_check(refs, "the list of records", why);
+}
+
+enum vf_err vf_select_every(struct vf_vault *v, struct vf_selected *ret, struct vf_why *why)
+{
+    VF_VIEW view = NULL;
+    VF_BUF refs = {0};
+
+    vf_buf_init(&refs, PICKS_MAX);
+    VF_TRY(vf_view_open(v, &view, why));
+    VF_TRY(vf_view_refs(view, each_ref, &refs, why));
+    struct vf_ref *list = calloc(refs.len / sizeof(*list) + 1, sizeof(*list));
+    if (list == NULL)
+        return vf_fail(why, VF_E_NOMEM, "no memory for the list of records");
+    if (refs.len > 0)
+        memcpy(list, refs.data, refs.len);
+    *ret = (struct vf_selected){.refs = list, .n = refs.len / sizeof(*list)};
+    return VF_OK;
+}
+
 void vf_selected_done(struct vf_selected *s)
 {
     free(s->refs);

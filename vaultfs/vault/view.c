@@ -120,37 +120,48 @@ enum vf_err vf_view_head(struct vf_view *view, const struct vf_ref *ref, struct 
 
 /* ------------------------------------------------------------------------------------------------------------------ each, find */
 
-struct walk {
+struct walk { /* one of the two is there */
     struct vf_view *view;
     enum vf_err (*each)(void *user, const struct vf_head *head, struct vf_why *why);
+    enum vf_err (*each_ref)(void *user, const struct vf_ref *ref, struct vf_why *why);
     void *user;
     enum vf_err err;
     struct vf_why *why;
 };
 
+/* A copy: the callee may look other records up. */
+static enum vf_err give_head(struct walk *w, const struct vf_ref *ref, bool *ret_stop)
+{
+    struct vf_head head;
+
+    VF_TRY(vf_view_head(w->view, ref, &head, w->why));
+    enum vf_err err = w->each(w->user, &head, w->why);
+    vf_wipe(&head, sizeof(head));
+    *ret_stop = err == VF_E_NOT_FOUND;
+    return *ret_stop ? VF_OK : err;
+}
+
 static bool each_head(struct vf_cursor *cur, struct vf_slice key, struct vf_slice val, void *user)
 {
     struct walk *w = user;
-    struct vf_head head;
     struct vf_ref ref;
+    bool stop = false;
 
     (void)cur;
     (void)val;
-    if (key.len != VF_REF_LEN || !vf_ref_parse((const char *)key.data, key.len, &ref)) {
+    if (key.len != VF_REF_LEN || !vf_ref_parse((const char *)key.data, key.len, &ref))
         w->err = vf_vault_damaged(w->view->v, NULL, "a key in its table head is no ref", w->why);
-        return false;
-    }
-    /* A copy: the callee may look other records up. */
-    w->err = vf_view_head(w->view, &ref, &head, w->why);
-    if (w->err == VF_OK) {
-        w->err = w->each(w->user, &head, w->why);
-        vf_wipe(&head, sizeof(head));
-        if (w->err == VF_E_NOT_FOUND) {
-            w->err = VF_OK;
-            return false;
-        }
-    }
-    return w->err == VF_OK;
+    else
+        w->err = w->each_ref != NULL ? w->each_ref(w->user, &ref, w->why) : give_head(w, &ref, &stop);
+    return w->err == VF_OK && !stop;
+}
+
+static enum vf_err walk_heads(struct walk *w)
+{
+    VF_TRY(vf_vault_need(w->view->v, false, w->why));
+    vf_txn_foreach(w->view->txn, VF_VT_HEAD, "", 0, each_head, w);
+    VF_TRY(w->err);
+    return vf_vault_txn_check(w->view->v, w->view->txn, w->why);
 }
 
 enum vf_err vf_view_each(struct vf_view *view,
@@ -159,10 +170,15 @@ enum vf_err vf_view_each(struct vf_view *view,
 {
     struct walk w = {.view = view, .each = each, .user = user, .why = why};
 
-    VF_TRY(vf_vault_need(view->v, false, why));
-    vf_txn_foreach(view->txn, VF_VT_HEAD, "", 0, each_head, &w);
-    VF_TRY(w.err);
-    return vf_vault_txn_check(view->v, view->txn, why);
+    return walk_heads(&w);
+}
+
+enum vf_err vf_view_refs(struct vf_view *view, enum vf_err (*each)(void *user, const struct vf_ref *ref, struct vf_why *why),
+                         void *user, struct vf_why *why)
+{
+    struct walk w = {.view = view, .each_ref = each, .user = user, .why = why};
+
+    return walk_heads(&w);
 }
 
 enum vf_err vf_view_find(struct vf_view *view, const char *warrant_no, size_t len, struct vf_ref *ret, struct vf_why *why)
