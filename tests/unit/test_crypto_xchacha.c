@@ -254,8 +254,8 @@ static int engine_init(EVP_CIPHER_CTX *ctx, const unsigned char *k, const unsign
 static int engine_do(EVP_CIPHER_CTX *ctx, unsigned char *out, const unsigned char *in, size_t len)
 {
     (void)ctx;
-    (void)out;
-    (void)in;
+    if (out != NULL && in != NULL)
+        memmove(out, in, len);
     engine_messages++;
     return (int)len;
 }
