@@ -3,13 +3,11 @@
  * A bundle arrives whole or not at all: its values are written under a batch number in transactions of bounded size, and count only once
  * the batch is committed by the last one. What a crash leaves of an uncommitted batch is swept by the next bundle.
  */
-#include "station_internal.h"
+#include "bundle_write.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define CHUNK_BYTES (16u * 1024 * 1024)
 
 /* The grants that say which values are wanted, views into one read transaction's rows copied to memory. */
 struct wanted {
@@ -96,48 +94,7 @@ static bool is_wanted(const struct wanted *w, const struct vf_bundle_value *v, c
     return false;
 }
 
-/* -------------------------------------------------------------------------------------------------------------- writing */
-
-struct chunk {
-    uint64_t batch;
-    struct vf_buf rows; /* key, u32 length, sealed; repeated */
-    bool last;
-    int64_t now_us;
-};
-
-static enum vf_err write_chunk(struct vf_txn *txn, void *user, struct vf_why *why)
-{
-    const struct chunk *c = user;
-    struct vf_reader r = vf_reader_of(c->rows.data, c->rows.len);
-    (void)why;
-    while (r.left > 0 && !r.bad && !vf_txn_error(txn)) {
-        const uint8_t *key = vf_reader_view(&r, VF_VALUE_KEY_LEN);
-        uint32_t len = vf_reader_u32(&r);
-        const uint8_t *sealed = vf_reader_view(&r, len);
-        if (r.bad)
-            break;
-        uint8_t *at = vf_txn_reserve(txn, VF_ST_VALUE, key, VF_VALUE_KEY_LEN, VF_VALUE_ROW_PREFIX + len);
-        if (!at)
-            break;
-        vf_put_be64(at, c->batch);
-        memcpy(at + VF_VALUE_ROW_PREFIX, sealed, len);
-    }
-    if (c->last) {
-        uint8_t key[8], val[8];
-        vf_put_be64(key, c->batch);
-        vf_put_be64(val, (uint64_t)c->now_us);
-        vf_txn_put(txn, VF_ST_BATCH, key, sizeof(key), val, sizeof(val));
-    }
-    return VF_OK;
-}
-
-static enum vf_err flush(struct vf_station *st, struct chunk *c, struct vf_why *why)
-{
-    VF_TRY(vf_buf_check(&c->rows, "the delivery", why));
-    VF_TRY(vf_store_update(st->store, write_chunk, c, why));
-    vf_buf_reset(&c->rows);
-    return VF_OK;
-}
+/* --------------------------------------------------------------------------------------------------------------- taking */
 
 /* One more than any batch ever used. Values of uncommitted batches may carry their number, so a number is never taken twice: it is
  * remembered before it is used. */
@@ -170,7 +127,7 @@ struct taking {
     struct vf_station *st;
     const struct wanted *wanted;
     struct vf_txn *txn;
-    struct chunk chunk;
+    struct vf_bundle_writer writer;
     struct vf_received *told;
 };
 
@@ -194,12 +151,9 @@ static enum vf_err take_value(struct taking *t, const struct vf_bundle_value *v,
     vf_txn_reset(t->txn);
     if (here)
         return VF_OK;
-    vf_buf_put(&t->chunk.rows, key, sizeof(key));
-    vf_buf_u32(&t->chunk.rows, v->len);
-    vf_buf_put(&t->chunk.rows, data, v->len);
     t->told->values++;
     t->told->bytes += v->len;
-    return t->chunk.rows.len >= CHUNK_BYTES ? flush(t->st, &t->chunk, why) : VF_OK;
+    return vf_bundle_writer_put(&t->writer, key, data, v->len, why);
 }
 
 static enum vf_err take_all(struct taking *t, struct vf_bundle_reader *reader,
@@ -223,8 +177,9 @@ static enum vf_err take_all(struct taking *t, struct vf_bundle_reader *reader,
         return err;
     if (t->told->values == 0)
         return VF_OK;
-    t->chunk.last = true;
-    t->chunk.now_us = vf_clock_wall_us();
+    /* The entry says that they came: not before all but the last of them are in the database. */
+    VF_TRY(vf_bundle_writer_settle(&t->writer, why));
+    int64_t now_us = vf_clock_wall_us();
     struct vf_entry e = {.event = VF_EVENT_RECEIVE,
                          .part = -1,
                          .object = "bundle",
@@ -234,7 +189,7 @@ static enum vf_err take_all(struct taking *t, struct vf_bundle_reader *reader,
                          .bytes = t->told->bytes,
                          .result = "ok"};
     VF_TRY(vf_log_commit(t->st->log, &e, why));
-    VF_TRY(flush(t->st, &t->chunk, why));
+    VF_TRY(vf_bundle_writer_finish(&t->writer, now_us, why));
     /* The next bundle of the same delivery must see that these are here, above all if it is cut and swept. */
     return vf_station_reload_batches(t->st, why);
 }
@@ -301,13 +256,14 @@ enum vf_err vf_station_take_bundle(struct vf_station *st, int fd, const char *na
         return vf_fail(why, VF_E_REFUSED, "%s: a delivery of another force", name);
     VF_TRY(wanted_load(st, &wanted, why));
     struct taking t = {.st = st, .wanted = &wanted, .told = told};
-    vf_buf_init(&t.chunk.rows, (size_t)CHUNK_BYTES + VF_VALUE_MAX + 65536);
-    VF_TRY(begin(st, &t.chunk.batch, why));
+    uint64_t batch;
+    VF_TRY(begin(st, &batch, why));
     VF_TRY(vf_txn_read(st->store, &txn, why));
     vf_txn_reset(txn);
     t.txn = txn;
+    vf_bundle_writer_start(&t.writer, st, batch);
     enum vf_err err = take_all(&t, reader, progress, user, why);
-    vf_buf_done(&t.chunk.rows);
+    vf_bundle_writer_done(&t.writer);
     vf_txn_end(txn);
     txn = NULL;
     if (err) /* `receiving` stays: the next delivery sweeps */
