@@ -137,7 +137,7 @@ static enum vf_err run(struct vf_import_job *job, struct vf_why *why)
         err = finish(job, why);
     if (err != VF_OK)
         return undo(job, err);
-    if (job->npubs > 0)
+    if (job->npubs > 0 && !job->was_empty)
         VF_TRY(vf_fail_prefix(why, vf_sweep(job->v, true, why), "the import is done, but old values are still there"));
     if (job->opt->refs_out_path != NULL)
         VF_TRY(vf_fail_prefix(why, vf_newfile_commit(&job->refs, why), "the import is done, but its refs are not written"));

@@ -138,7 +138,8 @@ struct vf_import_job {
     /* (4) the calling thread's */
     struct vf_import_block *batch, **batch_last; /* not yet in the database */
     size_t batch_bytes;
-    bool staged; /* something is in the database that nothing names yet */
+    bool staged;    /* something is in the database that nothing names yet */
+    bool was_empty; /* no record was in the vault before this import published its own */
     struct vf_import_publication *pubs;
     size_t npubs, pubs_room;
 

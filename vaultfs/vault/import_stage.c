@@ -75,9 +75,10 @@ enum vf_err vf_import_stage(struct vf_import_job *job, struct vf_import_block *b
 
 static enum vf_err publish_body(struct vf_txn *txn, void *user, struct vf_why *why)
 {
-    const struct vf_import_job *job = user;
+    struct vf_import_job *job = user;
 
     (void)why;
+    job->was_empty = vf_txn_count(txn, VF_VT_HEAD) == 0;
     put_batch(txn, job);
     for (size_t i = 0; i < job->npubs; i++) {
         const struct vf_import_publication *p = &job->pubs[i];
@@ -87,8 +88,14 @@ static enum vf_err publish_body(struct vf_txn *txn, void *user, struct vf_why *w
         vf_txn_put(txn, VF_VT_RECORD, p->ref.c, VF_REF_LEN, p->record, sizeof(p->record));
         vf_txn_put(txn, VF_VT_INDEX, p->index.b, VF_HASH_LEN, p->ref.c, VF_REF_LEN);
     }
-    /* Old generations are dropped after this; if that is interrupted, the next one goes on. */
-    vf_meta_put_u64(txn, VF_META_STAGING, (uint64_t)job->now_us);
+    /*
+     * Old generations are dropped after this; if that is interrupted, the next one goes on. Where there was no record before there are none: what lies
+     * in the vault is what was staged, and the heads name all of that now.
+     */
+    if (job->was_empty)
+        vf_meta_del(txn, VF_META_STAGING);
+    else
+        vf_meta_put_u64(txn, VF_META_STAGING, (uint64_t)job->now_us);
     return VF_OK;
 }
 

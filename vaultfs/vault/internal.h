@@ -17,7 +17,7 @@
 #define VF_VALUE_ROW_MAX   (VF_VALUE_MAX + 16384u)
 #define VF_LOCK_TRIES      500u /* of VF_LOCK_PAUSE_NS: ten seconds */
 #define VF_LOCK_PAUSE_NS   20000000L
-#define VF_STAGE_BYTES_MAX (64u * 1024 * 1024) /* of rows in one staging transaction */
+#define VF_STAGE_BYTES_MAX (16u * 1024 * 1024) /* of rows in one staging transaction */
 #define VF_DELETE_ROWS_MAX 16384u              /* in one sweeping transaction */
 
 extern const char *const vf_vault_tables[VF_VT_COUNT];
