@@ -310,6 +310,43 @@ static void test_checkpoint_given(void **state)
     audit_place_done(&empty);
 }
 
+/* Where others can write: the last checkpoint says something else behind the verification. */
+static void put_another(void *user, uint64_t done, uint64_t total)
+{
+    size_t len = 0;
+    VF_FREE char *data = audit_read(file, &len);
+    char *at = data;
+
+    (void)user;
+    (void)done;
+    (void)total;
+    for (char *p = data; (p = memmem(p, len - (size_t)(p - data), "\nvaultfs.log/", 13)) != NULL; p++)
+        at = p + 1;
+    at = strchr(strchr(at, '\n') + 1, '\n') + 1; /* its root */
+    *at = *at == 'A' ? 'B' : 'A';
+    audit_write(file, data, len);
+}
+
+/* What is given on to be cosigned is what was verified, and nothing that came since. */
+static void test_checkpoint_changed(void **state)
+{
+    const struct vf_verify_options opt = {.progress = put_another};
+    VF_BUF cp = {0};
+
+    (void)state;
+    grow(10);
+    (void)hand_in(place.log, file);
+    vf_buf_init(&cp, 8192);
+    assert_int_equal(vf_handin_store(file, copy, &opt, &v, &cp, WHY), VF_E_FORGED);
+    assert_non_null(strstr(audit_why.text, "changed while it was being read"));
+    assert_true(v.good && cp.len == 0);
+    /* Nor is it kept: the copy is as it was. */
+    uint64_t total = hand_in(place.log, file);
+    OK(vf_handin_store(file, copy, NULL, &v, &cp, WHY));
+    assert_true(cp.len > 0);
+    is_good(copy, total);
+}
+
 /* Shorter, forked, another log, damaged: refused, and the copy stays as it was. */
 static void test_store_refused(void **state)
 {
@@ -496,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_head),
         cmocka_unit_test_setup_teardown(test_store, fresh, away),
         cmocka_unit_test_setup_teardown(test_checkpoint_given, fresh, away),
+        cmocka_unit_test_setup_teardown(test_checkpoint_changed, fresh, away),
         cmocka_unit_test_setup_teardown(test_store_refused, fresh, away),
         cmocka_unit_test_setup_teardown(test_store_crashes, fresh, away),
         cmocka_unit_test_setup_teardown(test_unfinished, fresh, away),

@@ -80,7 +80,8 @@ VF_MUST_USE enum vf_err vf_handin_store_in(struct vf_copy *c, const struct vf_so
 /* The file, verified, into a copy that holds nothing yet. */
 VF_MUST_USE enum vf_err vf_handin_fill(struct vf_copy *c, const struct vf_source *file, const struct vf_verdict *v,
                                        struct vf_why *why);
-/* The last checkpoint's note of a handed-in file, appended. */
-VF_MUST_USE enum vf_err vf_handin_last(const struct vf_source *file, struct vf_buf *out, struct vf_why *why);
+/* The last checkpoint's note of a handed-in file, appended: it is cosigned, so it must be the one that was verified. VF_E_FORGED. */
+VF_MUST_USE enum vf_err vf_handin_last(const struct vf_source *file, const struct vf_verdict *v, struct vf_buf *out,
+                                       struct vf_why *why);
 
 #endif

@@ -449,5 +449,5 @@ enum vf_err vf_handin_store_mend(const char *file, const char *dir, const struct
     if (ret != NULL)
         *ret = *v;
     VF_TRY(err);
-    return checkpoint != NULL ? vf_handin_last(&src, checkpoint, why) : VF_OK;
+    return checkpoint != NULL ? vf_handin_last(&src, v, checkpoint, why) : VF_OK;
 }

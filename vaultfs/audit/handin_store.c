@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ------------------------------------------------------------------------------------------------------------- 2. where it ends */
 
@@ -119,9 +120,51 @@ static enum vf_err append_entries(struct vf_copy *c, const struct vf_source *fil
 
 /* -------------------------------------------------------------------------------------------------------------- 5. checkpoints */
 
-static enum vf_err append_checkpoints(const struct vf_copy *c, const struct vf_source *file, struct vf_why *why)
+/* Is this what the verdict is about? The file may lie where others can write. */
+static bool was_verified(const uint8_t *data, size_t len, const struct vf_verdict *v)
+{
+    struct vf_checkpoint cp;
+    struct vf_note note;
+    struct vf_hash root;
+
+    if (len == 0)
+        return v->sealed == 0;
+    vf_tree_root(&v->tree, &root);
+    return vf_note_parse((const char *)data, len, &note, NULL) == VF_OK && vf_checkpoint_parse(&note, &cp, NULL) == VF_OK &&
+           strcmp(cp.origin, v->origin.line) == 0 && cp.size == v->sealed && vf_equal(cp.root.b, root.b, sizeof(root.b));
+}
+
+/* The note of the last checkpoint that stands in these bytes of `fd`, appended. VF_E_FORGED: not the one that was verified. */
+static enum vf_err last_verified(int fd, uint64_t at, uint64_t end, const char *path, const struct vf_verdict *v,
+                                 struct vf_buf *out, struct vf_why *why)
+{
+    VF_CLEANUP(vf_record_reader_done) struct vf_record_reader r = {0};
+    enum vf_record_kind kind = VF_RECORD_WHOLE;
+    const char *p = NULL;
+    size_t len = 0;
+    const size_t had = out->len;
+
+    VF_TRY(vf_record_reader_init(&r, fd, at, end, why));
+    while (kind == VF_RECORD_WHOLE) {
+        VF_TRY(vf_record_reader_peek(&r, path, &kind, &p, &len, why));
+        if (kind != VF_RECORD_WHOLE)
+            break;
+        out->len = had;
+        vf_buf_put(out, p, len);
+        vf_record_reader_pass(&r, len);
+    }
+    VF_TRY(vf_buf_check(out, "the last checkpoint", why));
+    if (was_verified(out->len > had ? out->data + had : NULL, out->len - had, v))
+        return VF_OK;
+    out->len = had;
+    return vf_fail(why, VF_E_FORGED, "%s: changed while it was being read", path);
+}
+
+static enum vf_err append_checkpoints(const struct vf_copy *c, const struct vf_source *file, const struct vf_verdict *v,
+                                      struct vf_why *why)
 {
     uint8_t chunk[65536];
+    VF_BUF last = {.max = VF_RECORD_MAX};
     uint64_t at = c->cp_end;
     VF_FD fd = -1;
 
@@ -133,6 +176,10 @@ static enum vf_err append_checkpoints(const struct vf_copy *c, const struct vf_s
         VF_TRY(vf_fd_pwrite(fd, chunk, n, at, c->dir, why));
         at += n;
     }
+    enum vf_err err = last_verified(fd, c->cp_end, at, file->path, v, &last, why);
+    if (err != VF_OK && ftruncate(fd, (off_t)c->cp_end) != 0) /* then the next one finds the copy damaged */
+        return vf_fail_sys(why, "%s/" VF_LOG_CHECKPOINTS ": cannot cut what was not verified", c->dir);
+    VF_TRY(err);
     return vf_copy_checkpoints_sync(c, fd, why);
 }
 
@@ -185,24 +232,9 @@ static enum vf_err verify_file(const struct vf_copy *c, const char *file, const 
     return VF_OK;
 }
 
-enum vf_err vf_handin_last(const struct vf_source *file, struct vf_buf *out, struct vf_why *why)
+enum vf_err vf_handin_last(const struct vf_source *file, const struct vf_verdict *v, struct vf_buf *out, struct vf_why *why)
 {
-    VF_CLEANUP(vf_record_reader_done) struct vf_record_reader r = {0};
-    enum vf_record_kind kind = VF_RECORD_WHOLE;
-    const char *p = NULL;
-    size_t len = 0;
-    size_t had = out->len;
-
-    VF_TRY(vf_record_reader_init(&r, file->fd, file->cp_at, file->cp_end, why));
-    while (kind == VF_RECORD_WHOLE) {
-        VF_TRY(vf_record_reader_peek(&r, file->path, &kind, &p, &len, why));
-        if (kind != VF_RECORD_WHOLE)
-            break;
-        out->len = had;
-        vf_buf_put(out, p, len);
-        vf_record_reader_pass(&r, len);
-    }
-    return vf_buf_check(out, "the last checkpoint", why);
+    return last_verified(file->fd, file->cp_at, file->cp_end, file->path, v, out, why);
 }
 
 enum vf_err vf_handin_fill(struct vf_copy *c, const struct vf_source *file, const struct vf_verdict *v, struct vf_why *why)
@@ -214,7 +246,7 @@ enum vf_err vf_handin_fill(struct vf_copy *c, const struct vf_source *file, cons
     if (v->sealed == 0)
         return VF_OK;
     VF_TRY(append_entries(c, file, v, &tree, why));
-    return append_checkpoints(c, file, why);
+    return append_checkpoints(c, file, v, why);
 }
 
 enum vf_err vf_handin_store_in(struct vf_copy *c, const struct vf_source *file, const struct vf_verify_options *opt,
@@ -233,7 +265,7 @@ enum vf_err vf_handin_store_in(struct vf_copy *c, const struct vf_source *file, 
         VF_TRY(vf_copy_origin_put(c, origin, why));
     if (v->sealed > c->size) {
         VF_TRY(append_entries(c, file, v, &tree, why));
-        VF_TRY(append_checkpoints(c, file, why));
+        VF_TRY(append_checkpoints(c, file, v, why));
     }
     return VF_OK;
 }
@@ -248,7 +280,7 @@ static enum vf_err store(struct vf_copy *c, const char *path, const struct vf_ve
         return vf_fail(why, VF_E_INPUT, "%s: a folder, not a handed-in file", path);
     VF_TRY(vf_copy_open(c, why));
     VF_TRY(vf_handin_store_in(c, &file, opt, v, why));
-    return checkpoint != NULL ? vf_handin_last(&file, checkpoint, why) : VF_OK;
+    return checkpoint != NULL ? vf_handin_last(&file, v, checkpoint, why) : VF_OK;
 }
 
 enum vf_err vf_handin_store(const char *file, const char *dir, const struct vf_verify_options *opt, struct vf_verdict *ret,
