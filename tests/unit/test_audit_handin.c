@@ -524,6 +524,47 @@ static void test_unfinished(void **state)
     assert_true(err == VF_E_FORGED || err == VF_E_DAMAGED);
 }
 
+static off_t size_of(const char *name)
+{
+    char path[400];
+    struct stat st;
+
+    audit_path(path, copy, name);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_size;
+}
+
+/* More than fits on the disk, wherever that ends: what was written goes again, else the disk would stay full of what does not count. */
+static void test_too_much(void **state)
+{
+    static const char entries[] = "entries-00000000000000000000.jsonl";
+    unsigned met = 0;
+
+    (void)state;
+    grow(4);
+    uint64_t total = hand_in(place.log, file);
+    OK(store(file));
+    const off_t lines = size_of(entries);
+    const off_t cps = size_of("checkpoints");
+    grow(3000); /* over a MiB: more than one write */
+    uint64_t more = hand_in(place.log, file);
+    for (unsigned n = 3;; n++) { /* behind the two of the lock's */
+        faults_arm(FAULT_WRITE, n, ENOSPC);
+        enum vf_err err = store(file);
+        if (!faults_disarm()) {
+            OK(err);
+            break;
+        }
+        assert_int_equal(err, VF_E_DISK_FULL);
+        assert_int_equal(size_of(entries), lines);
+        assert_int_equal(size_of("checkpoints"), cps);
+        is_good(copy, total);
+        met++;
+    }
+    is_good(copy, more);
+    assert_true(met > 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +578,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_store_refused, fresh, away),
         cmocka_unit_test_setup_teardown(test_store_crashes, fresh, away),
         cmocka_unit_test_setup_teardown(test_unfinished, fresh, away),
+        cmocka_unit_test_setup_teardown(test_too_much, fresh, away),
     };
 
     return cmocka_run_group_tests(tests, audit_set_up, audit_tear_down);

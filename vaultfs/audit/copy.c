@@ -230,8 +230,13 @@ enum vf_err vf_log_copy_extend(struct vf_log_copy *c, uint64_t from, struct vf_s
     struct vf_slice last = {checkpoints.data + to.cp_at, (size_t)(to.cp_end - to.cp_at) - 1};
     if (!vf_buf_reserve(&c->c.last, last.len))
         return vf_fail(why, VF_E_NOMEM, "%s: out of memory", c->dir);
-    VF_TRY(append_lines(c, entries, &to, why));
-    VF_TRY(append_checkpoints(c, checkpoints, why));
+    enum vf_err err = append_lines(c, entries, &to, why);
+    if (err == VF_OK)
+        err = append_checkpoints(c, checkpoints, why);
+    if (err != VF_OK) {
+        vf_copy_append_undo(&c->c);
+        return err;
+    }
     to.cp_at += c->c.cp_end;
     to.cp_end += c->c.cp_end;
     c->at = to;

@@ -50,6 +50,8 @@ void vf_copy_append_done(struct vf_copy_append *a);
 #define VF_COPY_APPEND VF_CLEANUP(vf_copy_append_done) struct vf_copy_append
 /* Cut what an unfinished hand-in left. */
 VF_MUST_USE enum vf_err vf_copy_append_begin(struct vf_copy_append *a, struct vf_copy *c, struct vf_why *why);
+/* Back to where `c` stands, when entries or checkpoints could not be appended: a disk that they have filled does not stay full. */
+void vf_copy_append_undo(struct vf_copy *c);
 VF_MUST_USE enum vf_err vf_copy_append_line(struct vf_copy_append *a, const char *line, size_t len, struct vf_why *why);
 /* All of it is written; and durable. */
 VF_MUST_USE enum vf_err vf_copy_append_flush(struct vf_copy_append *a, struct vf_why *why);

@@ -179,3 +179,17 @@ enum vf_err vf_copy_checkpoints_sync(const struct vf_copy *c, int fd, struct vf_
     VF_TRY(vf_fd_sync(fd, c->dir, why));
     return c->cp_end == 0 ? sync_folder(c, why) : VF_OK;
 }
+
+/* Checkpoints first, durable: there is never one without what it covers. What does not come through is left to who comes next. */
+void vf_copy_append_undo(struct vf_copy *c)
+{
+    VF_COPY_APPEND a = {.fd = -1};
+    VF_FD fd = -1;
+    enum vf_err err = vf_copy_checkpoints_open(c, &fd, NULL);
+
+    if (err == VF_OK)
+        err = vf_copy_checkpoints_sync(c, fd, NULL);
+    if (err == VF_OK)
+        err = vf_copy_append_begin(&a, c, NULL);
+    (void)err;
+}

@@ -15,7 +15,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ------------------------------------------------------------------------------------------------------------- 2. where it ends */
 
@@ -176,10 +175,7 @@ static enum vf_err append_checkpoints(const struct vf_copy *c, const struct vf_s
         VF_TRY(vf_fd_pwrite(fd, chunk, n, at, c->dir, why));
         at += n;
     }
-    enum vf_err err = last_verified(fd, c->cp_end, at, file->path, v, &last, why);
-    if (err != VF_OK && ftruncate(fd, (off_t)c->cp_end) != 0) /* then the next one finds the copy damaged */
-        return vf_fail_sys(why, "%s/" VF_LOG_CHECKPOINTS ": cannot cut what was not verified", c->dir);
-    VF_TRY(err);
+    VF_TRY(last_verified(fd, c->cp_end, at, file->path, v, &last, why));
     return vf_copy_checkpoints_sync(c, fd, why);
 }
 
@@ -263,11 +259,14 @@ enum vf_err vf_handin_store_in(struct vf_copy *c, const struct vf_source *file, 
     VF_TRY(match_checkpoints(c, file, why));
     if (!there)
         VF_TRY(vf_copy_origin_put(c, origin, why));
-    if (v->sealed > c->size) {
-        VF_TRY(append_entries(c, file, v, &tree, why));
-        VF_TRY(append_checkpoints(c, file, v, why));
-    }
-    return VF_OK;
+    if (v->sealed == c->size)
+        return VF_OK;
+    enum vf_err err = append_entries(c, file, v, &tree, why);
+    if (err == VF_OK)
+        err = append_checkpoints(c, file, v, why);
+    if (err != VF_OK)
+        vf_copy_append_undo(c);
+    return err;
 }
 
 static enum vf_err store(struct vf_copy *c, const char *path, const struct vf_verify_options *opt, struct vf_verdict *v,
