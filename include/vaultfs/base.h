@@ -185,6 +185,10 @@ VF_PUBLIC void vf_buf_u64(struct vf_buf *b, uint64_t v);
 VF_PUBLIC void vf_buf_str16(struct vf_buf *b, const void *data, size_t len); /* u16 length, then the bytes */
 VF_PUBLIC void vf_buf_text(struct vf_buf *b, const char *text);              /* without its NUL */
 VF_PUBLIC void vf_buf_fmt(struct vf_buf *b, const char *fmt, ...) VF_PRINTF(2, 3);
+/* A number in decimal digits, without a NUL; returns how many. The same at the end of a buffer. */
+#define VF_DECIMAL_MAX 20
+VF_PUBLIC size_t vf_decimal(uint64_t v, char out[VF_DECIMAL_MAX]);
+VF_PUBLIC void vf_buf_decimal(struct vf_buf *b, uint64_t v);
 /* Append `text` as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. */
 VF_PUBLIC void vf_buf_json(struct vf_buf *b, const char *text, size_t len);
 /* A NUL after the content (not counted in len), so that data can be used as a C string. NULL when bad. */

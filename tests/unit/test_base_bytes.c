@@ -328,6 +328,55 @@ static void test_buf_str16_limit(void **state)
     assert_int_equal(b.len, 0);
 }
 
+static void same_decimal(uint64_t v)
+{
+    char digits[VF_DECIMAL_MAX], expect[VF_DECIMAL_MAX + 1];
+    VF_BUF b;
+
+    int n = snprintf(expect, sizeof(expect), "%llu", (unsigned long long)v);
+    assert_int_equal(vf_decimal(v, digits), n);
+    assert_memory_equal(digits, expect, (size_t)n);
+    vf_buf_init(&b, VF_DECIMAL_MAX);
+    vf_buf_decimal(&b, v);
+    assert_string_equal(vf_buf_cstr(&b), expect);
+}
+
+static void test_decimal(void **state)
+{
+    (void)state;
+    same_decimal(0);
+    same_decimal(UINT64_MAX);
+    for (uint64_t v = 1; v <= UINT64_MAX / 10; v *= 10) {
+        same_decimal(v - 1);
+        same_decimal(v);
+        same_decimal(v + 7);
+    }
+    VF_BUF b;
+    vf_buf_init(&b, 3);
+    vf_buf_decimal(&b, 1234);
+    assert_int_equal(vf_buf_check(&b, "b", NULL), VF_E_LIMIT);
+}
+
+/* What is not plain is where it was before, whatever stands beside it: byte by byte against the general way. */
+static void test_buf_json_bytes(void **state)
+{
+    (void)state;
+    for (unsigned c = 0; c < 256; c++) {
+        char in[4] = {'a', (char)c, 'b', 'c'}, alone[1] = {(char)c};
+        VF_BUF one, among;
+        vf_buf_init(&one, 40);
+        vf_buf_init(&among, 40);
+        vf_buf_json(&one, alone, 1);
+        vf_buf_json(&among, in, sizeof(in));
+        assert_int_equal(among.len, one.len + 3);
+        assert_memory_equal(among.data, "\"a", 2);
+        assert_memory_equal(among.data + 2, one.data + 1, one.len - 2);
+        assert_memory_equal(among.data + among.len - 3, "bc\"", 3);
+        bool plain = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+        assert_int_equal(one.len == 3 && one.data[1] == (uint8_t)c, plain);
+    }
+}
+
 static void test_buf_fmt(void **state)
 {
     VF_BUF b;
@@ -471,7 +520,9 @@ int main(void)
         cmocka_unit_test(test_buf_absurd_sizes),
         cmocka_unit_test(test_buf_str16_limit),
         cmocka_unit_test(test_buf_fmt),
+        cmocka_unit_test(test_decimal),
         cmocka_unit_test(test_buf_json),
+        cmocka_unit_test(test_buf_json_bytes),
         cmocka_unit_test(test_buf_wipes),
         cmocka_unit_test(test_buf_no_memory),
     };

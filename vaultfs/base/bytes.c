@@ -301,6 +301,28 @@ void vf_buf_fmt(struct vf_buf *b, const char *fmt, ...)
     b->len += (size_t)n;
 }
 
+size_t vf_decimal(uint64_t v, char out[VF_DECIMAL_MAX])
+{
+    char digits[VF_DECIMAL_MAX];
+    size_t n = 0;
+
+    do {
+        digits[n++] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    for (size_t i = 0; i < n; i++)
+        out[i] = digits[n - 1 - i];
+    return n;
+}
+
+void vf_buf_decimal(struct vf_buf *b, uint64_t v)
+{
+    char digits[VF_DECIMAL_MAX];
+    size_t n = vf_decimal(v, digits);
+
+    vf_buf_put(b, digits, n);
+}
+
 static void json_escape(struct vf_buf *b, uint32_t cp)
 {
     static const char digits[] = "0123456789abcdef";
@@ -343,6 +365,10 @@ void vf_buf_json(struct vf_buf *b, const char *text, size_t len)
     vf_buf_u8(b, '"');
     while (at < len) {
         uint32_t cp = 0;
+        if (s[at] >= 0x20 && s[at] < 0x7f && s[at] != '"' && s[at] != '\\') { /* nearly all there is */
+            at++;
+            continue;
+        }
         size_t n = vf_utf8_next(s + at, len - at, &cp);
         if (n > 0 && cp != '"' && cp != '\\' && vf_utf8_showable(cp)) {
             at += n;
