@@ -213,8 +213,8 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_signature_clean(const uint8_t *data, size_t
                                                      struct vf_buf *out, struct vf_image_report *ret, struct vf_why *why);
 /*
  * Decoders are where a file from outside is likeliest to break in. So programs that hold keys have pictures cleaned in a sandbox: for each
- * picture a process of its own without files, network, keys or a way to get them (seccomp: it may ask for memory and end), which is gone
- * before the next. What comes out has to be a picture of the right size with nothing else in it, by a reading that decodes nothing.
+ * picture a process of its own without files, network, keys, environment or a way to get them (seccomp: it may ask for memory, 1.5 GiB at
+ * most, and end), which is gone before the next, with all it wrote. What comes out has to be a picture of the right size with nothing else in it, by a reading that decodes nothing.
  *
  * Start: one lane for each picture at a time (0: one a processor; 64 at most). Call it before the process has read anything secret and
  * while it has one thread: what is in its memory then is in the sandbox's too (but for the arena, which is wiped at a fork).
@@ -227,7 +227,7 @@ VF_PUBLIC void vf_image_sandbox_end(struct vf_image_sandbox **s);
 /*
  * vf_photo_clean or vf_signature_clean, by `field`, in a sandbox; NULL: in this process. From any thread; waits for a free lane. Beside
  * their errors: VF_E_INPUT also when the decoder crashed or took over a minute, VF_E_NOMEM and VF_E_SYSTEM when a process could not be
- * had or was ended by others (the picture is not to blame).
+ * had or was ended by others. (The picture is not to blame; but a decoder that was taken over can say that it has no memory, so name it.)
  */
 VF_PUBLIC VF_MUST_USE enum vf_err vf_image_clean(struct vf_image_sandbox *s, enum vf_field field, const uint8_t *data,
                                                  size_t len, const struct vf_image_options *opt, struct vf_buf *out,

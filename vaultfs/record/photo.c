@@ -46,11 +46,6 @@ static void photo_done(struct photo *p)
     vf_buf_done(&p->icc);
 }
 
-bool vf_photo_size_fits(uint32_t width, uint32_t height)
-{
-    return width >= WIDTH_MIN && height >= HEIGHT_MIN && width <= WIDTH_MAX && height <= HEIGHT_MAX;
-}
-
 /* --------------------------------------------------------------------------------------------------- what may be a photo */
 
 static enum vf_err check_kind(const struct vf_jpeg_layout *l, struct vf_why *why)
@@ -99,6 +94,12 @@ static enum vf_err check_size(struct photo *p, struct vf_why *why)
     if (l->scans > SCANS_MAX || l->scans * pixels > WORK_MAX)
         return vf_fail(why, VF_E_INPUT, "%u scans: made to keep a computer busy", l->scans);
     return VF_OK;
+}
+
+bool vf_photo_storable(const struct vf_jpeg_layout *l)
+{
+    return check_kind(l, NULL) == VF_OK && l->sof < 0xc9 && !l->tables_missing && l->scans <= SCANS_MAX &&
+           l->width >= WIDTH_MIN && l->height >= HEIGHT_MIN && l->width <= WIDTH_MAX && l->height <= HEIGHT_MAX;
 }
 
 /* Steps 1 to 3. */
@@ -235,7 +236,7 @@ static bool as_it_must_be(const struct photo *p, const struct vf_buf *out)
     struct vf_jpeg_layout l;
 
     return vf_jpeg_bare(out->data, out->len) && vf_jpeg_layout(out->data, out->len, &l, NULL) == VF_OK &&
-           l.width == p->to_width && l.height == p->to_height && !l.tables_missing;
+           l.width == p->to_width && l.height == p->to_height && vf_photo_storable(&l);
 }
 
 /* Steps 4 to 6. */

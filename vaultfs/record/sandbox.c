@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,6 +24,7 @@
 
 #define LANES_MAX   64u
 #define CPU_SECONDS 60u
+#define KEEP_MAX    (1024u * 1024) /* of the memory of a picture, for the next */
 
 struct lane {
     pid_t pid;
@@ -172,7 +174,7 @@ static enum vf_err ended(int status, struct vf_why *why)
         return vf_fail(why, VF_E_NOMEM, "no process for pictures could be made");
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return VF_OK;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == VF_SANDBOX_OPEN)
+    if (WIFSIGNALED(status) && WTERMSIG(status) == VF_SANDBOX_OPEN)
         return vf_fail(why, VF_E_UNSUPPORTED,
                        "pictures cannot be looked at apart from the keys: the kernel gives no seccomp filter here");
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
@@ -193,7 +195,7 @@ static bool is_clean(enum vf_field field, const uint8_t *data, size_t len, const
 
     if (field == VF_FIELD_PHOTO)
         return vf_jpeg_bare(data, len) && vf_jpeg_layout(data, len, &l, NULL) == VF_OK && l.width == r->width &&
-               l.height == r->height && !l.tables_missing && vf_photo_size_fits(l.width, l.height);
+               l.height == r->height && vf_photo_storable(&l);
     return vf_png_bare(data, len) && vf_png_walk(data, len, &end, &png, NULL) == VF_OK && png.width == r->width &&
            png.height == r->height && vf_signature_size_fits(png.width, png.height);
 }
@@ -236,6 +238,37 @@ static enum vf_err take_answer(enum vf_field field, struct vf_tray *t, struct vf
     return VF_OK;
 }
 
+/* Whole pages are given back, which costs next to nothing where nobody wrote; the rest is wiped. */
+static void forget(uint8_t *from, uint8_t *to, size_t page)
+{
+    size_t before = -(uintptr_t)from & (page - 1);
+    size_t all = (size_t)(to - from);
+    size_t whole = all > before ? (all - before) & ~(page - 1) : 0;
+
+    if (whole == 0 || madvise(from + before, whole, MADV_REMOVE) != 0)
+        whole = before = 0;
+    explicit_bzero(from, before);
+    explicit_bzero(from + before + whole, all - before - whole);
+}
+
+/*
+ * The next picture must find nothing of this one, wherever a decoder that was taken over has left it: up to the end of the last page.
+ * Nor may what it filled stay taken. What an honest one had is wiped before the kernel gets it back.
+ */
+static void clear(struct vf_tray *t, size_t len)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const uint32_t said = t->answer.len; /* read once, though nobody should be left to change it */
+    const size_t out_len = said < sizeof(t->out) ? said : sizeof(t->out);
+    const size_t keep = len < KEEP_MAX ? len : KEEP_MAX;
+
+    explicit_bzero(t->out, out_len);
+    forget(t->out + out_len, t->in, page);
+    explicit_bzero(t->in, len);
+    forget(t->in + keep, (uint8_t *)t + (sizeof(*t) + page - 1) / page * page, page);
+    memset((uint8_t *)t, 0, offsetof(struct vf_tray, out));
+}
+
 static enum vf_err ask(const struct lane *l, struct vf_why *why)
 {
     int status = 0;
@@ -262,15 +295,13 @@ enum vf_err vf_image_clean(struct vf_image_sandbox *s, enum vf_field field, cons
     t->fit = opt->fit;
     t->decode = opt->decode;
     t->len = len;
-    memset(&t->answer, 0, sizeof(t->answer));
     t->answer.err = VF_E_INPUT; /* until it says otherwise */
     if (len > 0)
         memcpy(t->in, data, len);
     enum vf_err err = ask(l, why);
     if (err == VF_OK)
         err = take_answer(field, t, out, ret, why);
-    explicit_bzero(t->in, len);
-    explicit_bzero(t->out, t->answer.len < sizeof(t->out) ? t->answer.len : sizeof(t->out));
+    clear(t, len);
     lane_give(s, l);
     return err;
 }

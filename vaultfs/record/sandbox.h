@@ -5,6 +5,8 @@
 
 #include "vaultfs/record.h"
 
+#include <signal.h>
+
 #define VF_IMAGE_OUT_MAX (1024u * 1024)
 
 /* Shared memory of one lane. The owner writes the question and waits; the answer is read when the process that wrote it is gone. */
@@ -31,7 +33,7 @@ void vf_sandbox_main(int sock, struct vf_tray *tray, vf_tray_work *work, unsigne
 #define VF_SANDBOX_NO_FORK   (-1)
 #define VF_SANDBOX_NO_FILTER (-2) /* once, instead of VF_SANDBOX_READY: seccomp cannot be had */
 #define VF_SANDBOX_READY     (-3)
-/* Exit status of a process that could not shut itself in. */
-#define VF_SANDBOX_OPEN 113
+/* The signal that ends a process which could not shut itself in: one that was can send none, and exit as it likes. */
+#define VF_SANDBOX_OPEN SIGUSR2
 
 #endif

@@ -3,10 +3,12 @@
  * The other side of a sandbox: a process that never looks at a picture itself, and one for each picture that can do nothing else.
  *
  *   1. the lane's process has no file open but its socket, and nothing in memory but what its owner had when it was made
- *   2. for each picture it makes a copy of itself, which closes the socket too and may from then on only ask for memory and end
+ *   2. for each picture it makes a copy of itself, which closes the socket too and may from then on only ask for memory, so much of it,
+ *      and end
  *   3. the lane's process waits until that one is gone, then tells how it ended: so nothing of one picture meets another
  *
  * Without files, clocks, signals or other processes to wait for, the one with the picture cannot sleep; its processor time is limited.
+ * However it ends on its own, that never passes for a fault of the system's.
  */
 #include "sandbox.h"
 
@@ -26,6 +28,9 @@
 
 #define FILTER_MAX 4096u /* instructions */
 #define SOCK       3
+#define BYTES_MAX    \
+    (1536ul * 1024 * \
+     1024) /* of addresses: 512 MiB for a decoder (codec.c), pixels twice, the tray, and what the owner had */
 
 /* ---------------------------------------------------------------------------------------------------------------- the filter */
 
@@ -40,10 +45,10 @@
 static int allow(scmp_filter_ctx ctx)
 {
     static const int calls[] = {
-        SCMP_SYS(brk),         SCMP_SYS(munmap),       SCMP_SYS(mremap), SCMP_SYS(exit),
-        SCMP_SYS(exit_group),  SCMP_SYS(rt_sigreturn),
+        /* Not rt_sigreturn, though it looks harmless: it sets the mask of signals, and who blocks SIGXCPU has no limit of time. */
+        SCMP_SYS(brk),         SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(exit),        SCMP_SYS(exit_group),
 #ifdef SANITIZED /* their own code asks for these when a process ends */
-        SCMP_SYS(sigaltstack), SCMP_SYS(gettid),       SCMP_SYS(futex),  SCMP_SYS(sched_yield),
+        SCMP_SYS(sigaltstack), SCMP_SYS(gettid), SCMP_SYS(futex),  SCMP_SYS(sched_yield),
 #endif
     };
     int bad = 0;
@@ -53,9 +58,17 @@ static int allow(scmp_filter_ctx ctx)
     /* Memory, but none that can be run. */
     bad |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     bad |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    /* What the allocator gives back. */
-    bad |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(madvise), 0);
+    /* What the allocator gives back. (Other advice moves pages to disk, or for root takes memory away from the machine.) */
+    bad |=
+        seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(madvise), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, UINT32_MAX, MADV_DONTNEED));
+    bad |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(madvise), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, UINT32_MAX, MADV_FREE));
     return bad;
+}
+
+/* A kernel that has filters, and lets us set one, looks for ours at the address NULL. */
+static bool filter_possible(void)
+{
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) != 0 && errno == EFAULT;
 }
 
 /* Compiled once, since that takes longer than a picture. `code` has room for FILTER_MAX. */
@@ -78,13 +91,27 @@ static bool filter_make(struct sock_filter *code, struct sock_fprog *ret)
 
 /* ---------------------------------------------------------------------------------------------------------------- one picture */
 
+/* Or what is set already, where that is less. */
+static bool limit(__rlimit_resource_t what, rlim_t soft, rlim_t hard)
+{
+    struct rlimit is;
+
+    if (getrlimit(what, &is) != 0)
+        return false;
+    is.rlim_max = is.rlim_max < hard ? is.rlim_max : hard;
+    is.rlim_cur = is.rlim_cur < soft ? is.rlim_cur : soft;
+    is.rlim_cur = is.rlim_cur < is.rlim_max ? is.rlim_cur : is.rlim_max;
+    return setrlimit(what, &is) == 0;
+}
+
 static bool shut_in(const struct sock_fprog *filter, unsigned cpu_seconds)
 {
-    static const struct rlimit none = {0, 0};
-    const struct rlimit time = {cpu_seconds, cpu_seconds + 5};
-
-    return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && setrlimit(RLIMIT_CORE, &none) == 0 &&
-           setrlimit(RLIMIT_CPU, &time) == 0 && close_range(0, ~0u, 0) == 0 &&
+#ifndef SANITIZED /* whose shadow takes terabytes of addresses */
+    if (!limit(RLIMIT_AS, BYTES_MAX, BYTES_MAX))
+        return false;
+#endif
+    return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && limit(RLIMIT_CORE, 0, 0) &&
+           limit(RLIMIT_CPU, cpu_seconds, cpu_seconds + 5) && close_range(0, ~0u, 0) == 0 &&
            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, filter) == 0;
 }
 
@@ -119,17 +146,44 @@ static bool answer(int what)
     return send(SOCK, &what, sizeof(what), MSG_NOSIGNAL) == (ssize_t)sizeof(what);
 }
 
-/* Signals that end a tool come to all of its processes; here its owner decides. */
+/*
+ * Signals that end a tool come to all of its processes; here its owner decides. All others as if nobody had changed them: who starts
+ * the tool may have had SIGCHLD ignored (then there is nothing to wait for) or SIGXCPU (then there is no limit of time).
+ */
+static void settle_signals(void)
+{
+    static const int ignored[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2};
+    sigset_t others, all;
+
+    (void)sigfillset(&all);
+    others = all;
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++) {
+        (void)signal(ignored[i], SIG_IGN);
+        (void)sigdelset(&others, ignored[i]);
+    }
+    for (int i = 1; i <= SIGRTMAX; i++)
+        if (sigismember(&others, i) == 1)
+            (void)signal(i, SIG_DFL);
+    (void)sigprocmask(SIG_UNBLOCK, &all, NULL);
+}
+
 static bool settle(int sock)
 {
-    static const int signals[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2};
-
-    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-        (void)signal(signals[i], SIG_IGN);
+    for (char **e = environ; e != NULL && *e != NULL; e++) /* programs are told secrets there */
+        explicit_bzero(*e, strlen(*e));
     if (dup2(sock, SOCK) != SOCK)
         return false;
     return close_range(0, SOCK - 1, 0) == 0 && close_range(SOCK + 1, ~0u, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
            prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+}
+
+/* Says that it could not be shut in, as nobody can who is: by a signal to itself. */
+static void stay_out(void) __attribute__((noreturn));
+static void stay_out(void)
+{
+    (void)signal(VF_SANDBOX_OPEN, SIG_DFL);
+    (void)raise(VF_SANDBOX_OPEN);
+    _exit(1);
 }
 
 void vf_sandbox_main(int sock, struct vf_tray *tray, vf_tray_work *work, unsigned cpu_seconds)
@@ -138,9 +192,10 @@ void vf_sandbox_main(int sock, struct vf_tray *tray, vf_tray_work *work, unsigne
     struct sock_fprog filter;
     uint8_t question = 0;
 
+    settle_signals();
     if (!settle(sock))
         _exit(1);
-    if (!filter_make(code, &filter)) {
+    if (!filter_possible() || !filter_make(code, &filter)) {
         (void)answer(VF_SANDBOX_NO_FILTER);
         _exit(1);
     }
@@ -156,7 +211,7 @@ void vf_sandbox_main(int sock, struct vf_tray *tray, vf_tray_work *work, unsigne
         pid_t pid = fork();
         if (pid == 0) {
             if (!shut_in(&filter, cpu_seconds))
-                _exit(VF_SANDBOX_OPEN);
+                stay_out();
             work(tray);
             _exit(0);
         }
