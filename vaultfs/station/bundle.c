@@ -261,7 +261,7 @@ enum vf_err vf_station_take_bundle(struct vf_station *st, int fd, const char *na
     VF_TRY(vf_txn_read(st->store, &txn, why));
     vf_txn_reset(txn);
     t.txn = txn;
-    vf_bundle_writer_start(&t.writer, st, batch);
+    vf_bundle_writer_start(&t.writer, st, batch, vf_bundle_bytes(reader), vf_bundle_count(reader));
     enum vf_err err = take_all(&t, reader, progress, user, why);
     vf_bundle_writer_done(&t.writer);
     vf_txn_end(txn);

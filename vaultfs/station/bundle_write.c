@@ -76,15 +76,18 @@ static void *writer_main(void *user)
     return NULL;
 }
 
-void vf_bundle_writer_start(struct vf_bundle_writer *w, struct vf_station *st, uint64_t batch)
+void vf_bundle_writer_start(struct vf_bundle_writer *w, struct vf_station *st, uint64_t batch, uint64_t most_bytes,
+                            uint32_t most_values)
 {
+    static const size_t max = (size_t)VF_BUNDLE_CHUNK_MAX + VF_VALUE_MAX + 65536;
+    uint64_t all_of_it = most_bytes + (uint64_t)most_values * (VF_VALUE_KEY_LEN + 4);
     sigset_t all, old;
-    *w = (struct vf_bundle_writer){.st = st, .filling = &w->chunk[0]};
+    *w = (struct vf_bundle_writer){.st = st, .filling = &w->chunk[0], .room = all_of_it < max ? (size_t)all_of_it : max};
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->changed, NULL);
     for (int i = 0; i < 2; i++) {
         w->chunk[i].batch = batch;
-        vf_buf_init(&w->chunk[i].rows, (size_t)VF_BUNDLE_CHUNK_MAX + VF_VALUE_MAX + 65536);
+        vf_buf_init(&w->chunk[i].rows, max);
     }
     (void)sigfillset(&all); /* signals are the other threads' business */
     (void)pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -124,7 +127,7 @@ enum vf_err vf_bundle_writer_put(struct vf_bundle_writer *w, const uint8_t key[V
     struct vf_buf *rows = &w->filling->rows;
     /* All of it at once: a buffer that grows is copied and wiped at each step. */
     if (!rows->data)
-        (void)vf_buf_reserve(rows, rows->max);
+        (void)vf_buf_reserve(rows, w->room);
     vf_buf_put(rows, key, VF_VALUE_KEY_LEN);
     vf_buf_u32(rows, len);
     vf_buf_put(rows, sealed, len);

@@ -18,6 +18,7 @@ struct vf_bundle_writer {
     struct vf_station *st;
     struct vf_bundle_chunk chunk[2];
     struct vf_bundle_chunk *filling; /* the caller's; the other one is the thread's while it is given */
+    size_t room;                     /* that a chunk can need */
     bool threaded;
     pthread_t thread;
     pthread_mutex_t lock; /* of all below */
@@ -30,7 +31,9 @@ struct vf_bundle_writer {
 
 /* Bytes in one transaction, at most VF_BUNDLE_CHUNK_MAX and one value; for tests, before a delivery. Returns the old value. */
 size_t vf_bundle_chunk_max(size_t bytes);
-void vf_bundle_writer_start(struct vf_bundle_writer *w, struct vf_station *st, uint64_t batch);
+/* What can come at most, so that a small delivery takes little memory. */
+void vf_bundle_writer_start(struct vf_bundle_writer *w, struct vf_station *st, uint64_t batch, uint64_t most_bytes,
+                            uint32_t most_values);
 /* Take one value. The caller has no transaction open: a database that grows waits for them. An error may be that of an earlier one. */
 VF_MUST_USE enum vf_err vf_bundle_writer_put(struct vf_bundle_writer *w, const uint8_t key[VF_VALUE_KEY_LEN],
                                              const uint8_t *sealed, uint32_t len, struct vf_why *why);
