@@ -213,8 +213,9 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_signature_clean(const uint8_t *data, size_t
                                                      struct vf_buf *out, struct vf_image_report *ret, struct vf_why *why);
 /*
  * Decoders are where a file from outside is likeliest to break in. So programs that hold keys have pictures cleaned in a sandbox: for each
- * picture a process of its own without files, network, keys, environment or a way to get them (seccomp: it may ask for memory, 1.5 GiB at
- * most, and end), which is gone before the next, with all it wrote. What comes out has to be a picture of the right size with nothing else in it, by a reading that decodes nothing.
+ * picture a process of its own without files, network, keys, environment or a way to get them (seccomp: it may ask for memory, up to 1.5 GiB
+ * of addresses in all, and end), which is gone before the next, with all it wrote. What comes out has to be a picture of the right size with
+ * nothing else in it, by a reading that decodes nothing.
  *
  * Start: one lane for each picture at a time (0: one a processor; 64 at most). Call it before the process has read anything secret and
  * while it has one thread: what is in its memory then is in the sandbox's too (but for the arena, which is wiped at a fork).

@@ -211,8 +211,8 @@ static enum vf_err take_picture(struct vf_import_worker *w, struct vf_import_row
         return VF_OK;
     }
     vf_buf_reset(&w->image[field]);
-    if (err != VF_E_INPUT && err != VF_E_LIMIT) /* not the picture's fault */
-        return vf_fail(why, err, "%s: %s", w->job->opt->photos_dir, reason.text);
+    if (err != VF_E_INPUT && err != VF_E_LIMIT) /* not the picture's fault, or so it says: which one is told */
+        return vf_fail(why, err, "%s/%s: %s", w->job->opt->photos_dir, file != NULL ? file->name : "", reason.text);
     row->bad_photo = true;
     w->report.bad_photos++;
     return problem(w, row, column, reason.text, false, why);
