@@ -239,7 +239,7 @@ static enum vf_err take_answer(enum vf_field field, struct vf_tray *t, struct vf
 }
 
 /* Whole pages are given back, which costs next to nothing where nobody wrote; the rest is wiped. */
-static void forget(uint8_t *from, uint8_t *to, size_t page)
+static void forget(uint8_t *from, const uint8_t *to, size_t page)
 {
     size_t before = -(uintptr_t)from & (page - 1);
     size_t all = (size_t)(to - from);
