@@ -228,6 +228,9 @@ static void encode_to_size(struct painter *pt, const struct shape *s, struct pho
             t->quality -= 6;
         if (t->noise == NOISE[NOISES - 1] && size < t->lo && t->quality < 97)
             t->quality++;
+        /* Near a limit it may come to rest beyond it: then aim further inside. */
+        if (attempt >= 3)
+            t->aim *= size > t->hi ? 0.95 : 1.05;
         t->noise = noise_for(t->quality, t->aim);
     }
     synth_die("record %llu: no photo of %ux%u came out between %.0f and %.0f bytes", (unsigned long long)index + 1, s->w,
