@@ -399,14 +399,6 @@ static void refused(struct vf_image_sandbox *s, enum deed deed, const struct blo
     assert_int_equal(r.width, 77);
 }
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-
 /* What no picture's fault can be, it cannot say of itself: that would end the import of all. */
 static void exits(struct vf_image_sandbox *s)
 {
@@ -472,7 +464,7 @@ static void test_taken_over(void **state)
         refused(s, LEAVE, NULL, "no answer");
         refused(s, FIND, NULL, "found none");
         refused(s, ENVIRONMENT, NULL, "0 bytes of environment");
-#ifndef SANITIZED
+#ifndef VF_SANITIZED
         refused(s, HOARD, NULL, "enough");
 #endif
     }

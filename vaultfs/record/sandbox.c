@@ -43,6 +43,12 @@ struct vf_image_sandbox {
 
 /* ------------------------------------------------------------------------------------------------------------------- begin, end */
 
+static enum vf_err no_filter(struct vf_why *why)
+{
+    return vf_fail(why, VF_E_UNSUPPORTED,
+                   "pictures cannot be looked at apart from the keys: the kernel gives no seccomp filter here");
+}
+
 static enum vf_err hear(const struct lane *l, int *ret, struct vf_why *why)
 {
     ssize_t n = 0;
@@ -96,8 +102,7 @@ static enum vf_err lane_start(struct vf_image_sandbox *s, struct lane *l, vf_tra
         return vf_fail_sys(why, "no process for pictures could be made");
     VF_TRY(hear(l, &ready, why));
     if (ready != VF_SANDBOX_READY)
-        return vf_fail(why, VF_E_UNSUPPORTED,
-                       "pictures cannot be looked at apart from the keys: the kernel gives no seccomp filter here");
+        return no_filter(why);
     return VF_OK;
 }
 
@@ -175,8 +180,7 @@ static enum vf_err ended(int status, struct vf_why *why)
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return VF_OK;
     if (WIFSIGNALED(status) && WTERMSIG(status) == VF_SANDBOX_OPEN)
-        return vf_fail(why, VF_E_UNSUPPORTED,
-                       "pictures cannot be looked at apart from the keys: the kernel gives no seccomp filter here");
+        return no_filter(why);
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
         return vf_fail(why, VF_E_NOMEM, "the system ended the process that looked at a picture: out of memory?");
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)

@@ -7,6 +7,14 @@
 
 #include <signal.h>
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define VF_SANITIZED 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define VF_SANITIZED 1
+#endif
+
 #define VF_IMAGE_OUT_MAX (1024u * 1024)
 
 /* Shared memory of one lane. The owner writes the question and waits; the answer is read when the process that wrote it is gone. */

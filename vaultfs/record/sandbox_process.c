@@ -28,26 +28,17 @@
 
 #define FILTER_MAX 4096u /* instructions */
 #define SOCK       3
-#define BYTES_MAX    \
-    (1536ul * 1024 * \
-     1024) /* of addresses: 512 MiB for a decoder (codec.c), pixels twice, the tray, and what the owner had */
+/* Of addresses: 512 MiB for a decoder (codec.c), pixels twice, the tray, and what the owner had. */
+#define BYTES_MAX (1536ul * 1024 * 1024)
 
 /* ---------------------------------------------------------------------------------------------------------------- the filter */
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
 
 static int allow(scmp_filter_ctx ctx)
 {
     static const int calls[] = {
         /* Not rt_sigreturn, though it looks harmless: it sets the mask of signals, and who blocks SIGXCPU has no limit of time. */
         SCMP_SYS(brk),         SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(exit),        SCMP_SYS(exit_group),
-#ifdef SANITIZED /* their own code asks for these when a process ends */
+#ifdef VF_SANITIZED /* their own code asks for these when a process ends */
         SCMP_SYS(sigaltstack), SCMP_SYS(gettid), SCMP_SYS(futex),  SCMP_SYS(sched_yield),
 #endif
     };
@@ -106,7 +97,7 @@ static bool limit(__rlimit_resource_t what, rlim_t soft, rlim_t hard)
 
 static bool shut_in(const struct sock_fprog *filter, unsigned cpu_seconds)
 {
-#ifndef SANITIZED /* whose shadow takes terabytes of addresses */
+#ifndef VF_SANITIZED /* whose shadow takes terabytes of addresses */
     if (!limit(RLIMIT_AS, BYTES_MAX, BYTES_MAX))
         return false;
 #endif
