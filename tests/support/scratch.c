@@ -62,6 +62,17 @@ char *scratch_path(const struct scratch *s, const char *name, char *out, size_t 
     return out;
 }
 
+void scratch_damage(const char *path, long back)
+{
+    FILE *f = fopen(path, "r+");
+
+    if (f == NULL || fseek(f, -back, SEEK_END) != 0)
+        give_up("open", path);
+    int was = fgetc(f);
+    if (was == EOF || fseek(f, -back, SEEK_END) != 0 || fputc(was ^ 1, f) == EOF || fclose(f) != 0)
+        give_up("write", path);
+}
+
 unsigned scratch_count(const char *path)
 {
     DIR *dir = opendir(path);

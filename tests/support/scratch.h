@@ -14,6 +14,8 @@ void scratch_make(struct scratch *s);
 void scratch_remove(struct scratch *s);
 /* "path/name" in `out`. Returns `out`. */
 char *scratch_path(const struct scratch *s, const char *name, char *out, size_t size);
+/* One bit of the file is another: in the byte so far before its end. */
+void scratch_damage(const char *path, long back);
 /* Names in the folder `path`, without "." and "..". */
 unsigned scratch_count(const char *path);
 

@@ -102,6 +102,30 @@ void audit_seal(struct vf_log *log)
     OK(vf_log_seal(log, WHY));
 }
 
+void audit_grow(const struct audit_place *p, unsigned entries)
+{
+    static const struct vf_log_options batch = {.batch = true, .segment_max = 2500};
+    struct vf_log *log = audit_open(p, &batch);
+
+    for (unsigned i = 0; i < entries; i++) {
+        audit_commit(log, i);
+        if (i % 3 == 2)
+            audit_seal(log);
+    }
+    audit_close(log);
+}
+
+uint64_t audit_hand_in(const char *from, const char *to)
+{
+    uint64_t size = 0;
+    VF_FD fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        OK(vf_fail_sys(WHY, "%s", to));
+    OK(vf_handin_write(from, fd, &size, WHY));
+    return size;
+}
+
 bool audit_verify(const struct audit_place *p, const char *path, struct vf_verdict *v)
 {
     struct vf_verify_options opt = {.signers = &device_key, .nsigners = 1, .log_id = &p->id};

@@ -29,6 +29,10 @@ struct vf_log *audit_open(const struct audit_place *p, const struct vf_log_optio
 void audit_close(struct vf_log *log);
 void audit_commit(struct vf_log *log, uint64_t n); /* the nth typical entry: an opened photo */
 void audit_seal(struct vf_log *log);
+/* So many typical entries more, three a seal, in short segments. */
+void audit_grow(const struct audit_place *p, unsigned entries);
+/* The log in folder `from` as the file `to`, as a station hands it in. Returns how many entries. */
+uint64_t audit_hand_in(const char *from, const char *to);
 /* A typical entry of about 400 bytes; what it points to is static and differs with n. */
 struct vf_entry audit_entry(uint64_t n, struct vf_ref *ref);
 

@@ -36,29 +36,6 @@ static int away(void **state)
     return 0;
 }
 
-static void grow(unsigned entries)
-{
-    struct vf_log *log = audit_open(&place, &batch);
-
-    for (unsigned i = 0; i < entries; i++) {
-        audit_commit(log, i);
-        if (i % 3 == 2)
-            audit_seal(log);
-    }
-    audit_close(log);
-}
-
-static uint64_t hand_in(const char *from, const char *to)
-{
-    uint64_t size = 0;
-    int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-    assert_true(fd >= 0);
-    OK(vf_handin_write(from, fd, &size, WHY));
-    (void)close(fd);
-    return size;
-}
-
 static enum vf_err store(const char *from)
 {
     struct vf_verify_options opt = {.signers = &device_key, .nsigners = 1, .log_id = &place.id};
@@ -114,19 +91,19 @@ static void test_write(void **state)
 {
     (void)state;
     /* Of an empty log too. */
-    assert_int_equal(hand_in(place.log, file), 0);
+    assert_int_equal(audit_hand_in(place.log, file), 0);
     is_good(file, 0);
-    grow(20);
-    assert_int_equal(hand_in(place.log, file), 27);
+    audit_grow(&place, 20);
+    assert_int_equal(audit_hand_in(place.log, file), 27);
     is_good(file, 27);
     assert_int_equal(v.checkpoints, 7);
     /* While it is written: up to the last checkpoint, whatever stands behind it. */
     struct vf_log *log = audit_open(&place, &batch);
     audit_commit(log, 99);
-    assert_int_equal(hand_in(place.log, file), 27);
+    assert_int_equal(audit_hand_in(place.log, file), 27);
     is_good(file, 27);
     audit_seal(log);
-    assert_int_equal(hand_in(place.log, file), 29);
+    assert_int_equal(audit_hand_in(place.log, file), 29);
     is_good(file, 29);
     audit_close(log);
     /* Through a pipe it is the same. */
@@ -152,12 +129,12 @@ static void test_write_refused(void **state)
     size_t len = 0;
 
     (void)state;
-    grow(9);
+    audit_grow(&place, 9);
     int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
     audit_path(path, place.dir.path, "nothing");
     assert_int_equal(vf_handin_write(path, fd, &size, NULL), VF_E_NOT_FOUND);
     assert_int_equal(vf_handin_write(place.seal, fd, &size, NULL), VF_E_VERSION);
-    assert_int_equal(hand_in(place.log, file), 12);
+    assert_int_equal(audit_hand_in(place.log, file), 12);
     assert_int_equal(vf_handin_write(file, fd, &size, NULL), VF_E_INPUT);
     /* Sealed entries missing. */
     audit_path(path, place.log, "entries-00000000000000000000.jsonl");
@@ -190,7 +167,7 @@ static void test_mutations(void **state)
     for (unsigned i = 0; i < 3; i++)
         audit_commit(log, i);
     audit_close(log);
-    (void)hand_in(place.log, file);
+    (void)audit_hand_in(place.log, file);
     VF_FREE char *was = audit_read(file, &len);
     VF_FREE char *now = malloc(len + 1);
     struct vf_verify_options opt = {.signers = &device_key, .nsigners = 1, .log_id = &place.id};
@@ -255,8 +232,8 @@ static void test_store(void **state)
 
     (void)state;
     for (unsigned round = 0; round < 12; round++) {
-        grow(5 + round);
-        total = hand_in(place.log, file);
+        audit_grow(&place, 5 + round);
+        total = audit_hand_in(place.log, file);
         OK(store(file));
         assert_true(v.good && v.sealed == total);
         is_good(copy, total);
@@ -271,7 +248,7 @@ static void test_store(void **state)
     size_t a = 0;
     size_t b = 0;
     audit_path(second, place.dir.path, "second.log");
-    assert_int_equal(hand_in(copy, second), total);
+    assert_int_equal(audit_hand_in(copy, second), total);
     VF_FREE char *x = audit_read(file, &a);
     VF_FREE char *y = audit_read(second, &b);
     assert_int_equal(a, b);
@@ -291,8 +268,8 @@ static void test_checkpoint_given(void **state)
     VF_BUF cp = {0};
 
     (void)state;
-    grow(10);
-    uint64_t total = hand_in(place.log, file);
+    audit_grow(&place, 10);
+    uint64_t total = audit_hand_in(place.log, file);
     vf_buf_init(&cp, 8192);
     OK(vf_handin_store(file, copy, NULL, NULL, &cp, WHY));
     OK(vf_note_parse(cp.data, cp.len, &note, WHY));
@@ -301,7 +278,7 @@ static void test_checkpoint_given(void **state)
     /* An empty log has none. */
     struct audit_place empty;
     audit_place_make(&empty);
-    (void)hand_in(empty.log, file);
+    (void)audit_hand_in(empty.log, file);
     char other[400];
     audit_path(other, place.dir.path, "other");
     cp.len = 0;
@@ -334,14 +311,14 @@ static void test_checkpoint_changed(void **state)
     VF_BUF cp = {0};
 
     (void)state;
-    grow(10);
-    (void)hand_in(place.log, file);
+    audit_grow(&place, 10);
+    (void)audit_hand_in(place.log, file);
     vf_buf_init(&cp, 8192);
     assert_int_equal(vf_handin_store(file, copy, &opt, &v, &cp, WHY), VF_E_FORGED);
     assert_non_null(strstr(audit_why.text, "changed while it was being read"));
     assert_true(v.good && cp.len == 0);
     /* Nor is it kept: the copy is as it was. */
-    uint64_t total = hand_in(place.log, file);
+    uint64_t total = audit_hand_in(place.log, file);
     OK(vf_handin_store(file, copy, NULL, &v, &cp, WHY));
     assert_true(cp.len > 0);
     is_good(copy, total);
@@ -356,16 +333,16 @@ static void test_store_refused(void **state)
     size_t len = 0;
 
     (void)state;
-    grow(10);
+    audit_grow(&place, 10);
     audit_path(shorter, place.dir.path, "shorter.log");
-    uint64_t was = hand_in(place.log, shorter);
+    uint64_t was = audit_hand_in(place.log, shorter);
     audit_path(saved, place.dir.path, "saved-log");
     audit_path(seal, place.dir.path, "saved-seal");
     audit_copy_tree(place.log, saved);
     VF_FREE char *slots = audit_read(place.seal, &len);
     audit_write(seal, slots, len);
-    grow(10);
-    uint64_t total = hand_in(place.log, file);
+    audit_grow(&place, 10);
+    uint64_t total = audit_hand_in(place.log, file);
     OK(store(file));
     assert_int_equal(store(shorter), VF_E_FORGED);
     assert_non_null(strstr(audit_why.text, "its end was cut off"));
@@ -377,11 +354,11 @@ static void test_store_refused(void **state)
     assert_int_equal(rename(saved, place.log), 0);
     VF_FREE char *later = audit_read(place.seal, &len);
     audit_write(place.seal, slots, len);
-    grow(30);
+    audit_grow(&place, 30);
     char forked[400];
     audit_path(forked, place.dir.path, "forked.log");
-    assert_true(hand_in(place.log, forked) > total && was < total);
-    is_good(forked, v.sealed > 0 ? hand_in(place.log, forked) : 0); /* good in itself */
+    assert_true(audit_hand_in(place.log, forked) > total && was < total);
+    is_good(forked, v.sealed > 0 ? audit_hand_in(place.log, forked) : 0); /* good in itself */
     assert_int_equal(store(forked), VF_E_FORGED);
     assert_non_null(strstr(audit_why.text, "the log was rewritten"));
     is_good(copy, total);
@@ -393,7 +370,7 @@ static void test_store_refused(void **state)
     struct vf_log *log = audit_open(&other, NULL);
     audit_commit(log, 0);
     audit_close(log);
-    (void)hand_in(other.log, forked);
+    (void)audit_hand_in(other.log, forked);
     assert_int_equal(vf_handin_store(forked, copy, NULL, &v, NULL, WHY), VF_E_FORGED);
     assert_non_null(strstr(audit_why.text, "another log than the one handed in before"));
     audit_place_done(&other);
@@ -429,11 +406,11 @@ static void test_store_crashes(void **state)
     unsigned crashes = 0;
 
     (void)state;
-    grow(4);
+    audit_grow(&place, 4);
     audit_path(first, place.dir.path, "first.log");
-    uint64_t before = hand_in(place.log, first);
-    grow(30);
-    uint64_t total = hand_in(place.log, file);
+    uint64_t before = audit_hand_in(place.log, first);
+    audit_grow(&place, 30);
+    uint64_t total = audit_hand_in(place.log, file);
     for (int kill = 0; kill < 2; kill++) {
         for (int kind = 0; kind < 2; kind++) {
             bool met = true;
@@ -487,8 +464,8 @@ static void test_unfinished(void **state)
     int held = -1;
 
     (void)state;
-    grow(10);
-    uint64_t total = hand_in(place.log, file);
+    audit_grow(&place, 10);
+    uint64_t total = audit_hand_in(place.log, file);
     OK(store(file));
     audit_path(path, copy, "entries-00000000000000000000.jsonl");
     VF_FREE char *was = audit_read(path, &len);
@@ -498,12 +475,12 @@ static void test_unfinished(void **state)
     vf_buf_text(&b, "{\"seq\":14,rubbish\nmore\nand mo");
     audit_write(path, b.data, b.len);
     is_good(copy, total);
-    assert_int_equal(hand_in(copy, file), total);
+    assert_int_equal(audit_hand_in(copy, file), total);
     audit_path(path, copy, "entries-00000000000000000999.jsonl");
     audit_write(path, "x\n", 2);
     is_good(copy, total);
-    grow(3);
-    total = hand_in(place.log, file);
+    audit_grow(&place, 3);
+    total = audit_hand_in(place.log, file);
     OK(store(file));
     is_good(copy, total);
     same_lines(place.log, copy);
@@ -541,13 +518,13 @@ static void test_too_much(void **state)
     unsigned met = 0;
 
     (void)state;
-    grow(4);
-    uint64_t total = hand_in(place.log, file);
+    audit_grow(&place, 4);
+    uint64_t total = audit_hand_in(place.log, file);
     OK(store(file));
     const off_t lines = size_of(entries);
     const off_t cps = size_of("checkpoints");
-    grow(3000); /* over a MiB: more than one write */
-    uint64_t more = hand_in(place.log, file);
+    audit_grow(&place, 3000); /* over a MiB: more than one write */
+    uint64_t more = audit_hand_in(place.log, file);
     for (unsigned n = 3;; n++) { /* behind the two of the lock's */
         faults_arm(FAULT_WRITE, n, ENOSPC);
         enum vf_err err = store(file);

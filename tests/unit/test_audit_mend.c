@@ -19,7 +19,6 @@ static uint64_t total, before; /* entries of `file`, of `first` */
 static struct vf_verdict v;
 static struct vf_handin_mend mend;
 static struct vf_hash before_root;
-static const struct vf_log_options batch = {.batch = true, .segment_max = 2500};
 
 static void remove_tree(const char *path)
 {
@@ -44,29 +43,6 @@ static void same_tree(const char *a, const char *b)
     assert_int_equal(system(cmd), 0); /* NOLINT(cert-env33-c): a test's own paths */
 }
 
-static void grow(unsigned entries)
-{
-    struct vf_log *log = audit_open(&place, &batch);
-
-    for (unsigned i = 0; i < entries; i++) {
-        audit_commit(log, i);
-        if (i % 3 == 2)
-            audit_seal(log);
-    }
-    audit_close(log);
-}
-
-static uint64_t hand_in(const char *from, const char *to)
-{
-    uint64_t size = 0;
-    int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-    assert_true(fd >= 0);
-    OK(vf_handin_write(from, fd, &size, WHY));
-    (void)close(fd);
-    return size;
-}
-
 static enum vf_err store(const char *from, bool known)
 {
     const struct vf_verify_options opt = {.signers = &device_key, .nsigners = 1, .log_id = &place.id};
@@ -88,13 +64,13 @@ static int fresh(void **state)
     audit_path(file, place.dir.path, "press-1.log");
     audit_path(first, place.dir.path, "first.log");
     assert_int_equal(mkdir(home, 0700), 0);
-    grow(14);
-    before = hand_in(place.log, first);
+    audit_grow(&place, 14);
+    before = audit_hand_in(place.log, first);
     OK(vf_handin_store(first, copy, &opt, &v, NULL, WHY));
     vf_tree_root(&v.tree, &before_root);
     audit_copy_tree(copy, saved);
-    grow(7);
-    total = hand_in(place.log, file);
+    audit_grow(&place, 7);
+    total = audit_hand_in(place.log, file);
     return 0;
 }
 
@@ -309,25 +285,37 @@ static void test_lesser_file(void **state)
     is_good(total);
 }
 
-/* The station restored from a backup and used again: each of the two logs is good in itself, and one must not replace the other. */
-static void test_fork(void **state)
+/*
+ * Nine entries more are handed in and stored; then the station is put back to before them and goes on by itself: its log is the file `forked`, and
+ * longer. *w, if wanted, is the log that was stored.
+ */
+static void fork_log(char forked[400], struct whole *w)
 {
     char old[400];
-    char forked[400];
     size_t len = 0;
 
-    (void)state;
     audit_path(old, place.dir.path, "old");
     audit_path(forked, place.dir.path, "forked.log");
     copy_tree(place.log, old);
     VF_FREE char *slots = audit_read(place.seal, &len);
-    grow(9);
-    total = hand_in(place.log, file);
+    audit_grow(&place, 9);
+    total = audit_hand_in(place.log, file);
     OK(store(file, true));
+    if (w != NULL)
+        *w = pieces_load(place.log);
     copy_tree(old, place.log);
     audit_write(place.seal, slots, len);
-    grow(40);
-    assert_true(hand_in(place.log, forked) > total);
+    audit_grow(&place, 40);
+    assert_true(audit_hand_in(place.log, forked) > total);
+}
+
+/* The station restored from a backup and used again: each of the two logs is good in itself, and one must not replace the other. */
+static void test_fork(void **state)
+{
+    char forked[400];
+
+    (void)state;
+    fork_log(forked, NULL);
     copy_tree(copy, saved);
     again();
     flip("entries-00000000000000000000.jsonl", 700);
@@ -351,29 +339,17 @@ static void test_fork(void **state)
  */
 static void test_checkpoints_cut(void **state)
 {
-    char old[400];
     char forked[400];
     char path[400];
     char name[256];
-    size_t len = 0;
     size_t short_len = 0;
 
     (void)state;
-    audit_path(old, place.dir.path, "old");
-    audit_path(forked, place.dir.path, "forked.log");
     audit_path(path, copy, "checkpoints");
     free(audit_read(path, &short_len)); /* of `before` entries */
-    copy_tree(place.log, old);
-    VF_FREE char *slots = audit_read(place.seal, &len);
-    grow(9);
-    total = hand_in(place.log, file);
-    OK(store(file, true));
+    fork_log(forked, NULL);
     before = v.sealed;
     vf_tree_root(&v.tree, &before_root);
-    copy_tree(old, place.log);
-    audit_write(place.seal, slots, len);
-    grow(40);
-    assert_true(hand_in(place.log, forked) > total);
     copy_tree(copy, saved);
     for (unsigned i = 0; i < 5; i++) {
         again();
@@ -403,27 +379,15 @@ static void test_checkpoints_cut(void **state)
 static void test_gone(void **state)
 {
     struct vf_log_copy *c = NULL;
-    char old[400];
     char forked[400];
     char lose[1000];
-    size_t len = 0;
+    struct whole w;
 
     (void)state;
-    audit_path(old, place.dir.path, "old");
-    audit_path(forked, place.dir.path, "forked.log");
-    copy_tree(place.log, old);
-    VF_FREE char *slots = audit_read(place.seal, &len);
-    grow(9);
-    total = hand_in(place.log, file);
-    OK(store(file, true));
+    fork_log(forked, &w);
     before = v.sealed;
     vf_tree_root(&v.tree, &before_root);
-    struct whole w = pieces_load(place.log);
     const struct piece p = pieces_of(&w, 0, w.ncps - 1);
-    copy_tree(old, place.log);
-    audit_write(place.seal, slots, len);
-    grow(40);
-    assert_true(hand_in(place.log, forked) > total);
     remove_tree(copy);
     assert_int_equal(store(forked, true), VF_E_FORGED);
     assert_non_null(strstr(audit_why.text, "rewritten"));

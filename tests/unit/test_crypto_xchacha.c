@@ -4,6 +4,7 @@
 #include "../../vaultfs/crypto/crypto_internal.h"
 #include "crypto_test.h"
 #include "faults.h"
+#include "scratch.h"
 
 #include <errno.h>
 #include <openssl/engine.h>
@@ -365,16 +366,19 @@ static void no_configuration_is_read(void **state)
     assert_int_equal(OBJ_sn2nid("vaultfsTest"), NID_undef);
 }
 
-static bool put_configuration(char *path)
+static bool put_configuration(const struct scratch *dir)
 {
     static const char text[] = "openssl_conf = all\n[all]\noid_section = oids\n[oids]\nvaultfsTest = 1.3.6.1.4.1.99999.1\n";
-    VF_FD fd = mkstemp(path);
-    return fd >= 0 && write(fd, text, sizeof(text) - 1) == (ssize_t)sizeof(text) - 1 && setenv("OPENSSL_CONF", path, 1) == 0;
+    char path[300];
+
+    return vf_file_write(scratch_path(dir, "openssl.cnf", path, sizeof(path)), text, sizeof(text) - 1, 0600, false, NULL) ==
+               VF_OK &&
+           setenv("OPENSSL_CONF", path, 1) == 0;
 }
 
 int main(void)
 {
-    char path[] = "/tmp/vaultfs-test-openssl-XXXXXX";
+    struct scratch dir;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_subkey_is_the_drafts),
         cmocka_unit_test(the_message_is_the_drafts),
@@ -389,9 +393,10 @@ int main(void)
         cmocka_unit_test(what_stays_is_not_in_the_arena),
         cmocka_unit_test(an_engine_gets_no_key),
     };
-    if (!put_configuration(path))
+    scratch_make(&dir);
+    if (!put_configuration(&dir))
         return 1;
     int failed = cmocka_run_group_tests(tests, set_up, tear_down);
-    (void)unlink(path);
+    scratch_remove(&dir);
     return failed;
 }

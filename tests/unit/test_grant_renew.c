@@ -3,6 +3,7 @@
 #include "grant_place.h"
 
 #include "fakeclock.h"
+#include "scratch.h"
 
 #define CARD vf_field_set_card_print()
 
@@ -79,19 +80,6 @@ static void put_new_photo(struct vf_vault *v, const struct vf_ref *ref, unsigned
 
 /* ---------------------------------------------------------------------------------------------------------------- hand-ins */
 
-/* The byte so far before the end is another one. */
-static void damage_end(const char *path, long back)
-{
-    FILE *f = fopen(path, "r+");
-
-    assert_non_null(f);
-    assert_int_equal(fseek(f, -back, SEEK_END), 0);
-    int was = fgetc(f);
-    assert_int_equal(fseek(f, -back, SEEK_END), 0);
-    assert_int_not_equal(fputc(was ^ 1, f), EOF);
-    assert_int_equal(fclose(f), 0);
-}
-
 static void hands_in(void **state)
 {
     struct vf_vault *v = open_as(&p, VF_VAULT_WRITE, ALICE);
@@ -146,7 +134,7 @@ static void hands_in(void **state)
     assert_int_equal(device_now(v).handin_size, size);
     /* The last checkpoint of the copy damaged: the force's own log knows its root, so the whole log mends it, and an older one does not. */
     (void)snprintf(kept, sizeof(kept), "%s/devices/%s/log/checkpoints", p.vault, hex);
-    damage_end(kept, 40);
+    scratch_damage(kept, 40);
     assert_int_equal(vf_device_handin(v, admin[ALICE], file, &receipt, &verdict, why), VF_E_FORGED);
     assert_int_equal(receipt.len, 0);
     OK(vf_device_handin(v, admin[ALICE], path, &receipt, &verdict, why));
