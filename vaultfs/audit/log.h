@@ -4,13 +4,14 @@
  *
  *   log.c         create, close, questions
  *   log_append.c  entries into the queue, and waiting for them (callers' threads)
- *   log_thread.c  the writer thread: what is due, publishing what became durable, what to do about failures
+ *   log_thread.c  writing: what is due, publishing what became durable, what to do about failures; the log's own thread
  *   log_commit.c  one batch of lines onto the disk
  *   log_seal.c    sealing, step by step
  *   log_open.c    lock, recovery
  *
- * One mutex, `mu`, never held during input or output. Fields under "thread" belong to the writer thread alone (before it is started
- * and after it has ended: to the opener and closer).
+ * One mutex, `mu`, never held during input or output. Who writes has set `writing`, and until it clears that the fields under "writer"
+ * are its own (before the thread is started and after it has ended: the opener's and closer's). That is the log's thread, or a caller that
+ * would otherwise wake it and sleep until it has done what the caller can do itself: vf_log_lead. Sealing and mending are the thread's alone.
  */
 #ifndef VAULTFS_AUDIT_LOG_H
 #define VAULTFS_AUDIT_LOG_H
@@ -28,7 +29,9 @@
 #define VF_LOG_SELF_RETRY_US VF_SECOND_US
 #define VF_LOG_QUEUE_MAX     ((size_t)16 << 20)
 #define VF_LOG_EPOCHS        64
-#define VF_LOG_TICKET_SHIFT  40
+#define VF_LOG_QUICK_US \
+    25 /* a flush that takes less is done before another thread has been woken and has gone to sleep again */
+#define VF_LOG_TICKET_SHIFT 40
 
 /*
  * What a seal slot holds: a secret, and where the log stood at the checkpoint that covers the entry which names it (at size 0: the
@@ -70,8 +73,18 @@ struct vf_log {
     pthread_t thread;
 
     pthread_mutex_t mu;
-    pthread_cond_t work; /* the thread has something to do */
+    pthread_cond_t work; /* the thread has something to do, or may have now that nobody else writes */
     pthread_cond_t done; /* something became durable, was sealed or was lost; the queue has room */
+
+    /* Under mu: batches. Whose entry is in number n waits at batch_done[n % 2], so that each is woken once: to write it, or because it is durable. */
+    bool writing;      /* somebody writes */
+    bool knocked;      /* the thread is wanted, and may not know yet */
+    bool eager;        /* the queue has entries that nobody will write but the thread */
+    uint64_t batches;  /* taken so far */
+    uint64_t taken_to; /* seq behind the last one taken */
+    int64_t took_us;   /* the last one, on its way to the disk */
+    pthread_cond_t batch_done[2];
+    unsigned batch_waits[2];
 
     /* Under mu: the queue. */
     struct vf_entry_lines queue;
@@ -102,11 +115,11 @@ struct vf_log {
     unsigned nonces_left;
     struct vf_buf checkpoint; /* the last one, without the empty line */
 
-    /* Thread: the folder. */
+    /* Writer: the folder. */
     int dirfd, lockfd;
     struct stat dir_st; /* device and inode */
 
-    /* Thread: segments. The last one that holds durable entries. */
+    /* Writer: segments. The last one that holds durable entries. */
     int segfd; /* -1: none open for writing */
     uint64_t seg_first;
     uint64_t seg_len;   /* durable bytes; 0: there is no segment yet */
@@ -114,7 +127,7 @@ struct vf_log {
     bool seg_new;       /* the next batch begins a new segment */
     bool seg_failed;    /* what lies beyond seg_len was not durable */
 
-    /* Thread: sealing. */
+    /* Writer: the tree, and sealing. */
     struct vf_tree tree;
     struct vf_log_secret *secret;
     unsigned slot; /* where secret->now is stored */
@@ -150,6 +163,10 @@ VF_MUST_USE enum vf_err vf_log_lock(int dirfd, const char *dir, int *ret_fd, str
 
 /* log_thread.c. */
 void *vf_log_thread(void *arg);
+/* mu held. Write what the queue holds, if nobody does and nothing else is due; false: it is left to who writes now, or to the thread. */
+bool vf_log_lead(struct vf_log *log);
+/* mu held. Sleep until the batch with the entry `seq`, which is not durable, is done, or whoever waits for it is to write it. */
+void vf_log_batch_wait(struct vf_log *log, uint64_t seq);
 /* recover.c: bring the folder into a state to go on from; fills the writer's fields. */
 VF_MUST_USE enum vf_err vf_log_recover(struct vf_log *log, struct vf_why *why);
 

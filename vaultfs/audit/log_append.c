@@ -34,8 +34,10 @@ enum vf_err vf_log_put(struct vf_log *log, const struct vf_entry_body *text, str
         return vf_fail(why, VF_E_NOMEM, "%s: no memory for a log entry", log->dir);
     log->next++;
     log->last_us = now;
-    if (log->unsealed_us == INT64_MAX)
+    if (log->unsealed_us == INT64_MAX) {
         log->unsealed_us = vf_clock_boot_us();
+        log->knocked = true; /* for this sets the time of the next seal */
+    }
     return VF_OK;
 }
 
@@ -113,7 +115,8 @@ static enum vf_err append_locked(struct vf_log *log, const struct vf_entry_body 
     return VF_OK;
 }
 
-enum vf_err vf_log_append(struct vf_log *log, const struct vf_entry *entry, uint64_t *ret_seq, struct vf_why *why)
+/* Put into the queue; with `wake`, the thread is told. Who does without waits at once, and writes it itself if nobody else does. */
+static enum vf_err append(struct vf_log *log, const struct vf_entry *entry, bool wake, uint64_t *ret_seq, struct vf_why *why)
 {
     VF_ENTRY_BODY text = {0};
     uint64_t seq = 0;
@@ -123,13 +126,19 @@ enum vf_err vf_log_append(struct vf_log *log, const struct vf_entry *entry, uint
     VF_TRY(vf_entry_body_make(entry, NULL, &text, why));
     (void)pthread_mutex_lock(&log->mu);
     enum vf_err err = append_locked(log, &text, &seq, why);
+    log->eager = log->eager || (err == VF_OK && wake);
+    wake = log->knocked || (log->eager && !log->writing);
     (void)pthread_mutex_unlock(&log->mu);
-    if (err == VF_OK) {
-        /* Not before: the thread would wake up to a lock that is held. */
-        (void)pthread_cond_signal(&log->work);
+    if (wake)
+        (void)pthread_cond_signal(&log->work); /* not before: the thread would wake up to a lock that is held */
+    if (err == VF_OK)
         *ret_seq = seq;
-    }
     return err;
+}
+
+enum vf_err vf_log_append(struct vf_log *log, const struct vf_entry *entry, uint64_t *ret_seq, struct vf_why *why)
+{
+    return append(log, entry, true, ret_seq, why);
 }
 
 enum fate { FATE_OPEN, FATE_DURABLE, FATE_LOST };
@@ -156,7 +165,8 @@ enum vf_err vf_log_wait(struct vf_log *log, uint64_t seq, struct vf_why *why)
 
     (void)pthread_mutex_lock(&log->mu);
     while ((fate = fate_of(log, seq)) == FATE_OPEN)
-        (void)pthread_cond_wait(&log->done, &log->mu);
+        if (!vf_log_lead(log))
+            vf_log_batch_wait(log, seq & VF_ENTRY_SEQ_MAX);
     if (fate == FATE_LOST)
         err = vf_fail(why, VF_E_DISK_FULL, "%s",
                       log->fail_why.text[0] != '\0' ? log->fail_why.text : "no such entry was ever put into this log");
@@ -168,6 +178,6 @@ enum vf_err vf_log_commit(struct vf_log *log, const struct vf_entry *entry, stru
 {
     uint64_t seq = 0;
 
-    VF_TRY(vf_log_append(log, entry, &seq, why));
+    VF_TRY(append(log, entry, false, &seq, why));
     return vf_log_wait(log, seq, why);
 }

@@ -76,7 +76,8 @@ static enum vf_err init_sync(struct vf_log *log, struct vf_why *why)
     if (pthread_mutex_init(&log->mu, NULL) != 0 || pthread_condattr_init(&attr) != 0)
         return vf_fail(why, VF_E_NOMEM, "no memory to open a log");
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    bool ok = pthread_cond_init(&log->work, &attr) == 0 && pthread_cond_init(&log->done, NULL) == 0;
+    bool ok = pthread_cond_init(&log->work, &attr) == 0 && pthread_cond_init(&log->done, NULL) == 0 &&
+              pthread_cond_init(&log->batch_done[0], NULL) == 0 && pthread_cond_init(&log->batch_done[1], NULL) == 0;
     (void)pthread_condattr_destroy(&attr);
     return ok ? VF_OK : vf_fail(why, VF_E_NOMEM, "no memory to open a log");
 }
@@ -95,6 +96,8 @@ static void log_free(struct vf_log *log)
     vf_buf_done(&log->where);
     vf_buf_done(&log->checkpoint);
     vf_buf_done(&log->record);
+    (void)pthread_cond_destroy(&log->batch_done[0]);
+    (void)pthread_cond_destroy(&log->batch_done[1]);
     (void)pthread_cond_destroy(&log->done);
     (void)pthread_cond_destroy(&log->work);
     (void)pthread_mutex_destroy(&log->mu);

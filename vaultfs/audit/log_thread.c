@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The writer thread: takes what the queue holds, makes it durable in one go, tells who waits; seals when it is time. */
+/* Writing: what the queue holds becomes durable in one go, who waits is told; the log's thread seals when it is time, too. */
 #include "log.h"
 
 #include <string.h>
@@ -37,18 +37,19 @@ static void wait_for_work(struct vf_log *log)
 {
     int64_t now = vf_clock_boot_us();
 
-    while (!due(log, now)) {
+    while (log->writing || !due(log, now)) {
         int64_t left = VF_SECOND_US;
         struct timespec until;
         if (!log->failed && !log->opt.batch && log->unsealed_us != INT64_MAX)
             left = log->unsealed_us + VF_LOG_SEAL_EARLY_US - now;
         if (left < VF_SECOND_US / 1000)
             left = VF_SECOND_US / 1000;
+        log->knocked = log->writing && due(log, now); /* then who writes wakes this thread */
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
         int64_t nsec = until.tv_nsec + left % VF_SECOND_US * 1000;
         until.tv_sec += left / VF_SECOND_US + nsec / 1000000000;
         until.tv_nsec = nsec % 1000000000;
-        if (!log->failed && (log->opt.batch || log->unsealed_us == INT64_MAX))
+        if (log->knocked || (!log->failed && (log->opt.batch || log->unsealed_us == INT64_MAX)))
             (void)pthread_cond_wait(&log->work, &log->mu);
         else
             (void)pthread_cond_timedwait(&log->work, &log->mu, &until);
@@ -69,6 +70,7 @@ static void fail(struct vf_log *log, const struct vf_why *why)
         log->lost_from[log->epoch % VF_LOG_EPOCHS] = log->durable;
         log->epoch++;
         log->next = log->durable;
+        log->taken_to = log->durable;
     }
     if (log->durable == log->sealed)
         log->unsealed_us = INT64_MAX;
@@ -80,6 +82,8 @@ static void fail(struct vf_log *log, const struct vf_why *why)
     log->fail_why = *why;
     log->fail_why.err = VF_E_DISK_FULL;
     (void)pthread_cond_broadcast(&log->done);
+    (void)pthread_cond_broadcast(&log->batch_done[0]);
+    (void)pthread_cond_broadcast(&log->batch_done[1]);
 }
 
 static bool finish_seal(struct vf_log *log)
@@ -142,6 +146,9 @@ static void take_queue(struct vf_log *log, struct batch *b)
     log->queue.len = 0;
     log->taken = log->queued;
     log->queued = 0;
+    log->eager = false;
+    log->batches++;
+    log->taken_to = log->next;
     b->first = log->durable;
     b->count = log->next - log->durable;
     b->told = log->lost_told;
@@ -192,6 +199,36 @@ static void remember_seal(struct vf_log *log, const struct batch *b)
     log->step = VF_SEAL_SLOT;
 }
 
+/* What the queue holds becomes durable, or is lost and who waits is told. */
+static bool write_queue(struct vf_log *log, struct batch *b)
+{
+    struct vf_why why = {0};
+
+    take_queue(log, b);
+    (void)pthread_mutex_unlock(&log->mu);
+    int64_t start = vf_clock_boot_us();
+    enum vf_err err = vf_log_commit_batch(log, log->batch.data, log->batch.len, b->first, &why);
+    int64_t took = vf_clock_boot_us() - start;
+    (void)pthread_mutex_lock(&log->mu);
+    log->took_us = took;
+    if (err != VF_OK) {
+        vf_log_seal_abandon(log);
+        fail(log, &why);
+        return false;
+    }
+    publish(log, b);
+    log->sealing = b->seal;
+    (void)pthread_mutex_unlock(&log->mu);
+    /* Not before: they would wake up to a lock that is held. No batch is taken meanwhile: this one is still being written. */
+    (void)pthread_cond_broadcast(&log->batch_done[log->batches % 2]);
+    (void)pthread_cond_broadcast(&log->done);
+    grow_tree(log);
+    if (b->seal)
+        remember_seal(log, b);
+    (void)pthread_mutex_lock(&log->mu);
+    return true;
+}
+
 static void turn(struct vf_log *log)
 {
     struct vf_why why = {0};
@@ -200,34 +237,71 @@ static void turn(struct vf_log *log)
     /* A seal that was begun comes first: nothing may follow its entry before there is its checkpoint. */
     if (log->sealing && !finish_seal(log))
         return;
-    enum vf_err err = complete_queue(log, &b, &why);
-    if (err == VF_OK && log->queue.len == 0) {
-        /* Nothing to try the disk with: do not come back at once. */
-        log->failed_us = vf_clock_boot_us();
-        return;
-    }
-    if (err == VF_OK) {
-        take_queue(log, &b);
-        (void)pthread_mutex_unlock(&log->mu);
-        err = vf_log_commit_batch(log, log->batch.data, log->batch.len, b.first, &why);
-        (void)pthread_mutex_lock(&log->mu);
-    }
-    if (err != VF_OK) {
+    if (complete_queue(log, &b, &why) != VF_OK) {
         vf_log_seal_abandon(log);
         fail(log, &why);
-        return;
-    }
-    publish(log, &b);
-    log->sealing = b.seal;
-    (void)pthread_mutex_unlock(&log->mu);
-    /* Not before: they would wake up to a lock that is held. */
-    (void)pthread_cond_broadcast(&log->done);
-    grow_tree(log);
-    if (b.seal)
-        remember_seal(log, &b);
-    (void)pthread_mutex_lock(&log->mu);
-    if (b.seal)
+    } else if (log->queue.len == 0) {
+        /* Nothing to try the disk with: do not come back at once. */
+        log->failed_us = vf_clock_boot_us();
+    } else if (write_queue(log, &b) && b.seal) {
         (void)finish_seal(log);
+    }
+}
+
+static void take_turn(struct vf_log *log)
+{
+    log->writing = true;
+    turn(log);
+    log->writing = false;
+}
+
+/* Whatever is not plain writing is left to the thread: it knows what comes first. */
+static bool may_lead(const struct vf_log *log)
+{
+    return !log->writing && !log->stop && !log->failed && !log->sealing && !log->recover && log->queue.len > 0 &&
+           !seal_due(log, vf_clock_boot_us());
+}
+
+/*
+ * What came meanwhile goes on to the thread, which keeps writing for as long as more comes while it writes; or, where that takes no time, to one
+ * of those who wait for it and have to be woken anyway. Who is counted as waiting may have been told already and not have run since: then
+ * whoever else the queue's entries belong to is on his way here and finds that nobody writes, unless nobody ever waits for them.
+ */
+static void pass_on(struct vf_log *log)
+{
+    unsigned next = (unsigned)((log->batches + 1) % 2);
+    bool waited_for = log->queue.len > 0 && log->batch_waits[next] > 0;
+    bool quick = log->took_us < VF_LOG_QUICK_US;
+
+    if (waited_for && quick)
+        (void)pthread_cond_signal(&log->batch_done[next]);
+    if (log->knocked || log->failed || log->eager || (waited_for && !quick))
+        (void)pthread_cond_signal(&log->work);
+}
+
+bool vf_log_lead(struct vf_log *log)
+{
+    struct batch b = {0};
+
+    if (!may_lead(log))
+        return false;
+    log->writing = true;
+    (void)write_queue(log, &b);
+    log->writing = false;
+    pass_on(log);
+    return true;
+}
+
+void vf_log_batch_wait(struct vf_log *log, uint64_t seq)
+{
+    /* The last batch that was taken, which is being written, or the one after it. */
+    unsigned n = (unsigned)((seq < log->taken_to ? log->batches : log->batches + 1) % 2);
+
+    if (!log->writing)
+        (void)pthread_cond_signal(&log->work);
+    log->batch_waits[n]++;
+    (void)pthread_cond_wait(&log->batch_done[n], &log->mu);
+    log->batch_waits[n]--;
 }
 
 void *vf_log_thread(void *arg)
@@ -238,12 +312,12 @@ void *vf_log_thread(void *arg)
     while (!log->stop) {
         wait_for_work(log);
         if (!log->stop)
-            turn(log);
+            take_turn(log);
     }
     /* The last of it: once, even if the attempt before failed. */
     uint64_t failures = log->failures;
     while (log->failures == failures && (log->queue.len > 0 || owing(log)))
-        turn(log);
+        take_turn(log);
     (void)pthread_mutex_unlock(&log->mu);
     return NULL;
 }

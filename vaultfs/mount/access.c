@@ -116,7 +116,7 @@ static bool log_works(struct vf_session *s)
 }
 
 enum vf_err vf_access_open(struct vf_session *s, const struct vf_node *node, struct vf_job *job,
-                           const struct vf_caller *caller, struct vf_access *ret, struct vf_why *why)
+                           const struct vf_caller *caller, bool at_once, struct vf_access *ret, struct vf_why *why)
 {
     struct vf_repeat due;
     *ret = (struct vf_access){.job = job, .node = node, .caller = caller};
@@ -131,13 +131,17 @@ enum vf_err vf_access_open(struct vf_session *s, const struct vf_node *node, str
     ret->joined = false;
     struct vf_entry e;
     open_entry(node, job, caller, &e);
-    return vf_log_append(s->log, &e, &ret->seq, why);
+    if (!at_once)
+        return vf_log_append(s->log, &e, &ret->seq, why);
+    VF_TRY(vf_log_commit(s->log, &e, why));
+    ret->durable = true;
+    return VF_OK;
 }
 
 enum vf_err vf_access_wait(struct vf_session *s, struct vf_access *access, struct vf_why *why)
 {
     /* What may be joined was durable before. */
-    if (!access->joined)
+    if (!access->joined && !access->durable)
         VF_TRY(vf_log_wait(s->log, access->seq, why));
     /* A budget is counted from the log. What is not sealed yet could be taken away, and the budget spent again. */
     if (!access->joined && vf_job_grant(access->job)->budget > 0)

@@ -285,9 +285,12 @@ struct vf_access {
     struct vf_job *job;
     const struct vf_caller *caller;
 };
-/* Append the entry of an open unless one of this second covers it. After success vf_access_done must follow. */
+/*
+ * Append the entry of an open unless one of this second covers it. With `at_once` it is durable on return, by this thread's own hand if no other writes:
+ * for who has nothing to do meanwhile that would be worth waking another thread. After success vf_access_done must follow.
+ */
 enum vf_err vf_access_open(struct vf_session *s, const struct vf_node *node, struct vf_job *job,
-                           const struct vf_caller *caller, struct vf_access *ret, struct vf_why *why);
+                           const struct vf_caller *caller, bool at_once, struct vf_access *ret, struct vf_why *why);
 /* Until that entry is durable. */
 enum vf_err vf_access_wait(struct vf_session *s, struct vf_access *access, struct vf_why *why);
 void vf_access_done(struct vf_session *s, const struct vf_access *access, bool served);

@@ -131,7 +131,7 @@ static enum vf_err get_and_wait(struct vf_session *s, const struct vf_handle *h,
         vf_job_share_used(job, h->node.index, vf_node_part(&h->node)); /* as looking the value up would have said */
         return vf_access_wait(s, access, NULL);
     }
-    /* Readers are few, since their memory is locked. In a crowd those without one wait for the disk first, all for the same flush. */
+    /* Readers are few, since their memory is locked. In a crowd those without one wait for the disk first, all for the same flush; so does a text field. */
     bool waited = *reader == NULL;
     enum vf_err durable = waited ? vf_access_wait(s, access, NULL) : VF_OK;
     if (waited)
@@ -148,7 +148,9 @@ static int open_value(struct vf_session *s, struct vf_handle *h, struct vf_job *
                       uint64_t ino, enum vf_pages pages, bool *ret_stored)
 {
     bool there = pages == VF_PAGES_THERE;
-    struct vf_value_reader *reader = there ? NULL : vf_reader_try(s);
+    /* To look up and decrypt a text field takes less than to wake another thread and be woken by it. */
+    bool at_once = there || !vf_field_is_image(field_of(&h->node));
+    struct vf_value_reader *reader = at_once ? NULL : vf_reader_try(s);
     const uint8_t *data = NULL;
     size_t len = 0;
     struct vf_access access;
@@ -156,7 +158,7 @@ static int open_value(struct vf_session *s, struct vf_handle *h, struct vf_job *
     enum vf_err err =
         vf_job_budget_take(s->station, job, h->node.index, (enum vf_part)vf_field_part(field_of(&h->node)), NULL);
     if (!err)
-        err = vf_access_open(s, &h->node, job, caller, &access, NULL);
+        err = vf_access_open(s, &h->node, job, caller, at_once, &access, NULL);
     if (!err) {
         err = get_and_wait(s, h, &access, there, &reader, &data, &len);
         err = err ? err : still_here(s, job, &h->node);
@@ -179,7 +181,7 @@ static int open_cards(struct vf_session *s, struct vf_handle *h, struct vf_job *
     struct vf_access access;
     enum vf_err err = vf_job_budget_take_all(s->station, job, VF_PART_TEXT, NULL);
     if (!err)
-        err = vf_access_open(s, &h->node, job, caller, &access, NULL);
+        err = vf_access_open(s, &h->node, job, caller, true, &access, NULL);
     if (!err) {
         err = vf_access_wait(s, &access, NULL);
         vf_access_done(s, &access, err == VF_OK);
