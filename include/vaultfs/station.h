@@ -188,7 +188,7 @@ VF_PUBLIC void vf_value_reader_free(struct vf_value_reader *r);
  * *ret_plain points into the reader's scratch until the next call or vf_value_reader_wipe; the caller may write one byte after the value
  * (a text file's newline). Does not look at time, budget or log: the caller has done so.
  */
-VF_PUBLIC VF_MUST_USE enum vf_err vf_value_reader_get(struct vf_value_reader *r, const struct vf_job *job, uint32_t index,
+VF_PUBLIC VF_MUST_USE enum vf_err vf_value_reader_get(struct vf_value_reader *r, struct vf_job *job, uint32_t index,
                                                       unsigned field, const uint8_t **ret_plain, size_t *ret_len,
                                                       struct vf_why *why);
 /* All granted text fields of one record by one envelope: texts[i] for layout->text_field[i]. */
@@ -196,13 +196,22 @@ struct vf_text_value {
     const char *text;
     size_t len;
 };
-VF_PUBLIC VF_MUST_USE enum vf_err vf_value_reader_texts(struct vf_value_reader *r, const struct vf_job *job, uint32_t index,
+VF_PUBLIC VF_MUST_USE enum vf_err vf_value_reader_texts(struct vf_value_reader *r, struct vf_job *job, uint32_t index,
                                                         struct vf_text_value ret[VF_FIELD_COUNT], struct vf_why *why);
 /*
  * So many bytes at the end of the reader's scratch, up to half of it, for what is made of texts (vf_value_reader_texts leaves them alone,
  * vf_value_reader_get does not); until the reader is wiped. NULL: too many.
  */
 VF_PUBLIC uint8_t *vf_value_reader_room(struct vf_value_reader *r, size_t size);
+/*
+ * Looking ahead: a thread that copies and hashes the ciphertext of the picture that will be opened next, if pictures are opened in the order of their
+ * refs. It decrypts nothing and uses no key. Thread-safe; one for all readers. Free it after their last use.
+ */
+struct vf_value_ahead;
+VF_PUBLIC VF_MUST_USE enum vf_err vf_value_ahead_new(struct vf_station *st, struct vf_value_ahead **ret, struct vf_why *why);
+VF_PUBLIC void vf_value_ahead_free(struct vf_value_ahead *a); /* NULL is fine */
+/* Until it is wiped, this reader takes over what was fetched ahead, and has the next one fetched: for who opens files alone, with a processor to spare. */
+VF_PUBLIC void vf_value_reader_look_ahead(struct vf_value_reader *r, struct vf_value_ahead *ahead);
 VF_PUBLIC void vf_value_reader_wipe(struct vf_value_reader *r);
 /* Padded size of a stored value as the log states it. */
 VF_PUBLIC uint64_t vf_job_padded(const struct vf_job *job, uint32_t index, unsigned field);

@@ -223,7 +223,7 @@ struct vf_job *job_of(struct vf_station *st, const char *name)
     return found;
 }
 
-enum vf_err read_value_of(struct vf_station *st, struct vf_value_reader *r, const struct vf_job *job, uint32_t index,
+enum vf_err read_value_of(struct vf_station *st, struct vf_value_reader *r, struct vf_job *job, uint32_t index,
                           unsigned field, const uint8_t **plain, size_t *len)
 {
     VF_TRY(vf_job_may(st, job, why));

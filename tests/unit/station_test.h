@@ -62,7 +62,7 @@ void take_delivery(struct vf_station *st, const struct delivery *d);
 /* The job of this name, with a reference; NULL when there is none. */
 struct vf_job *job_of(struct vf_station *st, const char *name);
 /* Open one value as a mount would: vf_job_may first. */
-enum vf_err read_value_of(struct vf_station *st, struct vf_value_reader *r, const struct vf_job *job, uint32_t index,
+enum vf_err read_value_of(struct vf_station *st, struct vf_value_reader *r, struct vf_job *job, uint32_t index,
                           unsigned field, const uint8_t **plain, size_t *len);
 /* Every value that the job names is here and is the vault's current one; aborts otherwise. Returns how many. */
 unsigned reads_all(struct vf_station *st, const struct place *p, const char *job);

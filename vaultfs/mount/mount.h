@@ -173,6 +173,7 @@ struct vf_session {
     pthread_cond_t readers_free;
     struct vf_value_reader **readers;
     size_t nreaders, readers_left;
+    struct vf_value_ahead *ahead; /* NULL with a single processor */
     /* watcher: ends of grants, deliveries; keeper: what may have to wait */
     pthread_t watcher, keeper, main_thread;
     bool watcher_runs, keeper_runs;
@@ -249,7 +250,8 @@ struct vf_cards *vf_slot_cards_ref(struct vf_slot_job *slot);
 /* 0 when the contents of the slot may be looked at now, else the errno of the end, the revocation, the start or the clock. */
 int vf_slot_may(struct vf_session *s, struct vf_slot_job *slot, struct vf_job *job, struct vf_why *why);
 struct vf_value_reader *vf_reader_take(struct vf_session *s);
-struct vf_value_reader *vf_reader_try(struct vf_session *s); /* NULL: at most one is free */
+/* NULL: at most one is free. *ret_alone: nobody else has one. */
+struct vf_value_reader *vf_reader_try(struct vf_session *s, bool *ret_alone);
 void vf_reader_give(struct vf_session *s, struct vf_value_reader *r);
 
 /* grant_txt.c: the text of GRANT.txt as it is now, appended. */

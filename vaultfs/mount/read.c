@@ -150,7 +150,10 @@ static int open_value(struct vf_session *s, struct vf_handle *h, struct vf_job *
     bool there = pages == VF_PAGES_THERE;
     /* To look up and decrypt a text field takes less than to wake another thread and be woken by it. */
     bool at_once = there || !vf_field_is_image(field_of(&h->node));
-    struct vf_value_reader *reader = at_once ? NULL : vf_reader_try(s);
+    bool alone = false;
+    struct vf_value_reader *reader = at_once ? NULL : vf_reader_try(s, &alone);
+    if (reader && alone)
+        vf_value_reader_look_ahead(reader, s->ahead);
     const uint8_t *data = NULL;
     size_t len = 0;
     struct vf_access access;

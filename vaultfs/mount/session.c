@@ -63,6 +63,8 @@ static enum vf_err make_readers(struct vf_session *s, struct vf_why *why)
     s->readers = calloc(VF_MOUNT_READERS, sizeof(struct vf_value_reader *));
     if (!s->readers)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
+    if (vf_processors() > 1)
+        VF_TRY(vf_value_ahead_new(s->station, &s->ahead, why));
     for (; s->nreaders < VF_MOUNT_READERS; s->nreaders++)
         VF_TRY(vf_value_reader_new(s->station, &s->readers[s->nreaders], why));
     s->readers_left = s->nreaders;
@@ -189,6 +191,7 @@ static void tear_down(struct vf_session *s)
     for (size_t i = 0; i < s->nreaders; i++)
         vf_value_reader_free(s->readers[i]);
     free(s->readers);
+    vf_value_ahead_free(s->ahead);
     vf_desk_client_free(s->desk);
     vf_waits_free(s->waits);
     vf_slots_free(s);

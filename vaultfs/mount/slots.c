@@ -263,9 +263,10 @@ struct vf_value_reader *vf_reader_take(struct vf_session *s)
 }
 
 /* Who takes one this way keeps it while the disk works. The last is left for those who do not: a READ has its pages locked until it has its answer. */
-struct vf_value_reader *vf_reader_try(struct vf_session *s)
+struct vf_value_reader *vf_reader_try(struct vf_session *s, bool *ret_alone)
 {
     pthread_mutex_lock(&s->readers_lock);
+    *ret_alone = s->readers_left == s->nreaders;
     struct vf_value_reader *r = s->readers_left > 1 ? s->readers[--s->readers_left] : NULL;
     pthread_mutex_unlock(&s->readers_lock);
     return r;

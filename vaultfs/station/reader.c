@@ -12,7 +12,6 @@
 #include <string.h>
 
 #define SCRATCH_LEN (VF_VALUE_MAX + 8192 + 4 + 64)
-#define SEALED_MAX  (VF_VALUE_MAX + 8192 + VF_VALUE_OVERHEAD)
 
 struct vf_value_reader {
     struct vf_station *st;
@@ -23,6 +22,7 @@ struct vf_value_reader {
     size_t room;                    /* and these at its end, the caller's */
     struct vf_field_key *keys;      /* arena */
     uint8_t *sealed;                /* copy of one ciphertext */
+    struct vf_value_ahead *ahead;   /* until the reader is wiped; NULL: none */
     uint8_t row[VF_RECORD_ROW_MAX]; /* of one record's row and envelopes */
 };
 
@@ -34,7 +34,7 @@ enum vf_err vf_value_reader_new(struct vf_station *st, struct vf_value_reader **
     r->st = st;
     r->scratch = vf_secret_new(SCRATCH_LEN);
     r->keys = vf_secret_new(VF_FIELD_COUNT * sizeof(*r->keys));
-    r->sealed = malloc(SEALED_MAX);
+    r->sealed = malloc(VF_SEALED_MAX);
     enum vf_err err = VF_OK;
     if (!r->scratch || !r->keys)
         err = vf_fail(why, VF_E_LOCKED_MEMORY, "no locked memory left for reading values");
@@ -67,11 +67,17 @@ void vf_value_reader_free(struct vf_value_reader *r)
 
 void vf_value_reader_wipe(struct vf_value_reader *r)
 {
+    r->ahead = NULL;
     vf_wipe(r->scratch, r->used);
     r->used = 0;
     vf_wipe(r->scratch + SCRATCH_LEN - r->room, r->room);
     r->room = 0;
     vf_wipe(r->keys, VF_FIELD_COUNT * sizeof(*r->keys));
+}
+
+void vf_value_reader_look_ahead(struct vf_value_reader *r, struct vf_value_ahead *ahead)
+{
+    r->ahead = ahead;
 }
 
 uint8_t *vf_value_reader_room(struct vf_value_reader *r, size_t size)
@@ -147,44 +153,23 @@ static enum vf_err get_keys(struct vf_value_reader *r, const struct vf_job *job,
 }
 
 /* One value into `out`: look up, hash, decrypt, compare the length. `column`: its place in the manifest row. */
-static enum vf_err open_one(struct vf_value_reader *r, const struct vf_job *job, uint32_t index, unsigned column,
+static enum vf_err open_one(struct vf_value_reader *r, struct vf_job *job, uint32_t index, unsigned column,
                             const struct vf_field_key *key, const struct rows *rows, uint8_t *out, size_t out_len,
                             const uint8_t **ret_plain, size_t *ret_len, struct vf_why *why)
 {
-    unsigned field = job->layout.field[column];
-    const struct vf_ref *ref = vf_catalogue_ref(job->catalogue, index);
-    const uint8_t *item = rows->manifest + VF_REF_LEN + column * (4 + VF_HASH_LEN);
-    uint32_t generation = vf_get_be32(item);
-    uint8_t store_key[VF_VALUE_KEY_LEN];
-    struct vf_hash want, hash;
-    struct vf_slice val;
+    struct vf_value_want want;
+    size_t sealed_len = 0;
 
-    memcpy(want.b, item + 4, sizeof(want.b));
-    if (generation == 0)
-        return vf_fail(why, VF_E_NOT_FOUND, "%.8s: has no %s", ref->c, vf_field_info(field)->name);
-    vf_station_value_key(ref, (uint8_t)field, generation, &want, store_key);
-    if (!vf_txn_get(r->txn, VF_ST_VALUE, store_key, sizeof(store_key), &val)) {
-        VF_TRY(vf_txn_check(r->txn, why));
-        return vf_fail(why, VF_E_NOT_FOUND, "%.8s: its %s has not arrived", ref->c, vf_field_info(field)->name);
-    }
-    if (val.len <= VF_VALUE_ROW_PREFIX || !vf_station_batch_committed(r->st, vf_get_be64(val.data)))
-        return vf_fail(why, VF_E_NOT_FOUND, "%.8s: its %s has not arrived", ref->c, vf_field_info(field)->name);
-    size_t sealed_len = val.len - VF_VALUE_ROW_PREFIX;
-    if (sealed_len > SEALED_MAX)
-        return vf_fail(why, VF_E_DAMAGED, "%.8s: its %s is longer than any value", ref->c, vf_field_info(field)->name);
-    memcpy(r->sealed, val.data + VF_VALUE_ROW_PREFIX, sealed_len);
-    vf_hasher_reset(&r->hasher);
-    vf_hasher_update(&r->hasher, r->sealed, sealed_len);
-    vf_hasher_final(&r->hasher, &hash);
-    if (memcmp(&hash, &want, sizeof(hash)) != 0)
-        return vf_fail(why, VF_E_FORGED, "%.8s: its %s is not what the force signed", ref->c, vf_field_info(field)->name);
+    vf_value_want_of(job, index, column, rows->manifest, &want);
+    if (!r->ahead || !vf_value_ahead_take(r->ahead, job, index, &want, &r->sealed, &sealed_len))
+        VF_TRY(vf_value_fetch(r->st, r->txn, &r->hasher, &want, r->sealed, &sealed_len, why));
     const struct vf_value_id id = {
-        .vault = job->grant.vault, .ref = *ref, .field = (uint8_t)field, .generation = generation};
+        .vault = job->grant.vault, .ref = want.ref, .field = (uint8_t)want.field, .generation = want.generation};
     if (vf_value_open(key, &id, r->sealed, sealed_len, out, out_len, ret_plain, ret_len))
-        return vf_fail(why, VF_E_DAMAGED, "%.8s: its %s does not decrypt", ref->c, vf_field_info(field)->name);
-    if (*ret_len != vf_catalogue_len(job->catalogue, index, field))
-        return vf_fail(why, VF_E_DAMAGED, "%.8s: its %s is not as long as the catalogue says", ref->c,
-                       vf_field_info(field)->name);
+        return vf_fail(why, VF_E_DAMAGED, "%.8s: its %s does not decrypt", want.ref.c, vf_field_info(want.field)->name);
+    if (*ret_len != vf_catalogue_len(job->catalogue, index, want.field))
+        return vf_fail(why, VF_E_DAMAGED, "%.8s: its %s is not as long as the catalogue says", want.ref.c,
+                       vf_field_info(want.field)->name);
     return VF_OK;
 }
 
@@ -194,35 +179,30 @@ static void note_used(struct vf_value_reader *r, size_t upto)
         r->used = upto;
 }
 
-/* Column of a field in manifest rows; its place among its part's keys too. */
-static bool columns_of(const struct vf_grant_layout *l, unsigned field, unsigned *ret_column, unsigned *ret_key)
+/* A field's place among its part's keys. */
+static unsigned key_of(const struct vf_grant_layout *l, unsigned column)
 {
     unsigned key = 0;
-    for (unsigned i = 0; i < l->nfields; i++) {
-        if (l->field[i] == field) {
-            *ret_column = i;
-            *ret_key = key;
-            return true;
-        }
-        key += vf_field_part(l->field[i]) == vf_field_part(field);
-    }
-    return false;
+    for (unsigned i = 0; i < column; i++)
+        key += vf_field_part(l->field[i]) == vf_field_part(l->field[column]);
+    return key;
 }
 
-enum vf_err vf_value_reader_get(struct vf_value_reader *r, const struct vf_job *job, uint32_t index, unsigned field,
+enum vf_err vf_value_reader_get(struct vf_value_reader *r, struct vf_job *job, uint32_t index, unsigned field,
                                 const uint8_t **ret_plain, size_t *ret_len, struct vf_why *why)
 {
-    unsigned column, key;
+    unsigned column;
     struct rows rows;
 
-    if (index >= vf_catalogue_count(job->catalogue) || !columns_of(&job->layout, field, &column, &key))
+    if (index >= vf_catalogue_count(job->catalogue) || !vf_value_column(&job->layout, field, &column))
         return vf_fail(why, VF_E_NOT_FOUND, "no such value in this grant");
     VF_TRY(vf_txn_renew(r->txn, why));
     enum vf_err err = get_rows(r, job, index, &rows, why);
     if (!err)
         err = get_keys(r, job, index, (enum vf_part)vf_field_part(field), &rows, why);
     if (!err)
-        err = open_one(r, job, index, column, &r->keys[key], &rows, r->scratch, SCRATCH_LEN - 1, ret_plain, ret_len, why);
+        err = open_one(r, job, index, column, &r->keys[key_of(&job->layout, column)], &rows, r->scratch, SCRATCH_LEN - 1,
+                       ret_plain, ret_len, why);
     /* The padded plaintext, and the byte that the caller may add; after a failure, whatever lies there. */
     note_used(r, err ? SCRATCH_LEN : 4 + vf_field_padded(field, *ret_len) + 1);
     vf_txn_reset(r->txn);
@@ -230,7 +210,7 @@ enum vf_err vf_value_reader_get(struct vf_value_reader *r, const struct vf_job *
     return err;
 }
 
-enum vf_err vf_value_reader_texts(struct vf_value_reader *r, const struct vf_job *job, uint32_t index,
+enum vf_err vf_value_reader_texts(struct vf_value_reader *r, struct vf_job *job, uint32_t index,
                                   struct vf_text_value ret[VF_FIELD_COUNT], struct vf_why *why)
 {
     struct rows rows;
@@ -243,14 +223,15 @@ enum vf_err vf_value_reader_texts(struct vf_value_reader *r, const struct vf_job
     if (!err)
         err = get_keys(r, job, index, VF_PART_TEXT, &rows, why);
     for (unsigned i = 0; !err && i < job->layout.ntext; i++) {
-        unsigned column = 0, key = 0, field = job->layout.text_field[i];
+        unsigned column = 0, field = job->layout.text_field[i];
         const uint8_t *plain = NULL;
         size_t len = 0, room = vf_field_padded(field, 0) + 4;
-        (void)columns_of(&job->layout, field, &column, &key);
+        (void)vf_value_column(&job->layout, field, &column);
         if (used + room > SCRATCH_LEN - r->room)
             err = vf_fail(why, VF_E_LIMIT, "a record's text is too long");
         else
-            err = open_one(r, job, index, column, &r->keys[key], &rows, r->scratch + used, room, &plain, &len, why);
+            err = open_one(r, job, index, column, &r->keys[key_of(&job->layout, column)], &rows, r->scratch + used, room,
+                           &plain, &len, why);
         ret[i] = (struct vf_text_value){.text = (const char *)plain, .len = len};
         used += room;
     }

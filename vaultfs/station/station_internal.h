@@ -118,6 +118,53 @@ struct vf_job {
 #define VF_ITEM_TEXT      4
 #define VF_ITEM_MISSING   8
 
+/* fetch.c. What a manifest row says of one value. */
+#define VF_SEALED_MAX (VF_VALUE_MAX + 8192 + VF_VALUE_OVERHEAD)
+struct vf_value_want {
+    struct vf_ref ref;
+    unsigned field;
+    uint32_t generation; /* 0: there is none */
+    struct vf_hash hash;
+};
+/* Place of a field in manifest rows; false: not granted. */
+bool vf_value_column(const struct vf_grant_layout *l, unsigned field, unsigned *ret);
+void vf_value_want_of(const struct vf_job *job, uint32_t index, unsigned column, const uint8_t *row,
+                      struct vf_value_want *ret);
+/* Its ciphertext into `out` (VF_SEALED_MAX bytes), whose hash is the one wanted. `txn`: renewed by the caller. */
+VF_MUST_USE enum vf_err vf_value_fetch(struct vf_station *st, struct vf_txn *txn, struct vf_hasher *hasher,
+                                       const struct vf_value_want *want, uint8_t *out, size_t *ret_len, struct vf_why *why);
+
+/* ahead.c */
+enum vf_ahead_state { VF_AHEAD_IDLE, VF_AHEAD_WANTED, VF_AHEAD_BUSY, VF_AHEAD_READY };
+struct vf_value_ahead {
+    struct vf_station *st;
+    pthread_t thread;
+    pthread_mutex_t mu;
+    pthread_cond_t wake, done;
+    /* Under mu. */
+    bool stop;
+    enum vf_ahead_state state;
+    struct vf_job *job; /* a reference while WANTED or BUSY */
+    uint32_t index;
+    unsigned field;
+    struct vf_hash hash; /* READY: of the `len` bytes in `sealed` */
+    size_t len;
+    const struct vf_job *walk_job; /* compared, never looked at: what would be opened next, if somebody walks */
+    unsigned walk_field;
+    uint32_t walk_next;
+    /* The thread's while BUSY, under mu otherwise. */
+    uint8_t *sealed;
+    /* The thread's. */
+    struct vf_txn *txn;
+    struct vf_hasher hasher;
+};
+/*
+ * A picture is being opened. True if it was fetched ahead: *sealed (VF_SEALED_MAX bytes) is exchanged for the buffer that has it, and its hash
+ * is the one wanted. If it was to be expected, the next one is fetched from now on.
+ */
+bool vf_value_ahead_take(struct vf_value_ahead *a, struct vf_job *job, uint32_t index, const struct vf_value_want *want,
+                         uint8_t **sealed, size_t *ret_len);
+
 /* clock.c */
 enum vf_err vf_station_clock_create(const char *path, const struct vf_identity *device, struct vf_why *why);
 enum vf_err vf_station_clock_load(struct vf_station *st, struct vf_why *why);
