@@ -2,7 +2,7 @@
 """A force, a supplier and a mount, for tests: real programs, real files, a temporary folder that goes at the end.
 
 Each test is a script that builds a World, does what its users would, and calls check() for what must hold. The programs come from the
-environment that tests/mounted/meson.build sets: KEYTOOL, VAULTFS, VAULTFS_CLOCK, VAULTFS_STALE, SYNTH.
+environment that tests/mounted/meson.build sets: KEYTOOL, VAULTFS, VAULTFS_CLOCK, VAULTFS_STALE, VAULTFS_OPENDIR, SYNTH.
 """
 import atexit
 import csv
@@ -49,7 +49,7 @@ def need_fuse():
 
 def reachable_programs():
     """An ordinary user has to run them too: from a build below /root, say, he gets copies."""
-    names = [n for n in ('KEYTOOL', 'KEYTOOL_CLOCK', 'VAULTFS', 'VAULTFS_CLOCK', 'VAULTFS_STALE', 'VAULTFS_STALL', 'SYNTH') if n in os.environ]
+    names = [n for n in ('KEYTOOL', 'KEYTOOL_CLOCK', 'VAULTFS', 'VAULTFS_CLOCK', 'VAULTFS_STALE', 'VAULTFS_STALL', 'VAULTFS_OPENDIR', 'HOLD', 'SYNTH') if n in os.environ]
     paths = [pathlib.Path(os.environ[n]) for n in names]
     if os.geteuid() != 0 or all(p.stat().st_mode & 0o001 for path in paths for p in (path, *path.parents)):
         return

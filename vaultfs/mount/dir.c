@@ -12,6 +12,8 @@ double vf_node_timeout(struct vf_session *s, const struct vf_node *node, struct 
 {
     int64_t now;
     /* A job's folder stays until unmount; when another delivery takes its name, the watcher tells the kernel. */
+    if (atomic_load(&s->leaving))
+        return 0; /* what is taken back now must not be believed again */
     if (node->kind == VF_NODE_ROOT || node->kind == VF_NODE_MARKER || node->kind == VF_NODE_JOB)
         return TIMEOUT_MAX;
     if (node->kind == VF_NODE_GRANT_TXT)
@@ -40,11 +42,16 @@ void vf_entry_fill(struct vf_session *s, const struct vf_node *node, struct vf_j
 #define NAME_ROOM 64
 _Static_assert(VF_JOB_MAX < NAME_ROOM && VF_REF_LEN + 4 < NAME_ROOM, "every name fits");
 
-/* One listing: reads `next` children from a position on. Positions: 1 and 2 are . and .., then the children from 3 on. */
+/*
+ * One listing: reads `next` children from a position on. Positions: 1 and 2 are . and .., then the children from 3 on; and above them the number of
+ * the delivery that it began under.
+ */
+#define POSITION_BITS 32
 struct listing {
     struct vf_session *s;
     struct vf_node dir;
     struct vf_job *job;
+    unsigned began; /* under this delivery */
     double timeout; /* of what the job's end bounds: found once a request; negative: not yet */
 };
 
@@ -162,6 +169,17 @@ static bool next_child(struct listing *l, uint64_t pos, struct vf_node *ret, cha
     }
 }
 
+static off_t position(const struct listing *l, uint64_t pos)
+{
+    return (off_t)((uint64_t)l->began << POSITION_BITS | pos);
+}
+
+/* 31 bits of them fit into a position. */
+static unsigned delivery(struct vf_slot_job *slot)
+{
+    return slot ? atomic_load(&slot->deliveries) & 0x7fffffff : 0;
+}
+
 /* A listing shows names only: . and .. carry no attributes that the kernel would take over. */
 static size_t put_dots(fuse_req_t req, struct listing *l, char *buf, size_t size, uint64_t *pos, bool plus)
 {
@@ -170,7 +188,7 @@ static size_t put_dots(fuse_req_t req, struct listing *l, char *buf, size_t size
         const char *name = *pos == 0 ? "." : "..";
         struct stat st = {.st_ino = *pos == 0 ? vf_node_number(l->s, &l->dir) : FUSE_ROOT_ID, .st_mode = S_IFDIR};
         struct fuse_entry_param e = {.attr = st};
-        off_t next = (off_t)(*pos + 1);
+        off_t next = position(l, *pos + 1);
         size_t need = plus ? fuse_add_direntry_plus(req, buf + used, size - used, name, &e, next)
                            : fuse_add_direntry(req, buf + used, size - used, name, &st, next);
         if (need > size - used)
@@ -180,13 +198,13 @@ static size_t put_dots(fuse_req_t req, struct listing *l, char *buf, size_t size
     return used;
 }
 
-static void list(fuse_req_t req, struct listing *l, size_t size, off_t off, bool plus)
+/* True: that was all, nothing was left to give. */
+static bool list(fuse_req_t req, struct listing *l, size_t size, uint64_t pos, bool plus)
 {
-    uint64_t pos = off < 0 ? 0 : (uint64_t)off;
     VF_FREE char *buf = malloc(size ? size : 1);
     if (!buf) {
         fuse_reply_err(req, ENOMEM);
-        return;
+        return false;
     }
     size_t used = pos < 2 ? put_dots(req, l, buf, size, &pos, plus) : 0;
     while (pos >= 2) {
@@ -204,36 +222,43 @@ static void list(fuse_req_t req, struct listing *l, size_t size, off_t off, bool
             fill(l->s, &node, job ? job : l->job, timeout_of(l, &node, job ? job : l->job), &e);
             if (job)
                 vf_job_unref(job);
-            need = fuse_add_direntry_plus(req, buf + used, size - used, name, &e, (off_t)pos);
+            need = fuse_add_direntry_plus(req, buf + used, size - used, name, &e, position(l, pos));
         } else {
             struct stat st = {.st_ino = vf_node_number(l->s, &node), .st_mode = vf_node_is_dir(&node) ? S_IFDIR : S_IFREG};
-            need = fuse_add_direntry(req, buf + used, size - used, name, &st, (off_t)pos);
+            need = fuse_add_direntry(req, buf + used, size - used, name, &st, position(l, pos));
         }
         if (need > size - used)
             break;
         used += need;
     }
     fuse_reply_buf(req, buf, used);
+    return used == 0;
 }
 
 /* --------------------------------------------------------------------------------------------------------- operations */
+
+/* The root and job folders: what they list changes by itself. */
+static bool is_lasting(const struct vf_node *dir)
+{
+    return dir->kind != VF_NODE_ROOT && dir->kind != VF_NODE_JOB;
+}
 
 /* May this folder be opened or listed? The root and job folders always: a job that has ended shows GRANT.txt. */
 static int dir_may(struct vf_session *s, const struct vf_node *dir, struct vf_job *job)
 {
     if (!vf_node_is_dir(dir))
         return ENOTDIR;
-    if (dir->kind == VF_NODE_ROOT || dir->kind == VF_NODE_JOB)
-        return 0;
+    if (!is_lasting(dir))
+        return atomic_load(&s->leaving) ? ENODEV : 0;
     int err = vf_slot_may(s, dir->slot, job, NULL);
     return err ? err : vf_node_exists(dir, job);
 }
 
-/* A refusal is told; that there is no such folder is not. */
+/* A refusal is told; that there is no such folder is not, nor that the mount is going away. */
 static void tell(struct vf_session *s, fuse_req_t req, const struct vf_node *dir, struct vf_job *job, int err)
 {
     struct vf_caller caller;
-    if (err == 0 || err == ENOENT || err == ENOTDIR)
+    if (err == 0 || err == ENOENT || err == ENOTDIR || err == ENODEV)
         return;
     vf_caller_of(fuse_req_ctx(req), &caller);
     vf_access_deny(s, dir, job, &caller, err);
@@ -243,6 +268,10 @@ void vf_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct vf_session *s = fuse_req_userdata(req);
     struct vf_node dir;
+    if (atomic_load(&s->listings_kept)) {
+        fuse_reply_err(req, ENOSYS); /* the kernel asks once and never again, and keeps listings (listing.c) */
+        return;
+    }
     if (!vf_node_of(s, ino, &dir)) {
         fuse_reply_err(req, ENOENT);
         return;
@@ -258,6 +287,22 @@ void vf_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_open(req, fi);
 }
 
+/* Refs go out through the gate, as contents do: once it is shut and empty, what the kernel has of them is all there will be. */
+static int list_granted(fuse_req_t req, struct listing *l, size_t size, uint64_t pos, bool plus)
+{
+    struct vf_slot_job *slot = l->dir.slot;
+    if (!vf_end_gate_enter(&slot->gate))
+        return vf_gate_errno(l->s, slot, l->job);
+    if (atomic_load(&l->s->listings_kept))
+        vf_listing_given(&l->dir);
+    bool over = list(req, l, size, pos, plus);
+    vf_end_gate_leave(&slot->gate);
+    /* Of records all is known from the beginning. */
+    if (over && l->began != delivery(slot) && l->dir.kind != VF_NODE_RECORD)
+        vf_listings_drop(l->s, slot, VF_DROP_PARTS);
+    return 0;
+}
+
 static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool plus)
 {
     struct listing l = {.s = fuse_req_userdata(req), .timeout = -1};
@@ -265,13 +310,17 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, boo
         fuse_reply_err(req, ENOENT);
         return;
     }
+    uint64_t pos = off < 0 ? 0 : (uint64_t)off & ((UINT64_C(1) << POSITION_BITS) - 1);
+    l.began = off > 0 ? (unsigned)((uint64_t)off >> POSITION_BITS) : delivery(l.dir.slot); /* before the job is looked at */
     l.job = l.dir.slot ? vf_slot_job_ref(l.dir.slot) : NULL;
     int err = dir_may(l.s, &l.dir, l.job);
+    if (!err && is_lasting(&l.dir))
+        err = list_granted(req, &l, size, pos, plus);
+    else if (!err && list(req, &l, size, pos, plus) && atomic_load(&l.s->listings_kept))
+        vf_listings_drop(l.s, l.dir.slot, VF_DROP_JOB);
     tell(l.s, req, &l.dir, l.job, err);
     if (err)
         fuse_reply_err(req, err);
-    else
-        list(req, &l, size, off, plus);
     if (l.job)
         vf_job_unref(l.job);
 }

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The end of a grant: (1) state set, newcomers get the errno; (2) the gate shut; (3) the pages of every file the kernel may hold dropped;
- * (4) those inside waited for; (5) pages dropped again, twice, since a READ that was answered before (4) may have been inserted after the
- * first pass; (6) keys wiped; (7) names, so that no cached look-up succeeds; (8) counts of what was opened, and the entry.
+ * (4) listings refused; (5) those inside waited for; (6) pages dropped again, twice, since a READ that was answered before (5) may have been
+ * inserted after the first pass; (7) keys wiped; (8) listings refused again; (9) counts of what was opened, and the entry. What may wait for
+ * a program, dropping listings and names, is done by another thread (listing.c).
  *
- * (1) to (3) are done for every grant that ends before (4) for any: an opener inside waits for the disk, and a disk that hangs must not
- * keep pages alive that are in the kernel already. No lock is held meanwhile, and the thread itself waits for no disk.
+ * (1) to (3) are done for every grant that ends before (4) for any: contents are worth more than refs, and a job may have 47,000 folders.
+ * (4) is done for all before (5) for any: an opener inside waits for the disk, and a disk that hangs must not keep alive what is in the
+ * kernel already. No lock is held meanwhile, and the thread itself waits for no disk.
  */
 #include "mount.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #define FINISH_WAIT_US (VF_SECOND_US / 10)
@@ -28,21 +29,11 @@ static void drop_pages(struct vf_session *s, struct vf_slot_job *slot)
     free(list);
 }
 
-static void drop_names(struct vf_session *s, struct vf_slot_job *slot)
+/* Attributes of the tables: those of folders are taken back with their listings. */
+static void take_back_sizes(struct vf_session *s, struct vf_slot_job *slot)
 {
-    static const struct {
-        const char *name;
-        unsigned kind;
-    } children[] = {
-        {"cards.csv", VF_NODE_CARDS}, {"cards-excel.csv", VF_NODE_CARDS_EXCEL},
-        {"photos", VF_NODE_PHOTOS},   {"signatures", VF_NODE_SIGNATURES},
-        {"records", VF_NODE_RECORDS},
-    };
-    uint64_t parent = s->opt->job ? FUSE_ROOT_ID : vf_node_ino(slot, VF_NODE_JOB, 0);
-    for (size_t i = 0; i < sizeof(children) / sizeof(children[0]); i++) {
-        fuse_lowlevel_notify_inval_entry(s->fuse, parent, children[i].name, strlen(children[i].name));
-        fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, children[i].kind, 0), -1, 0);
-    }
+    fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_CARDS, 0), -1, 0);
+    fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_CARDS_EXCEL, 0), -1, 0);
 }
 
 bool vf_slot_end_begin(struct vf_session *s, struct vf_slot_job *slot, enum vf_slot_state why)
@@ -69,7 +60,9 @@ bool vf_slot_end_finish(struct vf_session *s, struct vf_slot_job *slot)
     if (before)
         vf_job_forget(before);
     vf_job_unref(before);
-    drop_names(s, slot);
+    vf_listings_refuse(s, slot);
+    take_back_sizes(s, slot);
+    vf_listings_drop(s, slot, VF_DROP_NAMES);
     vf_access_slot_over(s, slot);
     vf_access_event_later(s, revoked ? VF_EVENT_REVOKE : VF_EVENT_EXPIRE, job, revoked ? "EKEYREVOKED" : "EKEYEXPIRED");
     vf_job_unref(job);
@@ -87,4 +80,8 @@ void vf_slots_leave(struct vf_session *s)
             drop_pages(s, s->slots[i]);
         }
     }
+    for (size_t i = 0; i < s->nslots; i++)
+        vf_listings_refuse(s, s->slots[i]);
+    vf_listings_drop(s, NULL, 0);
+    (void)vf_lister_wait(s, LEAVE_WAIT_US);
 }

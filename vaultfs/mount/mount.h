@@ -156,6 +156,20 @@ struct vf_slot_job {
     unsigned warned; /* bit 0: 24 h, bit 1: 1 h, bit 2: 10 min */
     bool replaced;   /* another slot has this name now: found by number only */
     bool ending;     /* the watcher's own: between the two halves of its end */
+    bool shown;      /* likewise: its contents could be looked at when it looked last */
+    /* listing.c */
+    _Atomic uint64_t *listed; /* a bit a record: its folder was listed */
+    size_t listed_words;
+    atomic_uint deliveries;   /* taken up while mounted: values may have come */
+    atomic_uint listings_due; /* what the lister is to drop */
+};
+
+struct vf_lister { /* the thread that drops what may keep it waiting */
+    pthread_mutex_t lock;
+    pthread_cond_t wake, rest;
+    pthread_t thread;
+    bool runs, due, busy, stopping, gone;
+    atomic_bool root_due;
 };
 
 struct vf_session {
@@ -180,8 +194,11 @@ struct vf_session {
     pthread_mutex_t watch_lock;
     pthread_cond_t watch_wake;
     bool stopping;
-    atomic_bool leaving; /* a signal asked us to: nothing opens any more */
-    atomic_bool refresh; /* asked of the keeper */
+    atomic_bool leaving;       /* a signal asked us to: nothing opens any more */
+    atomic_bool refresh;       /* asked of the keeper */
+    atomic_bool listings_kept; /* by the kernel: OPENDIR is refused */
+    struct vf_lister lister;
+    bool held_up; /* it could not be stopped */
     bool clock_bad;
     int64_t started_us;
     int ready_fd; /* written once the kernel has greeted us */
@@ -362,6 +379,27 @@ void vf_entry_fill(struct vf_session *s, const struct vf_node *node, struct vf_j
 /* How long the kernel may believe names and attributes of this node: up to the end of the grant. */
 double vf_node_timeout(struct vf_session *s, const struct vf_node *node, struct vf_job *job);
 
+/* listing.c: what the kernel keeps of listings, and the thread that drops it */
+enum vf_err vf_listings_init(struct vf_slot_job *slot, uint32_t records);
+void vf_listings_free(struct vf_slot_job *slot);
+/* A listing of this folder goes out now: to be dropped at the end. Inside the gate. */
+void vf_listing_given(const struct vf_node *dir);
+/* From here on no listing of the job's contents begins in the kernel without asking us; and what it has is dropped. Waits for nobody. */
+void vf_listings_refuse(struct vf_session *s, struct vf_slot_job *slot);
+/* Asked of the lister: the listings of the job's folder, of its folders of photos, signatures and records, and of each record listed; the names in the job's
+ * folder, and its own. No slot: the root's. */
+#define VF_DROP_JOB      1u
+#define VF_DROP_PARTS    2u
+#define VF_DROP_RECORDS  4u
+#define VF_DROP_NAMES    8u
+#define VF_DROP_JOB_NAME 16u
+void vf_listings_drop(struct vf_session *s, struct vf_slot_job *slot, unsigned what);
+void vf_lister_init(struct vf_session *s); /* before anything may wake it */
+int vf_lister_start(struct vf_session *s); /* 0 or an errno */
+/* Until it has done all it was asked for, or it is over. False: a program holds it up. */
+bool vf_lister_wait(struct vf_session *s, int64_t at_most_us);
+bool vf_lister_stop(struct vf_session *s, int64_t at_most_us);
+
 /* ops.c */
 extern const struct fuse_lowlevel_ops vf_mount_ops;
 
@@ -370,7 +408,7 @@ extern const struct fuse_lowlevel_ops vf_mount_ops;
 bool vf_slot_end_begin(struct vf_session *s, struct vf_slot_job *slot, enum vf_slot_state why);
 /* The second: what those inside gave is dropped, keys wiped, names dropped, the entry written. False: somebody is still inside, ask again. */
 bool vf_slot_end_finish(struct vf_session *s, struct vf_slot_job *slot);
-/* Before the daemon leaves with files open: the kernel would go on serving their pages from its cache. */
+/* Before the daemon leaves with files or folders open: the kernel would go on serving them from its cache. */
 void vf_slots_leave(struct vf_session *s);
 
 /* signals.c: SIGTERM, SIGINT, SIGHUP ask the watcher to leave; a second one leaves at once */

@@ -11,6 +11,12 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     conn->want |= conn->capable & (FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS | FUSE_CAP_ASYNC_READ);
     /* Contents never change under an inode number; attributes cost nothing here, so every listing carries them. */
     conn->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS_AUTO);
+    /* Listings may be kept where they are bounded like attributes (listing.c). */
+    const unsigned both = FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_AUTO_INVAL_DATA;
+    if ((conn->capable & both) == both) {
+        conn->want |= FUSE_CAP_AUTO_INVAL_DATA;
+        atomic_store(&s->listings_kept, true);
+    }
     conn->max_read = VF_READ_MAX; /* the mount option says the same */
     conn->max_background = 64;
     conn->congestion_threshold = 48;

@@ -15,10 +15,11 @@
  * Readers with their scratch (1 MiB of plaintext and its padding each), and for online jobs the desk's shares: 32 bytes a record and an answer of 41 bytes
  * a record, which for 47,000 are 3.5 MB. Within an ordinary user's 8 MiB; where more may be locked there is room for more such jobs.
  */
-#define ARENA_BYTES  (8u * 1024 * 1024 - 65536)
-#define ARENA_AMPLE  (24u * 1024 * 1024)
-#define FUSE_THREADS 16
-#define FREE_WAIT_US (5 * VF_SECOND_US)
+#define ARENA_BYTES    (8u * 1024 * 1024 - 65536)
+#define ARENA_AMPLE    (24u * 1024 * 1024)
+#define FUSE_THREADS   16
+#define FREE_WAIT_US   (5 * VF_SECOND_US)
+#define LISTER_WAIT_US (2 * VF_SECOND_US)
 
 static enum vf_err open_station(struct vf_session *s, struct vf_why *why)
 {
@@ -173,6 +174,7 @@ static enum vf_err serve(struct vf_session *s, struct vf_why *why)
     vf_signals_done();
     vf_waits_join(s);
     vf_watch_stop(s);
+    s->held_up = !vf_lister_stop(s, LISTER_WAIT_US);
     vf_control_stop(control);
     fuse_session_unmount(s->fuse);
     vf_access_flush(s, true);
@@ -186,7 +188,8 @@ static enum vf_err serve(struct vf_session *s, struct vf_why *why)
 
 static void tear_down(struct vf_session *s)
 {
-    if (s->fuse)
+    /* A program may hold the lister up beyond our own end: then what it needs stays until there is no process any more. */
+    if (s->fuse && !s->held_up)
         fuse_session_destroy(s->fuse);
     for (size_t i = 0; i < s->nreaders; i++)
         vf_value_reader_free(s->readers[i]);
@@ -194,7 +197,8 @@ static void tear_down(struct vf_session *s)
     vf_value_ahead_free(s->ahead);
     vf_desk_client_free(s->desk);
     vf_waits_free(s->waits);
-    vf_slots_free(s);
+    if (!s->held_up)
+        vf_slots_free(s);
     vf_deny_free(s->deny);
     vf_repeats_free(s->repeats);
     struct vf_why why = {0};
@@ -244,6 +248,7 @@ int vf_mount_main(int argc, char **argv)
             session.mountpoint = options.mountpoint;
             pthread_rwlock_init(&session.jobs_lock, NULL);
             vf_watch_init(&session);
+            vf_lister_init(&session);
             enum vf_err err = run(&session, &why);
             if (err) {
                 (void)fprintf(stderr, "vaultfs: %s\n", why.text);

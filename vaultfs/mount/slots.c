@@ -37,6 +37,7 @@ static void slot_free(struct vf_slot_job *slot)
         pthread_mutex_destroy(&slot->walk[part].lock);
     pthread_rwlock_destroy(&slot->job_lock);
     vf_cards_unref(slot->cards);
+    vf_listings_free(slot);
     free(slot);
 }
 
@@ -63,7 +64,7 @@ static struct vf_slot_job *slot_new(struct vf_session *s, struct vf_job *job)
         if (item.changed_us > slot->changed_us)
             slot->changed_us = item.changed_us;
     }
-    if (vf_cards_layout(s, job, &slot->cards)) {
+    if (vf_listings_init(slot, vf_job_count(job)) || vf_cards_layout(s, job, &slot->cards)) {
         slot_free(slot);
         return NULL;
     }
@@ -88,6 +89,8 @@ static bool slot_renew(struct vf_session *s, struct vf_slot_job *slot, struct vf
         old = older;
     }
     pthread_rwlock_unlock(&slot->job_lock);
+    (void)atomic_fetch_add(&slot->deliveries,
+                           1); /* behind the new job: a listing that begins with this number shows what it has */
     if (!same_grant)
         slot->warned = 0;
     vf_job_unref(old);

@@ -31,6 +31,18 @@ static void warn_before_end(struct vf_slot_job *slot, const struct vf_grant *g, 
     }
 }
 
+/* A start, or a clock that is wrong or right again: the job's folder has other names, and what is in them may not be listed any more. */
+static void look_at_folders(struct vf_session *s, struct vf_slot_job *slot, bool shown)
+{
+    if (slot->shown == shown)
+        return;
+    slot->shown = shown;
+    if (shown)
+        vf_listings_drop(s, slot, VF_DROP_JOB);
+    else
+        vf_listings_refuse(s, slot);
+}
+
 /* Look at every slot; returns how long to sleep at most. *ret_back: a slot that had ended may be used again. */
 static int64_t look_at_slots(struct vf_session *s, bool *ret_back)
 {
@@ -53,6 +65,7 @@ static int64_t look_at_slots(struct vf_session *s, bool *ret_back)
         if (may == VF_E_EXPIRED || may == VF_E_REVOKED) {
             slot->ending = vf_slot_end_begin(s, slot, may == VF_E_REVOKED ? VF_SLOT_REVOKED : VF_SLOT_ENDED);
         } else {
+            look_at_folders(s, slot, may == VF_OK);
             warn_before_end(slot, vf_job_grant(job), left);
             if (left > 0 && left < sleep_us)
                 sleep_us = left;
@@ -73,10 +86,10 @@ static void take_deliveries(struct vf_session *s)
     }
     /* What the kernel believed of listings and sizes is asked anew. */
     fuse_lowlevel_notify_inval_inode(s->fuse, FUSE_ROOT_ID, -1, 0);
+    vf_listings_drop(s, NULL, 0);
     struct vf_slot_job *slot;
     for (size_t i = 0; (slot = vf_slot_at(s, i)) != NULL; i++) {
-        if (slot->replaced)
-            fuse_lowlevel_notify_inval_entry(s->fuse, FUSE_ROOT_ID, slot->name, strlen(slot->name));
+        vf_listings_drop(s, slot, VF_DROP_JOB | VF_DROP_PARTS | (slot->replaced ? VF_DROP_JOB_NAME : 0));
         fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_JOB, 0), -1, 0);
         fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_CARDS, 0), -1, 0);
         fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_CARDS_EXCEL, 0), -1, 0);
@@ -84,7 +97,16 @@ static void take_deliveries(struct vf_session *s)
     vf_watch_wake(s); /* there may be leases to look after now */
 }
 
-/* This thread alone adds slots and ends them. */
+/* Of those that ended at this look; their pages are dropped. This thread alone adds slots and ends them. */
+static void refuse_listings(struct vf_session *s)
+{
+    for (size_t i = 0; i < s->nslots; i++) {
+        if (s->slots[i]->ending && s->slots[i]->shown)
+            vf_listings_refuse(s, s->slots[i]);
+        s->slots[i]->shown = s->slots[i]->shown && !s->slots[i]->ending;
+    }
+}
+
 static void finish_ends(struct vf_session *s)
 {
     for (size_t i = 0; i < s->nslots; i++)
@@ -127,6 +149,7 @@ static void *watch(void *arg)
         bool back = false;
         take_deliveries(s);
         sleep_us = look_at_slots(s, &back);
+        refuse_listings(s);
         finish_ends(s);
         if (back)
             atomic_store(&s->refresh, true);
@@ -147,8 +170,11 @@ void vf_watch_init(struct vf_session *s)
 
 enum vf_err vf_watch_start(struct vf_session *s, struct vf_why *why)
 {
-    int rc = pthread_create(&s->watcher, NULL, watch, s);
-    s->watcher_runs = rc == 0;
+    int rc = vf_lister_start(s);
+    if (!rc) {
+        rc = pthread_create(&s->watcher, NULL, watch, s);
+        s->watcher_runs = rc == 0;
+    }
     if (!rc)
         rc = pthread_create(&s->keeper, NULL, vf_keeper_run, s);
     s->keeper_runs = rc == 0;
