@@ -4,6 +4,7 @@
 contents is listed after its end, a revocation, while the clock is wrong, or when the daemon has left, whoever holds the folder open or stands in it and
 whatever was listed before; nothing that came later is missing. The same against a daemon that tells the kernel nothing shows that this test would see it;
 and against one that answers OPENDIR, for kernels that know no better."""
+import atexit
 import ctypes
 import json
 import os
@@ -111,6 +112,7 @@ class Held:
     def refusals(self):
         """What each way of listing them gives."""
         ways = [lambda f=f: os.listdir(f) for f in self.folders + self.fds]
+        ways += [lambda f=f: slowly(f) for f in self.fds]  # asks for no attributes by itself, as os.listdir does
         return {errno_of(w) for w in ways} | {max(0, -s.lists()) for s in self.stands}
 
     def refused(self, what, wanted, seconds=1.5):
@@ -207,18 +209,8 @@ def what_comes():
     wait_for('it has begun', lambda: sorted(os.listdir(folder)) == ALL == sorted(os.listdir(mnt / 'later')), 1.5)
     os.close(folder)
 
-    # The grant first, its values later.
-    grant = world.grant(enrol, until='+9h')
-    bundle = world.bundle(grant)
-    world.receive(station, grant)
+    grant, _ = deliver(station, enrol, until='+9h')
     wait_for('a second job', lambda: jobs() == {'later', 'cards'})
-    os.system(f'ls -R {mnt} > /dev/null')
-    before = os.open(mnt / 'cards/photos', os.O_RDONLY | os.O_DIRECTORY)
-    there = len(os.listdir(mnt / 'cards/photos'))
-    check(len(os.listdir(before)) == there, 'no photos yet, or those of the other job')
-    world.receive(station, bundle)
-    wait_for('all photos', lambda: len(slowly(before)) == len(REFS) == len(os.listdir(mnt / 'cards/photos')))
-    os.close(before)
 
     # Another delivery takes the name of one that has ended.
     old = os.open(mnt / 'cards/records', os.O_RDONLY | os.O_DIRECTORY)
@@ -235,6 +227,36 @@ def what_comes():
     os.close(root)
     world.unmount(mnt)
     clock.passes(-2 * 3600 - 60)
+
+
+def values_later():
+    """The grant first, its values in two deliveries: photos that are not here yet are not listed."""
+    station, enrol = world.station('values')
+    few = world.dir / 'first'
+    few.write_text('\n'.join(REFS[::2]) + '\n')
+    part = world.grant(enrol, job='part', records=('--list', few), out=world.dir / 'values-part.grant')
+    whole = world.grant(enrol, job='whole', out=world.dir / 'values-whole.grant')
+    some, rest = world.bundle(part), world.bundle(whole)
+    world.receive(station, whole)
+    mnt = world.mount(station)
+    photos = [os.open(mnt / 'whole' / d, os.O_RDONLY | os.O_DIRECTORY) for d in ('photos', 'signatures')]
+    half = os.open(mnt / 'whole/photos', os.O_RDONLY | os.O_DIRECTORY)
+
+    def there():
+        return [slowly(photos[0]), sorted(os.listdir(mnt / 'whole/photos'))]
+
+    check(there() == [[], []] and not os.listdir(photos[1]), 'nothing is here')
+    world.receive(station, part, some)
+    wait_for('a half', lambda: there() == [[f'{r}.JPG' for r in REFS[::2]]] * 2)
+    check(getdents(half, 120), 'one begins, and stops')
+    world.receive(station, rest)
+    wait_for('all', lambda: there() == [[f'{r}.JPG' for r in REFS]] * 2)
+    while getdents(half, 120):
+        pass
+    check(there() == [[f'{r}.JPG' for r in REFS]] * 2, 'and what began under the half leaves nothing behind')
+    for fd in photos + [half]:
+        os.close(fd)
+    world.unmount(mnt)
 
 
 def several():
@@ -280,7 +302,8 @@ def leaving():
     os.kill(pid, signal.SIGTERM)
     wait_for('it has gone', lambda: pid not in world.daemons(), 10)
     check(0 not in held.refusals(), 'nothing is listed of a mount that has gone')
-    check(errno_of(lambda: os.listdir(root)) and errno_of(lambda: os.listdir(held.top_fd)), 'nor are its root and its jobs')
+    for fd in (root, held.top_fd):
+        check(errno_of(lambda f=fd: os.listdir(f)) and errno_of(lambda f=fd: slowly(f)), 'nor are its root and its jobs')
     check(errno_of(lambda: getdents(half, 65536)), 'nor is the rest of what was begun')
     os.close(half)
     os.close(root)
@@ -293,6 +316,7 @@ def killed(until, mnt, fd):
     time.sleep(max(0, until + 1 - time.time()))
     for folder in (fd, mnt / 'short/records', mnt / 'short/records' / REFS[0]):
         check(errno_of(lambda f=folder: os.listdir(f)), f'{folder}: listed after the end from a mount that was killed before')
+    check(errno_of(lambda: slowly(fd)), 'nor is it by who holds it open')
     os.close(fd)
 
 
@@ -316,6 +340,7 @@ def held_up():
     mnt = world.mount(station)
     names = [sorted(os.listdir(mnt / job / 'photos')) for job in ('one', 'two')]
     holders = [subprocess.Popen([os.environ['HOLD'], folder], stdout=subprocess.PIPE, text=True) for folder in (mnt / 'one/photos', mnt / 'one', mnt)]
+    atexit.register(lambda: [h.kill() for h in holders])
     if any(h.stdout.readline() != 'held\n' for h in holders):
         print('what a program holds up is not tested: this user may not use userfaultfd for the kernel')
         return
@@ -371,6 +396,7 @@ def main():
     ends_later = kill_one()
     end_and_renewal()
     what_comes()
+    values_later()
     several()
     leaving()
     older_kernel()
