@@ -210,16 +210,18 @@ class Workloads:
         new, known = self.refs[WARM:WARM + MEASURED], self.refs[WARM + MEASURED:WARM + 2 * MEASURED]
         return [('photo by name', 'open, read, close a photo whose name the kernel has not asked for yet', lambda: self.read(self.photos(new))),
                 ('text by name', 'open, read, close one text field whose name the kernel has not asked for yet', lambda: self.read(self.texts(new))),
-                ('list', f'ls -l of the folder photos ({RECORDS} files)', self.list),
-                ('list records', f'ls -lR of the folder records ({RECORDS} folders)', lambda: self.list('-R', 'records')),
+                ('list', f'ls -l of the folder photos ({RECORDS} files)', lambda: self.list(1)),
+                ('list records', f'ls -lR of the folder records ({RECORDS} folders)', lambda: self.list(1, '-R', 'records')),
+                ('list again', 'ls -l of the folder photos, which was listed before', lambda: self.list(LISTINGS)),
+                ('list records again', 'ls -lR of the folder records, which was listed before', lambda: self.list(LISTINGS, '-R', 'records')),
                 ('photo', 'open, read, close a photo; its name is known', lambda: self.read(self.photos(known))),
                 ('text', 'open, read, close one text field; its name is known', lambda: self.read(self.texts(known))),
                 ('cards.csv', f'open, read, close cards.csv ({RECORDS} rows)', lambda: self.read(['cards.csv']))]
 
-    def list(self, option='-l', folder='photos'):
-        for _ in range(LISTINGS):
+    def list(self, times, option='-l', folder='photos'):
+        for _ in range(times):
             self.world.run('ls', '-l', option, self.job / folder)
-        return LISTINGS
+        return times
 
 
 def versions():

@@ -188,7 +188,7 @@ static enum vf_err serve(struct vf_session *s, struct vf_why *why)
 
 static void tear_down(struct vf_session *s)
 {
-    /* A program may hold the lister up beyond our own end: then what it needs stays until there is no process any more. */
+    /* A program may hold the lister up beyond our own end: what it needs stays as long as we do. */
     if (s->fuse && !s->held_up)
         fuse_session_destroy(s->fuse);
     for (size_t i = 0; i < s->nreaders; i++)
@@ -258,6 +258,10 @@ int vf_mount_main(int argc, char **argv)
             vf_crypto_done();
             status = vf_err_exit(err);
             vf_daemon_ready(&session.ready_fd, status);
+            if (session.held_up) {
+                (void)fflush(NULL);
+                _exit(status); /* while all that its thread may look at is still there */
+            }
         } else if (status < 0) {
             (void)fprintf(stderr, "vaultfs: no second process could be started: %s\n", strerror(errno));
             status = 1;
