@@ -175,6 +175,8 @@ static enum vf_err serve(struct vf_session *s, struct vf_why *why)
     vf_waits_join(s);
     vf_watch_stop(s);
     s->held_up = !vf_lister_stop(s, LISTER_WAIT_US);
+    if (s->held_up)
+        (void)pthread_detach(s->lister.thread);
     vf_control_stop(control);
     fuse_session_unmount(s->fuse);
     vf_access_flush(s, true);
