@@ -73,6 +73,11 @@ def slowly(fd, size=200):
     return sorted(n for n, _ in out if n not in ('.', '..'))
 
 
+def names_in(folder):
+    """Without the markers, which with --job lie in the job's folder."""
+    return sorted(n for n in os.listdir(folder) if not n.startswith('.'))
+
+
 class Stands:
     """A process that stands in a folder."""
 
@@ -121,7 +126,7 @@ class Held:
         wait_for(f'{what}: all are refused', lambda: self.refusals() == {wanted}, seconds)
         for _ in range(3):
             check(self.refusals() == {wanted}, f'{what}: {self.refusals()} instead of {wanted}')
-            check(sorted(os.listdir(self.top)) == ['GRANT.txt'] and sorted(os.listdir(self.top_fd)) == ['GRANT.txt'], f'{what}: GRANT.txt is all there is')
+            check(names_in(self.top) == names_in(self.top_fd) == ['GRANT.txt'], f'{what}: GRANT.txt is all there is')
         check(len(read(self.top / 'GRANT.txt')) > 100, 'and it can be read')
 
     def close(self):
@@ -196,7 +201,7 @@ def what_comes():
     root = os.open(mnt, os.O_RDONLY | os.O_DIRECTORY)
 
     def jobs():
-        names = {n for n in os.listdir(mnt) if not n.startswith('.')}
+        names = set(names_in(mnt))
         return names if names == {n for n in slowly(root) if not n.startswith('.')} else None
 
     check(jobs() == set(), 'no job')
@@ -365,6 +370,19 @@ def held_up():
     wait_for('and is over', lambda: not world.daemons())
 
 
+def one_job():
+    """The job's folder is the root."""
+    station, enrol = world.station('single')
+    grant, _ = deliver(station, enrol)
+    mnt = world.mount(station, options=('--job', 'cards'))
+    held = Held(mnt)
+    check(names_in(mnt) == names_in(held.top_fd) == ALL, 'all is there')
+    revoke(station, grant)
+    held.refused('revoked', EKEYREVOKED, 5)
+    held.close()
+    world.unmount(mnt)
+
+
 def older_kernel():
     station, enrol = world.station('older')
     grant, _ = deliver(station, enrol, until='+1h')
@@ -399,6 +417,7 @@ def main():
     values_later()
     several()
     leaving()
+    one_job()
     older_kernel()
     control()
     killed(*ends_later)

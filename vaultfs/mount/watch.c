@@ -89,7 +89,8 @@ static void take_deliveries(struct vf_session *s)
     vf_listings_drop(s, NULL, 0);
     struct vf_slot_job *slot;
     for (size_t i = 0; (slot = vf_slot_at(s, i)) != NULL; i++) {
-        vf_listings_drop(s, slot, VF_DROP_JOB | VF_DROP_PARTS | (slot->replaced ? VF_DROP_JOB_NAME : 0));
+        /* Those of records, which stay as they are, for what a listing brings with it: names that are believed until the new end. */
+        vf_listings_drop(s, slot, VF_DROP_JOB | VF_DROP_PARTS | VF_DROP_RECORDS | (slot->replaced ? VF_DROP_JOB_NAME : 0));
         fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_JOB, 0), -1, 0);
         fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_CARDS, 0), -1, 0);
         fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_CARDS_EXCEL, 0), -1, 0);
