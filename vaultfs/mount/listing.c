@@ -97,12 +97,13 @@ static void drop(struct vf_session *s, struct vf_slot_job *slot, unsigned what)
     const struct vf_node job = {.kind = VF_NODE_JOB, .slot = slot};
     if (what & VF_DROP_JOB)
         fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_number(s, &job), 0, 0);
+    if (what & (VF_DROP_PARTS | VF_DROP_RECORDS))
+        take_back(s, slot, (what & VF_DROP_RECORDS) != 0, 0);
+    /* Last: to let go of a name, the kernel lets go of all that it has below it, 0.4 s for 10,000 records. */
     if (what & VF_DROP_JOB_NAME)
         fuse_lowlevel_notify_inval_entry(s->fuse, FUSE_ROOT_ID, slot->name, strlen(slot->name));
     if (what & VF_DROP_NAMES)
         drop_names(s, vf_node_number(s, &job));
-    if (what & (VF_DROP_PARTS | VF_DROP_RECORDS))
-        take_back(s, slot, (what & VF_DROP_RECORDS) != 0, 0);
 }
 
 static void *run(void *arg)
