@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's own types. Lock order, outermost first: session.jobs_lock, slot.files_lock, gate.lock; those of deny.c
- * and repeat.c are held by nothing but them. No lock is held across a
+ * The daemon's own types. Lock order, outermost first: session.jobs_lock, slot.files_lock, gate.lock; those of deny.c,
+ * repeat.c and listing.c are held by nothing but them. No lock is held across a
  * reply or a notification to the kernel: both may need another request of ours to be answered first.
  */
 #ifndef VF_MOUNT_INTERNAL_H
