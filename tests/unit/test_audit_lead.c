@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -333,6 +334,30 @@ static void test_fails(void **state)
     assert_int_equal(f.gaps, CALLERS + refusals);
 }
 
+/* A limit on the size of files is a disk without room, whoever writes: it ends nobody's process. */
+static void test_file_limit(void **state)
+{
+    struct rlimit old;
+    struct found f;
+
+    (void)state;
+    refusals = 0;
+    struct vf_log *log = audit_open(&place, &batch);
+    audit_commit(log, 0);
+    until_quiet(log);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    struct rlimit limit = {.rlim_cur = 1, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    enum vf_err err = try_commit(log, 1);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_int_equal(err, VF_E_DISK_FULL);
+    soon(log, 2);
+    audit_close(log);
+    look(&f);
+    assert_true(f.seen[0] && !f.seen[1] && f.seen[2]);
+    assert_int_equal(f.gaps, 1 + refusals);
+}
+
 /* All of it at once: whoever waits is woken, and what nobody waits for is written. */
 #define EACH 400
 static void *mixed(void *arg)
@@ -389,6 +414,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_seal_meanwhile, fresh, away),
         cmocka_unit_test_setup_teardown(test_sealed_in_time, fresh, away),
         cmocka_unit_test_setup_teardown(test_fails, fresh, away),
+        cmocka_unit_test_setup_teardown(test_file_limit, fresh, away),
         cmocka_unit_test_setup_teardown(test_mixed, fresh, away),
     };
 

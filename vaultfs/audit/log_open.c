@@ -145,6 +145,20 @@ static struct vf_log *log_new(const char *dir, const char *seal_path, const stru
     return made;
 }
 
+/*
+ * A write beyond the limit on the size of files (ulimit -f) is answered by a signal, whose default is the end of the process. Any caller may be the
+ * one who writes. It is to be told like a disk without room: EFBIG. A program's own handler stays.
+ */
+static void survive_file_limit(void)
+{
+    struct sigaction sa;
+
+    if (sigaction(SIGXFSZ, NULL, &sa) == 0 && (sa.sa_flags & SA_SIGINFO) == 0 && sa.sa_handler == SIG_DFL) {
+        sa.sa_handler = SIG_IGN;
+        (void)sigaction(SIGXFSZ, &sa, NULL);
+    }
+}
+
 /* Signals are the business of the program's own threads. */
 static enum vf_err start_thread(struct vf_log *log, struct vf_why *why)
 {
@@ -169,6 +183,7 @@ enum vf_err vf_log_open(const char *dir, const char *seal_path, const struct vf_
     VF_TRY(set_names(log, why));
     VF_TRY(vf_log_recover(log, why));
     set_clocks(log);
+    survive_file_limit();
     VF_TRY(start_thread(log, why));
     *ret = log;
     log = NULL;
