@@ -115,6 +115,15 @@ static bool log_works(struct vf_session *s)
     return log.writable;
 }
 
+/* The entry is on the disk. A budget is counted from the log: what is not sealed yet could be taken away, and the budget spent again. */
+static enum vf_err finish(struct vf_session *s, struct vf_access *access, struct vf_why *why)
+{
+    if (vf_job_grant(access->job)->budget > 0)
+        VF_TRY(vf_log_seal(s->log, why));
+    access->durable = true;
+    return VF_OK;
+}
+
 enum vf_err vf_access_open(struct vf_session *s, const struct vf_node *node, struct vf_job *job,
                            const struct vf_caller *caller, bool at_once, struct vf_access *ret, struct vf_why *why)
 {
@@ -134,20 +143,15 @@ enum vf_err vf_access_open(struct vf_session *s, const struct vf_node *node, str
     if (!at_once)
         return vf_log_append(s->log, &e, &ret->seq, why);
     VF_TRY(vf_log_commit(s->log, &e, why));
-    ret->durable = true;
-    return VF_OK;
+    return finish(s, ret, why);
 }
 
 enum vf_err vf_access_wait(struct vf_session *s, struct vf_access *access, struct vf_why *why)
 {
-    /* What may be joined was durable before. */
-    if (!access->joined && !access->durable)
-        VF_TRY(vf_log_wait(s->log, access->seq, why));
-    /* A budget is counted from the log. What is not sealed yet could be taken away, and the budget spent again. */
-    if (!access->joined && vf_job_grant(access->job)->budget > 0)
-        VF_TRY(vf_log_seal(s->log, why));
-    access->durable = true;
-    return VF_OK;
+    if (access->joined || access->durable) /* what may be joined was finished before */
+        return VF_OK;
+    VF_TRY(vf_log_wait(s->log, access->seq, why));
+    return finish(s, access, why);
 }
 
 void vf_access_done(struct vf_session *s, const struct vf_access *access, bool served)

@@ -187,7 +187,7 @@ struct vf_session {
     pthread_cond_t readers_free;
     struct vf_value_reader **readers;
     size_t nreaders, readers_left;
-    struct vf_value_ahead *ahead; /* NULL with a single processor */
+    struct vf_value_ahead *ahead; /* NULL with a single processor, or where there was no room for it */
     /* watcher: ends of grants, deliveries; keeper: what may have to wait */
     pthread_t watcher, keeper, main_thread;
     bool watcher_runs, keeper_runs;
@@ -305,8 +305,9 @@ struct vf_access {
     const struct vf_caller *caller;
 };
 /*
- * Append the entry of an open unless one of this second covers it. With `at_once` it is durable on return, by this thread's own hand if no other writes:
- * for who has nothing to do meanwhile that would be worth waking another thread. After success vf_access_done must follow.
+ * Append the entry of an open unless one of this second covers it. With `at_once` it is durable on return (sealed, if a budget is counted from it), by
+ * this thread's own hand if no other writes: for who has nothing to do meanwhile that would be worth waking another thread. After success
+ * vf_access_done must follow.
  */
 enum vf_err vf_access_open(struct vf_session *s, const struct vf_node *node, struct vf_job *job,
                            const struct vf_caller *caller, bool at_once, struct vf_access *ret, struct vf_why *why);
