@@ -205,12 +205,14 @@ VF_PUBLIC VF_MUST_USE enum vf_err vf_value_reader_texts(struct vf_value_reader *
 VF_PUBLIC uint8_t *vf_value_reader_room(struct vf_value_reader *r, size_t size);
 /*
  * Looking ahead: a thread that copies and hashes the ciphertext of the picture that will be opened next, if pictures are opened in the order of their
- * refs. It decrypts nothing and uses no key. Thread-safe; one for all readers. Free it after their last use.
+ * refs. It decrypts nothing and uses no key. Thread-safe; one for all readers. Free it after their last use. NULL: no memory or thread to spare
+ * for it; nobody needs it.
  */
 struct vf_value_ahead;
-VF_PUBLIC VF_MUST_USE enum vf_err vf_value_ahead_new(struct vf_station *st, struct vf_value_ahead **ret, struct vf_why *why);
+VF_PUBLIC struct vf_value_ahead *vf_value_ahead_new(struct vf_station *st);
 VF_PUBLIC void vf_value_ahead_free(struct vf_value_ahead *a); /* NULL is fine */
-/* Until it is wiped, this reader takes over what was fetched ahead, and has the next one fetched: for who opens files alone, with a processor to spare. */
+/* Until it is wiped, this reader takes over what was fetched ahead, and has the next one fetched: for who opens files alone, with a processor to
+ * spare. `ahead` may be NULL. */
 VF_PUBLIC void vf_value_reader_look_ahead(struct vf_value_reader *r, struct vf_value_ahead *ahead);
 VF_PUBLIC void vf_value_reader_wipe(struct vf_value_reader *r);
 /* Padded size of a stored value as the log states it. */

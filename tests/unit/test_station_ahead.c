@@ -4,9 +4,17 @@
 
 #include "../../vaultfs/station/station_internal.h"
 
+#include "faults.h"
+
+#include <dirent.h>
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 static struct place p;
 static struct site s;
@@ -40,7 +48,8 @@ static int fresh(void **state)
     job = job_of(st, "ahead");
     assert_non_null(job);
     assert_int_equal(vf_job_count(job), OFFICERS);
-    OK(vf_value_ahead_new(st, &ahead, why));
+    ahead = vf_value_ahead_new(st);
+    assert_non_null(ahead);
     return 0;
 }
 
@@ -207,6 +216,54 @@ static void ended(void **state)
     vf_value_reader_free(r);
 }
 
+/* Without memory for it there is none, and a reader does without. */
+static void do_without(void **state)
+{
+    struct vf_value_reader *r = reader();
+    bool met = true;
+
+    (void)state;
+    see_all();
+    for (unsigned n = 1; met; n++) {
+        vf_value_ahead_free(ahead);
+        faults_arm(FAULT_MEMORY, n, ENOMEM);
+        ahead = vf_value_ahead_new(st);
+        met = faults_disarm();
+        assert_true(ahead || met); /* the log's thread may be the one to meet it */
+        assert_true(n < 100);
+        OK(open_photo(r, 0, true));
+        OK(open_photo(r, 1, true));
+        OK(open_photo(r, 2, true));
+    }
+    vf_value_reader_free(r);
+}
+
+/* It takes no signal: those are for the thread that waits for them. */
+static void no_signals(void **state)
+{
+    unsigned threads = 0;
+    DIR *dir = opendir("/proc/self/task");
+
+    (void)state;
+    assert_non_null(dir);
+    for (const struct dirent *at = readdir(dir); at; at = readdir(dir)) {
+        char path[300], line[256];
+        unsigned long long blocked = 0;
+        if (atoi(at->d_name) == 0 || atoi(at->d_name) == gettid())
+            continue;
+        (void)snprintf(path, sizeof(path), "/proc/self/task/%s/status", at->d_name);
+        FILE *f = fopen(path, "re");
+        assert_non_null(f);
+        while (fgets(line, sizeof(line), f) && sscanf(line, "SigBlk: %llx", &blocked) != 1)
+            ;
+        (void)fclose(f);
+        assert_true(blocked >> (SIGTERM - 1) & 1 && blocked >> (SIGHUP - 1) & 1);
+        threads++;
+    }
+    (void)closedir(dir);
+    assert_true(threads >= 2); /* the log's, and this one */
+}
+
 #define THREADS 4
 static void *walker(void *arg)
 {
@@ -241,7 +298,8 @@ static void many(void **state)
         OK(open_photo(r, i % (OFFICERS - 2) + 1, true));
         vf_value_reader_free(r);
         vf_value_ahead_free(ahead);
-        OK(vf_value_ahead_new(st, &ahead, why));
+        ahead = vf_value_ahead_new(st);
+        assert_non_null(ahead);
     }
 }
 
@@ -255,9 +313,10 @@ static int last(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(walked, fresh, away),  cmocka_unit_test_setup_teardown(own_copy, fresh, away),
-        cmocka_unit_test_setup_teardown(no_walk, fresh, away), cmocka_unit_test_setup_teardown(many, fresh, away),
-        cmocka_unit_test_setup_teardown(ended, fresh, away),
+        cmocka_unit_test_setup_teardown(walked, fresh, away),     cmocka_unit_test_setup_teardown(own_copy, fresh, away),
+        cmocka_unit_test_setup_teardown(no_walk, fresh, away),    cmocka_unit_test_setup_teardown(many, fresh, away),
+        cmocka_unit_test_setup_teardown(ended, fresh, away),      cmocka_unit_test_setup_teardown(do_without, fresh, away),
+        cmocka_unit_test_setup_teardown(no_signals, fresh, away),
     };
 
     return cmocka_run_group_tests(tests, set_up, last);

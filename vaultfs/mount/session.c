@@ -65,7 +65,7 @@ static enum vf_err make_readers(struct vf_session *s, struct vf_why *why)
     if (!s->readers)
         return vf_fail(why, VF_E_NOMEM, "out of memory");
     if (vf_processors() > 1)
-        VF_TRY(vf_value_ahead_new(s->station, &s->ahead, why));
+        s->ahead = vf_value_ahead_new(s->station);
     for (; s->nreaders < VF_MOUNT_READERS; s->nreaders++)
         VF_TRY(vf_value_reader_new(s->station, &s->readers[s->nreaders], why));
     s->readers_left = s->nreaders;

@@ -7,6 +7,7 @@
  */
 #include "station_internal.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,14 +66,19 @@ static void *run(void *arg)
     return NULL;
 }
 
-static enum vf_err start(struct vf_value_ahead *a, struct vf_why *why)
+static bool start(struct vf_value_ahead *a)
 {
-    VF_TRY(vf_hasher_init(&a->hasher, why));
-    VF_TRY(vf_txn_read(a->st->store, &a->txn, why));
+    sigset_t all, before;
+
+    if (vf_hasher_init(&a->hasher, NULL) || vf_txn_read(a->st->store, &a->txn, NULL))
+        return false;
     vf_txn_reset(a->txn);
-    if (pthread_create(&a->thread, NULL, run, a) != 0)
-        return vf_fail(why, VF_E_NOMEM, "no thread to look ahead with");
-    return VF_OK;
+    /* Signals are the business of the program's own threads. */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int err = pthread_create(&a->thread, NULL, run, a);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return err == 0;
 }
 
 static void ahead_free(struct vf_value_ahead *a)
@@ -86,23 +92,21 @@ static void ahead_free(struct vf_value_ahead *a)
     free(a);
 }
 
-enum vf_err vf_value_ahead_new(struct vf_station *st, struct vf_value_ahead **ret, struct vf_why *why)
+struct vf_value_ahead *vf_value_ahead_new(struct vf_station *st)
 {
     struct vf_value_ahead *a = calloc(1, sizeof(*a));
     if (!a)
-        return vf_fail(why, VF_E_NOMEM, "out of memory");
+        return NULL;
     a->st = st;
     pthread_mutex_init(&a->mu, NULL);
     pthread_cond_init(&a->wake, NULL);
     pthread_cond_init(&a->done, NULL);
     a->sealed = malloc(VF_SEALED_MAX);
-    enum vf_err err = a->sealed ? start(a, why) : vf_fail(why, VF_E_NOMEM, "out of memory");
-    if (err) {
+    if (!a->sealed || !start(a)) {
         ahead_free(a);
-        return err;
+        return NULL;
     }
-    *ret = a;
-    return VF_OK;
+    return a;
 }
 
 void vf_value_ahead_free(struct vf_value_ahead *a)
