@@ -29,9 +29,7 @@
 #define VF_LOG_SELF_RETRY_US VF_SECOND_US
 #define VF_LOG_QUEUE_MAX     ((size_t)16 << 20)
 #define VF_LOG_EPOCHS        64
-#define VF_LOG_QUICK_US \
-    25 /* a flush that takes less is done before another thread has been woken and has gone to sleep again */
-#define VF_LOG_TICKET_SHIFT 40
+#define VF_LOG_TICKET_SHIFT  40
 
 /*
  * What a seal slot holds: a secret, and where the log stood at the checkpoint that covers the entry which names it (at size 0: the
@@ -76,15 +74,12 @@ struct vf_log {
     pthread_cond_t work; /* the thread has something to do, or may have now that nobody else writes */
     pthread_cond_t done; /* something became durable, was sealed or was lost; the queue has room */
 
-    /* Under mu: batches. Whose entry is in number n waits at batch_done[n % 2], so that each is woken once: to write it, or because it is durable. */
+    /* Under mu: batches. Whose entry is in number n waits at batch_done[n % 2], so that each is woken once. */
     bool writing;      /* somebody writes */
     bool knocked;      /* the thread is wanted, and may not know yet */
-    bool eager;        /* the queue has entries that nobody will write but the thread */
     uint64_t batches;  /* taken so far */
     uint64_t taken_to; /* seq behind the last one taken */
-    int64_t took_us;   /* the last one, on its way to the disk */
     pthread_cond_t batch_done[2];
-    unsigned batch_waits[2];
 
     /* Under mu: the queue. */
     struct vf_entry_lines queue;
@@ -165,7 +160,7 @@ VF_MUST_USE enum vf_err vf_log_lock(int dirfd, const char *dir, int *ret_fd, str
 void *vf_log_thread(void *arg);
 /* mu held. Write what the queue holds, if nobody does and nothing else is due; false: it is left to who writes now, or to the thread. */
 bool vf_log_lead(struct vf_log *log);
-/* mu held. Sleep until the batch with the entry `seq`, which is not durable, is done, or whoever waits for it is to write it. */
+/* mu held. Sleep until the batch with the entry `seq`, which is not durable, is done. */
 void vf_log_batch_wait(struct vf_log *log, uint64_t seq);
 /* recover.c: bring the folder into a state to go on from; fills the writer's fields. */
 VF_MUST_USE enum vf_err vf_log_recover(struct vf_log *log, struct vf_why *why);

@@ -126,8 +126,7 @@ static enum vf_err append(struct vf_log *log, const struct vf_entry *entry, bool
     VF_TRY(vf_entry_body_make(entry, NULL, &text, why));
     (void)pthread_mutex_lock(&log->mu);
     enum vf_err err = append_locked(log, &text, &seq, why);
-    log->eager = log->eager || (err == VF_OK && wake);
-    wake = log->knocked || (log->eager && !log->writing);
+    wake = log->knocked || (wake && !log->writing); /* who writes passes on what he finds in the queue */
     (void)pthread_mutex_unlock(&log->mu);
     if (wake)
         (void)pthread_cond_signal(&log->work); /* not before: the thread would wake up to a lock that is held */

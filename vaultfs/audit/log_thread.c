@@ -146,7 +146,6 @@ static void take_queue(struct vf_log *log, struct batch *b)
     log->queue.len = 0;
     log->taken = log->queued;
     log->queued = 0;
-    log->eager = false;
     log->batches++;
     log->taken_to = log->next;
     b->first = log->durable;
@@ -206,11 +205,8 @@ static bool write_queue(struct vf_log *log, struct batch *b)
 
     take_queue(log, b);
     (void)pthread_mutex_unlock(&log->mu);
-    int64_t start = vf_clock_boot_us();
     enum vf_err err = vf_log_commit_batch(log, log->batch.data, log->batch.len, b->first, &why);
-    int64_t took = vf_clock_boot_us() - start;
     (void)pthread_mutex_lock(&log->mu);
-    log->took_us = took;
     if (err != VF_OK) {
         vf_log_seal_abandon(log);
         fail(log, &why);
@@ -262,23 +258,6 @@ static bool may_lead(const struct vf_log *log)
            !seal_due(log, vf_clock_boot_us());
 }
 
-/*
- * What came meanwhile goes on to the thread, which keeps writing for as long as more comes while it writes; or, where that takes no time, to one
- * of those who wait for it and have to be woken anyway. Who is counted as waiting may have been told already and not have run since: then
- * whoever else the queue's entries belong to is on his way here and finds that nobody writes, unless nobody ever waits for them.
- */
-static void pass_on(struct vf_log *log)
-{
-    unsigned next = (unsigned)((log->batches + 1) % 2);
-    bool waited_for = log->queue.len > 0 && log->batch_waits[next] > 0;
-    bool quick = log->took_us < VF_LOG_QUICK_US;
-
-    if (waited_for && quick)
-        (void)pthread_cond_signal(&log->batch_done[next]);
-    if (log->knocked || log->failed || log->eager || (waited_for && !quick))
-        (void)pthread_cond_signal(&log->work);
-}
-
 bool vf_log_lead(struct vf_log *log)
 {
     struct batch b = {0};
@@ -288,7 +267,9 @@ bool vf_log_lead(struct vf_log *log)
     log->writing = true;
     (void)write_queue(log, &b);
     log->writing = false;
-    pass_on(log);
+    /* What came meanwhile is the thread's: it goes on for as long as more comes while it writes. */
+    if (log->knocked || log->failed || log->queue.len > 0)
+        (void)pthread_cond_signal(&log->work);
     return true;
 }
 
@@ -299,9 +280,7 @@ void vf_log_batch_wait(struct vf_log *log, uint64_t seq)
 
     if (!log->writing)
         (void)pthread_cond_signal(&log->work);
-    log->batch_waits[n]++;
     (void)pthread_cond_wait(&log->batch_done[n], &log->mu);
-    log->batch_waits[n]--;
 }
 
 void *vf_log_thread(void *arg)
