@@ -5,8 +5,8 @@
  *   2 may: window, revocation, clock
  *   3 share: online jobs alone. Where it is not here the desk is asked, outside the gate and on another thread (waits.c)
  *   4 budget of distinct records
- *   5 the entry goes to the log's queue (unless one of this second covers it, which is durable); the disk works on it while
- *   6 the value is looked up, its hash compared with what was signed, decrypted
+ *   5 the entry goes to the log's queue (unless one of this second covers it, which is durable); of a picture the disk works on it while
+ *   6 the value is looked up, its hash compared with what was signed, decrypted; anything else waits for 7 first
  *   7 wait until the entry is durable, and look once more at 2, and whether the share's lease still runs
  *   8 NOTIFY_STORE puts the plaintext into the page cache, so that no READ is needed; and it is looked once more at both
  *   9 leave the gate, reply
