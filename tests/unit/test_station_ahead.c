@@ -249,13 +249,15 @@ static void no_signals(void **state)
     for (const struct dirent *at = readdir(dir); at; at = readdir(dir)) {
         char path[300], line[256];
         unsigned long long blocked = 0;
-        if (atoi(at->d_name) == 0 || atoi(at->d_name) == gettid())
+        long tid = strtol(at->d_name, NULL, 10);
+        if (tid == 0 || tid == gettid())
             continue;
         (void)snprintf(path, sizeof(path), "/proc/self/task/%s/status", at->d_name);
         FILE *f = fopen(path, "re");
         assert_non_null(f);
-        while (fgets(line, sizeof(line), f) && sscanf(line, "SigBlk: %llx", &blocked) != 1)
-            ;
+        while (fgets(line, sizeof(line), f))
+            if (strncmp(line, "SigBlk:", 7) == 0)
+                blocked = strtoull(line + 7, NULL, 16);
         (void)fclose(f);
         assert_true(blocked >> (SIGTERM - 1) & 1 && blocked >> (SIGHUP - 1) & 1);
         threads++;
