@@ -15,7 +15,7 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t moved;
     unsigned refused[RECORDS], dropped[RECORDS]; /* the records' folders */
-    unsigned others_refused, others_dropped, root, job, names;
+    unsigned others_refused, others_dropped, root, root_refused, job, job_refused, names;
     bool holds, held; /* the root's page */
 } kernel = {.lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
 
@@ -31,14 +31,14 @@ int fuse_lowlevel_notify_inval_inode(struct fuse_session *se, fuse_ino_t ino, of
     uint32_t index = (uint32_t)ino;
     pthread_mutex_lock(&kernel.lock);
     if (ino == FUSE_ROOT_ID)
-        kernel.root++;
+        (*(off < 0 ? &kernel.root_refused : &kernel.root))++;
     else if (kind == VF_NODE_JOB)
-        kernel.job++;
+        (*(off < 0 ? &kernel.job_refused : &kernel.job))++;
     else if (kind == VF_NODE_RECORD && index < RECORDS)
         (off < 0 ? kernel.refused : kernel.dropped)[index]++;
     else
         (*(off < 0 ? &kernel.others_refused : &kernel.others_dropped))++;
-    while (ino == FUSE_ROOT_ID && kernel.holds) {
+    while (ino == FUSE_ROOT_ID && off >= 0 && kernel.holds) {
         kernel.held = true;
         pthread_cond_broadcast(&kernel.moved);
         pthread_cond_wait(&kernel.moved, &kernel.lock);
@@ -65,6 +65,8 @@ static int set_up(void **state)
     memset(kernel.refused, 0, sizeof(kernel.refused));
     memset(kernel.dropped, 0, sizeof(kernel.dropped));
     kernel.others_refused = kernel.others_dropped = kernel.root = kernel.job = kernel.names = 0;
+    kernel.root_refused = kernel.job_refused = 0;
+    options.job = NULL;
     slot = (struct vf_slot_job){.number = 7, .name = "cards"};
     session = (struct vf_session){.opt = &options, .slots = slots, .nslots = 1};
     pthread_rwlock_init(&session.jobs_lock, NULL);
@@ -101,6 +103,7 @@ static void test_what_was_listed(void **state)
     give(VF_NODE_RECORD, 100000); /* there is none */
     vf_listings_refuse(&session, &slot);
     assert_int_equal(kernel.others_refused, 3);
+    assert_int_equal(kernel.job_refused, 1);
     for (uint32_t i = 0; i < RECORDS; i++)
         assert_int_equal(kernel.refused[i], is_given[i]);
     assert_true(vf_lister_wait(&session, 10 * SECOND));
@@ -118,17 +121,43 @@ static void test_only_what_was_asked(void **state)
 {
     (void)state;
     give(VF_NODE_RECORD, 5);
-    vf_listings_drop(&session, &slot, VF_DROP_PARTS);
+    vf_listings_drop(&session, &slot, VF_DROP_CONTENTS);
     assert_true(vf_lister_wait(&session, 10 * SECOND));
     assert_int_equal(kernel.others_dropped, 3);
-    assert_int_equal(kernel.dropped[5] + kernel.job + kernel.root + kernel.names, 0);
+    assert_int_equal(kernel.dropped[5], 1);
+    assert_int_equal(kernel.job + kernel.root + kernel.names, 0);
     vf_listings_drop(&session, &slot, VF_DROP_NAMES);
     vf_listings_drop(&session, &slot, VF_DROP_JOB_NAME);
     vf_listings_drop(&session, NULL, 0);
     assert_true(vf_lister_wait(&session, 10 * SECOND));
     assert_int_equal(kernel.names, 6);
     assert_int_equal(kernel.root, 1);
-    assert_int_equal(kernel.dropped[5] + kernel.job, 0);
+    assert_int_equal(kernel.dropped[5], 1);
+    assert_int_equal(kernel.job + kernel.root_refused + kernel.job_refused + kernel.others_refused, 0);
+    /* With --job the folder of that name is the root: the names in it go. */
+    char job[] = "cards";
+    options.job = job;
+    vf_listings_drop(&session, &slot, VF_DROP_JOB_NAME);
+    assert_true(vf_lister_wait(&session, 10 * SECOND));
+    assert_int_equal(kernel.names, 6 + 5);
+}
+
+/* A folder's time tells that what it lists has changed, and the kernel is told to ask for it; never a record's, which does not change. */
+static void test_changes(void **state)
+{
+    (void)state;
+    give(VF_NODE_RECORD, 5);
+    unsigned before = atomic_load(&session.changes);
+    vf_listings_changed(&session);
+    assert_true(atomic_load(&session.changes) > before);
+    assert_int_equal(kernel.root_refused, 1);
+    assert_int_equal(kernel.job_refused, 1);
+    assert_int_equal(kernel.others_refused, 3);
+    assert_int_equal(kernel.refused[5], 0);
+    before = atomic_load(&session.changes);
+    vf_listings_refuse(&session, &slot);
+    assert_true(atomic_load(&session.changes) > before);
+    assert_true(vf_lister_wait(&session, 10 * SECOND));
 }
 
 static void hold(bool on)
@@ -155,11 +184,13 @@ static void test_held_up(void **state)
     assert_int_equal(kernel.dropped[5], 0);
     pthread_mutex_unlock(&kernel.lock);
     assert_false(vf_lister_wait(&session, SECOND / 20));
+    vf_listings_changed(&session); /* nor does what comes wait */
+    assert_int_equal(kernel.root_refused, 1);
     assert_false(vf_lister_stop(&session, SECOND / 20));
     hold(false);
-    /* What was asked for is done before it goes. */
+    /* Let go, it says nothing more to a kernel that others have taken leave of. */
     assert_true(vf_lister_stop(&session, 10 * SECOND));
-    assert_int_equal(kernel.dropped[5], 1);
+    assert_int_equal(kernel.dropped[5] + kernel.others_dropped + kernel.job, 0);
     assert_true(vf_lister_wait(&session, 0));
 }
 
@@ -193,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_was_listed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_only_what_was_asked, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_changes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_held_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_at_once, set_up, tear_down),
     };

@@ -42,16 +42,11 @@ void vf_entry_fill(struct vf_session *s, const struct vf_node *node, struct vf_j
 #define NAME_ROOM 64
 _Static_assert(VF_JOB_MAX < NAME_ROOM && VF_REF_LEN + 4 < NAME_ROOM, "every name fits");
 
-/*
- * One listing: reads `next` children from a position on. Positions: 1 and 2 are . and .., then the children from 3 on; and above them the number of
- * the delivery that it began under.
- */
-#define POSITION_BITS 32
+/* One listing: reads `next` children from a position on. Positions: 1 and 2 are . and .., then the children from 3 on. */
 struct listing {
     struct vf_session *s;
     struct vf_node dir;
     struct vf_job *job;
-    unsigned began; /* under this delivery */
     double timeout; /* of what the job's end bounds: found once a request; negative: not yet */
 };
 
@@ -169,17 +164,6 @@ static bool next_child(struct listing *l, uint64_t pos, struct vf_node *ret, cha
     }
 }
 
-static off_t position(const struct listing *l, uint64_t pos)
-{
-    return (off_t)((uint64_t)l->began << POSITION_BITS | pos);
-}
-
-/* 31 bits of them fit into a position. */
-static unsigned delivery(struct vf_slot_job *slot)
-{
-    return slot ? atomic_load(&slot->deliveries) & 0x7fffffff : 0;
-}
-
 /* A listing shows names only: . and .. carry no attributes that the kernel would take over. */
 static size_t put_dots(fuse_req_t req, struct listing *l, char *buf, size_t size, uint64_t *pos, bool plus)
 {
@@ -188,7 +172,7 @@ static size_t put_dots(fuse_req_t req, struct listing *l, char *buf, size_t size
         const char *name = *pos == 0 ? "." : "..";
         struct stat st = {.st_ino = *pos == 0 ? vf_node_number(l->s, &l->dir) : FUSE_ROOT_ID, .st_mode = S_IFDIR};
         struct fuse_entry_param e = {.attr = st};
-        off_t next = position(l, *pos + 1);
+        off_t next = (off_t)(*pos + 1);
         size_t need = plus ? fuse_add_direntry_plus(req, buf + used, size - used, name, &e, next)
                            : fuse_add_direntry(req, buf + used, size - used, name, &st, next);
         if (need > size - used)
@@ -222,10 +206,10 @@ static bool list(fuse_req_t req, struct listing *l, size_t size, uint64_t pos, b
             fill(l->s, &node, job ? job : l->job, timeout_of(l, &node, job ? job : l->job), &e);
             if (job)
                 vf_job_unref(job);
-            need = fuse_add_direntry_plus(req, buf + used, size - used, name, &e, position(l, pos));
+            need = fuse_add_direntry_plus(req, buf + used, size - used, name, &e, (off_t)pos);
         } else {
             struct stat st = {.st_ino = vf_node_number(l->s, &node), .st_mode = vf_node_is_dir(&node) ? S_IFDIR : S_IFREG};
-            need = fuse_add_direntry(req, buf + used, size - used, name, &st, position(l, pos));
+            need = fuse_add_direntry(req, buf + used, size - used, name, &st, (off_t)pos);
         }
         if (need > size - used)
             break;
@@ -293,13 +277,8 @@ static int list_granted(fuse_req_t req, struct listing *l, size_t size, uint64_t
     struct vf_slot_job *slot = l->dir.slot;
     if (!vf_end_gate_enter(&slot->gate))
         return vf_gate_errno(l->s, slot, l->job);
-    if (atomic_load(&l->s->listings_kept))
-        vf_listing_given(&l->dir);
-    bool over = list(req, l, size, pos, plus);
+    (void)list(req, l, size, pos, plus);
     vf_end_gate_leave(&slot->gate);
-    /* Of records all is known from the beginning. */
-    if (over && l->began != delivery(slot) && l->dir.kind != VF_NODE_RECORD)
-        vf_listings_drop(l->s, slot, VF_DROP_PARTS);
     return 0;
 }
 
@@ -310,13 +289,15 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, boo
         fuse_reply_err(req, ENOENT);
         return;
     }
-    uint64_t pos = off < 0 ? 0 : (uint64_t)off & ((UINT64_C(1) << POSITION_BITS) - 1);
-    l.began = off > 0 ? (unsigned)((uint64_t)off >> POSITION_BITS) : delivery(l.dir.slot); /* before the job is looked at */
+    uint64_t pos = off < 0 ? 0 : (uint64_t)off;
+    bool kept = atomic_load(&l.s->listings_kept);
+    if (kept)
+        vf_listing_given(&l.dir);
     l.job = l.dir.slot ? vf_slot_job_ref(l.dir.slot) : NULL;
     int err = dir_may(l.s, &l.dir, l.job);
     if (!err && is_lasting(&l.dir))
         err = list_granted(req, &l, size, pos, plus);
-    else if (!err && list(req, &l, size, pos, plus) && atomic_load(&l.s->listings_kept))
+    else if (!err && list(req, &l, size, pos, plus) && kept)
         vf_listings_drop(l.s, l.dir.slot, VF_DROP_JOB);
     tell(l.s, req, &l.dir, l.job, err);
     if (err)

@@ -80,6 +80,7 @@ void vf_slots_leave(struct vf_session *s)
             drop_pages(s, s->slots[i]);
         }
     }
+    vf_listings_changed(s); /* nor is the root listed */
     for (size_t i = 0; i < s->nslots; i++)
         vf_listings_refuse(s, s->slots[i]);
     vf_listings_drop(s, NULL, 0);

@@ -9,11 +9,12 @@
  * 2. The pages go, for who is in the middle of a listing. That is for the lister, a thread of its own: while the kernel copies names to a program it has the
  *    folder's page and the folder locked, and the program's memory may lie in a file that never comes. The watcher must not wait for that.
  *
- * Which records' folders were listed is noted before the answer goes out, inside the job's gate, and never forgotten: a bit each.
+ * Which records' folders were listed is noted before it is looked whether they may be, and never forgotten: a bit each.
  *
- * What the root and a job's folder list changes by itself (a start, an end, a delivery), so it is dropped as soon as such a listing has run to its end: the
- * kernel finds the page gone, and asks. Photos and signatures change when values arrive: a listing's positions carry the number of the delivery that it began
- * under, and one that ends under another is dropped in the same way. Whether the kernel hears of the end before it is told to drop, or after, is the same to it.
+ * What changes (a start, an end, a delivery) the kernel sees by the folder's time of change: its nanoseconds count the changes, and the watcher takes the
+ * attributes back. A listing that was begun under another time is thrown away when the next begins. The root and a job's folder are dropped besides as soon as
+ * one has run to its end, for what changes between two looks of the watcher: the kernel finds the page gone, and asks. Whether it hears of the end before it is
+ * told to drop, or after, is the same to it.
  */
 #include "mount.h"
 
@@ -45,24 +46,50 @@ void vf_listing_given(const struct vf_node *dir)
         (void)atomic_fetch_or(word, bit);
 }
 
-/* One INVAL_INODE for each folder with contents that may have been listed: from page 0 on, or at -1 the attributes alone. */
-static void take_back(struct vf_session *s, const struct vf_slot_job *slot, bool records, off_t from)
+/* To the kernel: pages of a folder are dropped (which may wait), or at -1 its attributes. The lister, told to stop, says nothing more. */
+static void tell(struct vf_session *s, fuse_ino_t ino, off_t from)
+{
+    if (from < 0 || !atomic_load(&s->lister.stopping))
+        fuse_lowlevel_notify_inval_inode(s->fuse, ino, from, 0);
+}
+
+static fuse_ino_t job_number(struct vf_session *s, struct vf_slot_job *slot)
+{
+    const struct vf_node job = {.kind = VF_NODE_JOB, .slot = slot};
+    return vf_node_number(s, &job);
+}
+
+/* Each folder with contents that may have been listed, of records only those that were. */
+static void tell_contents(struct vf_session *s, const struct vf_slot_job *slot, bool records, off_t from)
 {
     static const unsigned tops[] = {VF_NODE_PHOTOS, VF_NODE_SIGNATURES, VF_NODE_RECORDS};
     for (size_t i = 0; i < sizeof(tops) / sizeof(tops[0]); i++)
-        fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, tops[i], 0), from, 0);
+        tell(s, vf_node_ino(slot, tops[i], 0), from);
     for (size_t w = 0; records && w < slot->listed_words; w++) {
         for (uint64_t bits = atomic_load(&slot->listed[w]); bits; bits &= bits - 1) {
             uint32_t index = (uint32_t)(w * WORD) + (uint32_t)__builtin_ctzll(bits);
-            fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_RECORD, index), from, 0);
+            tell(s, vf_node_ino(slot, VF_NODE_RECORD, index), from);
         }
+    }
+}
+
+void vf_listings_changed(struct vf_session *s)
+{
+    struct vf_slot_job *slot;
+    (void)atomic_fetch_add(&s->changes, 1); /* first: who asks from now on is told the new time */
+    tell(s, FUSE_ROOT_ID, -1);
+    for (size_t i = 0; (slot = vf_slot_at(s, i)) != NULL; i++) {
+        tell(s, job_number(s, slot), -1);
+        tell_contents(s, slot, false, -1);
     }
 }
 
 void vf_listings_refuse(struct vf_session *s, struct vf_slot_job *slot)
 {
-    take_back(s, slot, true, -1);
-    vf_listings_drop(s, slot, VF_DROP_JOB | VF_DROP_PARTS | VF_DROP_RECORDS);
+    (void)atomic_fetch_add(&s->changes, 1);
+    tell(s, job_number(s, slot), -1);
+    tell_contents(s, slot, true, -1);
+    vf_listings_drop(s, slot, VF_DROP_JOB | VF_DROP_CONTENTS);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- the lister */
@@ -85,54 +112,74 @@ void vf_listings_drop(struct vf_session *s, struct vf_slot_job *slot, unsigned w
     wake(s);
 }
 
+static bool is_due(struct vf_lister *l)
+{
+    pthread_mutex_lock(&l->lock);
+    bool due = l->due;
+    pthread_mutex_unlock(&l->lock);
+    return due;
+}
+
 static void drop_names(struct vf_session *s, fuse_ino_t job)
 {
     static const char *const names[] = {"cards.csv", "cards-excel.csv", "photos", "signatures", "records"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !atomic_load(&s->lister.stopping); i++)
         fuse_lowlevel_notify_inval_entry(s->fuse, job, names[i], strlen(names[i]));
 }
 
 static void drop(struct vf_session *s, struct vf_slot_job *slot, unsigned what)
 {
-    const struct vf_node job = {.kind = VF_NODE_JOB, .slot = slot};
     if (what & VF_DROP_JOB)
-        fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_number(s, &job), 0, 0);
-    if (what & (VF_DROP_PARTS | VF_DROP_RECORDS))
-        take_back(s, slot, (what & VF_DROP_RECORDS) != 0, 0);
-    /* Last: to let go of a name, the kernel lets go of all that it has below it, 0.4 s for 10,000 records. */
-    if (what & VF_DROP_JOB_NAME)
+        tell(s, job_number(s, slot), 0);
+    if (what & VF_DROP_CONTENTS)
+        tell_contents(s, slot, true, 0);
+    bool is_root = s->opt->job != NULL; /* the job's folder: it stays, and the names in it go instead */
+    if ((what & VF_DROP_JOB_NAME) && !is_root)
         fuse_lowlevel_notify_inval_entry(s->fuse, FUSE_ROOT_ID, slot->name, strlen(slot->name));
-    if (what & VF_DROP_NAMES)
-        drop_names(s, vf_node_number(s, &job));
+    if ((what & VF_DROP_NAMES) || ((what & VF_DROP_JOB_NAME) && is_root))
+        drop_names(s, job_number(s, slot));
+}
+
+/*
+ * Of what was asked for, the listings, or the names. To let go of a name, the kernel lets go of all that it has below it, 0.4 s for 10,000 records: listings that
+ * become due meanwhile come before the next job's.
+ */
+static void drop_due(struct vf_session *s, bool names)
+{
+    const unsigned mask = names ? VF_DROP_NAMES | VF_DROP_JOB_NAME : VF_DROP_JOB | VF_DROP_CONTENTS;
+    struct vf_slot_job *slot;
+    for (size_t i = 0; (slot = vf_slot_at(s, i)) != NULL && !atomic_load(&s->lister.stopping); i++) {
+        unsigned what = atomic_fetch_and(&slot->listings_due, ~mask) & mask;
+        if (!what)
+            continue;
+        drop(s, slot, what);
+        if (names && is_due(&s->lister))
+            break;
+    }
 }
 
 static void *run(void *arg)
 {
     struct vf_session *s = arg;
     struct vf_lister *l = &s->lister;
-    struct vf_slot_job *slot;
 
     pthread_mutex_lock(&l->lock);
-    while (l->due || !l->stopping) {
+    while (!atomic_load(&l->stopping)) {
+        l->busy = l->due;
         if (!l->due) {
-            l->busy = false;
             pthread_cond_broadcast(&l->rest);
             pthread_cond_wait(&l->wake, &l->lock);
             continue;
         }
         l->due = false;
-        l->busy = true;
         pthread_mutex_unlock(&l->lock);
         if (atomic_exchange(&l->root_due, false))
-            fuse_lowlevel_notify_inval_inode(s->fuse, FUSE_ROOT_ID, 0, 0);
-        for (size_t i = 0; (slot = vf_slot_at(s, i)) != NULL; i++) {
-            unsigned what = atomic_exchange(&slot->listings_due, 0);
-            if (what)
-                drop(s, slot, what);
-        }
+            tell(s, FUSE_ROOT_ID, 0);
+        drop_due(s, false);
+        drop_due(s, true);
         pthread_mutex_lock(&l->lock);
     }
-    l->busy = false;
+    l->due = l->busy = false;
     l->gone = true;
     pthread_cond_broadcast(&l->rest);
     pthread_mutex_unlock(&l->lock);
@@ -182,7 +229,7 @@ bool vf_lister_stop(struct vf_session *s, int64_t at_most_us)
 {
     struct vf_lister *l = &s->lister;
     pthread_mutex_lock(&l->lock);
-    l->stopping = true;
+    atomic_store(&l->stopping, true);
     pthread_cond_broadcast(&l->wake);
     bool gone = !l->runs || rests(l, true, at_most_us);
     pthread_mutex_unlock(&l->lock);

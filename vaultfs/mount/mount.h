@@ -160,7 +160,6 @@ struct vf_slot_job {
     /* listing.c */
     _Atomic uint64_t *listed; /* a bit a record: its folder was listed */
     size_t listed_words;
-    atomic_uint deliveries;   /* taken up while mounted: values may have come */
     atomic_uint listings_due; /* what the lister is to drop */
 };
 
@@ -168,7 +167,8 @@ struct vf_lister { /* the thread that drops what may keep it waiting */
     pthread_mutex_t lock;
     pthread_cond_t wake, rest;
     pthread_t thread;
-    bool runs, due, busy, stopping, gone;
+    bool runs, due, busy, gone;
+    atomic_bool stopping;
     atomic_bool root_due;
 };
 
@@ -197,8 +197,10 @@ struct vf_session {
     atomic_bool leaving;       /* a signal asked us to: nothing opens any more */
     atomic_bool refresh;       /* asked of the keeper */
     atomic_bool listings_kept; /* by the kernel: OPENDIR is refused */
+    atomic_uint changes;       /* of what folders list, while mounted: part of their times (listing.c) */
     struct vf_lister lister;
     bool held_up; /* it could not be stopped */
+    int held_fd;  /* then: the kernel's requests */
     bool clock_bad;
     int64_t started_us;
     int ready_fd; /* written once the kernel has greeted us */
@@ -383,22 +385,24 @@ double vf_node_timeout(struct vf_session *s, const struct vf_node *node, struct 
 /* listing.c: what the kernel keeps of listings, and the thread that drops it */
 enum vf_err vf_listings_init(struct vf_slot_job *slot, uint32_t records);
 void vf_listings_free(struct vf_slot_job *slot);
-/* A listing of this folder goes out now: to be dropped at the end. Inside the gate. */
+/* A listing of this folder may go out now: to be dropped at the end. Before it is looked whether it may. */
 void vf_listing_given(const struct vf_node *dir);
-/* From here on no listing of the job's contents begins in the kernel without asking us; and what it has is dropped. Waits for nobody. */
+/* What folders list has changed: those of the root and of all jobs, except each record's. No listing begins in the kernel without asking us. Waits for nobody. */
+void vf_listings_changed(struct vf_session *s);
+/* The same for one job and each record's folder, and what the kernel has is dropped. Waits for nobody. */
 void vf_listings_refuse(struct vf_session *s, struct vf_slot_job *slot);
-/* Asked of the lister: the listings of the job's folder, of its folders of photos, signatures and records, and of each record listed; the names in the job's
- * folder, and its own. No slot: the root's. */
+/* Asked of the lister: the listing of the job's folder; those of its folders of photos, signatures and records, and of each record listed; the names in the
+ * job's folder; its own. No slot: the root's listing. */
 #define VF_DROP_JOB      1u
-#define VF_DROP_PARTS    2u
-#define VF_DROP_RECORDS  4u
-#define VF_DROP_NAMES    8u
-#define VF_DROP_JOB_NAME 16u
+#define VF_DROP_CONTENTS 2u
+#define VF_DROP_NAMES    4u
+#define VF_DROP_JOB_NAME 8u
 void vf_listings_drop(struct vf_session *s, struct vf_slot_job *slot, unsigned what);
 void vf_lister_init(struct vf_session *s); /* before anything may wake it */
 int vf_lister_start(struct vf_session *s); /* 0 or an errno */
 /* Until it has done all it was asked for, or it is over. False: a program holds it up. */
 bool vf_lister_wait(struct vf_session *s, int64_t at_most_us);
+/* It does no more than what it is at. False: a program holds it up; let go, it says nothing more to the kernel. */
 bool vf_lister_stop(struct vf_session *s, int64_t at_most_us);
 
 /* ops.c */
@@ -422,6 +426,9 @@ void vf_watch_init(struct vf_session *s); /* before anything may wake it */
 enum vf_err vf_watch_start(struct vf_session *s, struct vf_why *why);
 void vf_watch_stop(struct vf_session *s);
 void vf_watch_wake(struct vf_session *s);
+
+/* linger.c: all is torn down; until the lister is let go, or a signal, what programs ask by what they have open is refused. */
+void vf_linger(struct vf_session *s);
 
 /* keeper.c: a thread of its own for what may wait for the disk or a delivery: saving the clock, counts, sweeping, reading grants anew */
 void *vf_keeper_run(void *session);

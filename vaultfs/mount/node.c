@@ -243,15 +243,17 @@ static uint64_t content_size(struct vf_session *s, const struct vf_node *node, s
     }
 }
 
-static void set_times(struct stat *st, int64_t us)
+static void set_times(struct stat *st, int64_t us, unsigned changes)
 {
-    struct timespec t = {.tv_sec = us / VF_SECOND_US, .tv_nsec = us % VF_SECOND_US * 1000};
+    int64_t ns = us % VF_SECOND_US * 1000 + changes;
+    struct timespec t = {.tv_sec = us / VF_SECOND_US + ns / 1000000000, .tv_nsec = ns % 1000000000};
     st->st_mtim = st->st_ctim = st->st_atim = t;
 }
 
 int vf_node_stat(struct vf_session *s, const struct vf_node *node, struct vf_job *job, struct stat *ret)
 {
     bool dir = vf_node_is_dir(node);
+    unsigned changes = dir ? atomic_load(&s->changes) : 0; /* by which the kernel sees that a listing is old */
     *ret = (struct stat){
         .st_ino = vf_node_number(s, node),
         .st_mode = dir ? S_IFDIR | 0550 : S_IFREG | 0440,
@@ -261,19 +263,19 @@ int vf_node_stat(struct vf_session *s, const struct vf_node *node, struct vf_job
         .st_blksize = 4096,
     };
     if (node->kind == VF_NODE_ROOT || node->kind == VF_NODE_MARKER) {
-        set_times(ret, s->started_us);
+        set_times(ret, s->started_us, changes);
         return 0;
     }
-    set_times(ret, node->slot->changed_us);
+    set_times(ret, node->slot->changed_us, changes);
     if (node->kind == VF_NODE_GRANT_TXT)
-        set_times(ret, vf_job_grant(job)->issued_us);
+        set_times(ret, vf_job_grant(job)->issued_us, 0);
     if (node->kind == VF_NODE_RECORD || node->kind == VF_NODE_PHOTO || node->kind == VF_NODE_SIGNATURE ||
         node->kind >= VF_NODE_TEXT) {
         struct vf_job_item item;
         if (node->index >= vf_job_count(job))
             return ENOENT;
         vf_job_item_get(job, node->index, &item);
-        set_times(ret, item.changed_us);
+        set_times(ret, item.changed_us, 0);
     }
     if (!dir) {
         ret->st_size = (off_t)content_size(s, node, job);

@@ -89,8 +89,6 @@ static bool slot_renew(struct vf_session *s, struct vf_slot_job *slot, struct vf
         old = older;
     }
     pthread_rwlock_unlock(&slot->job_lock);
-    (void)atomic_fetch_add(&slot->deliveries,
-                           1); /* behind the new job: a listing that begins with this number shows what it has */
     if (!same_grant)
         slot->warned = 0;
     vf_job_unref(old);

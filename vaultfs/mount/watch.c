@@ -38,7 +38,7 @@ static void look_at_folders(struct vf_session *s, struct vf_slot_job *slot, bool
         return;
     slot->shown = shown;
     if (shown)
-        vf_listings_drop(s, slot, VF_DROP_JOB);
+        vf_listings_changed(s);
     else
         vf_listings_refuse(s, slot);
 }
@@ -85,13 +85,11 @@ static void take_deliveries(struct vf_session *s)
         return;
     }
     /* What the kernel believed of listings and sizes is asked anew. */
-    fuse_lowlevel_notify_inval_inode(s->fuse, FUSE_ROOT_ID, -1, 0);
-    vf_listings_drop(s, NULL, 0);
+    vf_listings_changed(s);
     struct vf_slot_job *slot;
     for (size_t i = 0; (slot = vf_slot_at(s, i)) != NULL; i++) {
         /* Those of records, which stay as they are, for what a listing brings with it: names that are believed until the new end. */
-        vf_listings_drop(s, slot, VF_DROP_JOB | VF_DROP_PARTS | VF_DROP_RECORDS | (slot->replaced ? VF_DROP_JOB_NAME : 0));
-        fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_JOB, 0), -1, 0);
+        vf_listings_drop(s, slot, VF_DROP_CONTENTS | (slot->replaced ? VF_DROP_JOB_NAME : 0));
         fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_CARDS, 0), -1, 0);
         fuse_lowlevel_notify_inval_inode(s->fuse, vf_node_ino(slot, VF_NODE_CARDS_EXCEL, 0), -1, 0);
     }
