@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <mntent.h>
 #include <stdlib.h>
@@ -178,6 +179,8 @@ static enum vf_err serve(struct vf_session *s, struct vf_why *why)
     if (s->held_up)
         (void)pthread_detach(s->lister.thread);
     vf_control_stop(control);
+    if (s->held_up)
+        s->held_fd = fcntl(fuse_session_fd(s->fuse), F_DUPFD_CLOEXEC, 0);
     fuse_session_unmount(s->fuse);
     vf_access_flush(s, true);
     /* After a failure too: a mount without this entry counts as killed. */
@@ -262,6 +265,7 @@ int vf_mount_main(int argc, char **argv)
             vf_daemon_ready(&session.ready_fd, status);
             if (session.held_up) {
                 (void)fflush(NULL);
+                vf_linger(&session);
                 _exit(status); /* while all that its thread may look at is still there */
             }
         } else if (status < 0) {
