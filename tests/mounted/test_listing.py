@@ -6,6 +6,7 @@ whatever was listed before; nothing that came later is missing. The same against
 and against one that answers OPENDIR, for kernels that know no better."""
 import atexit
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -254,8 +255,15 @@ def values_later():
     world.receive(station, part, some)
     wait_for('a half', lambda: there() == [[f'{r}.JPG' for r in REFS[::2]]] * 2)
     check(getdents(half, 120), 'one begins, and stops')
+    table = os.open(mnt / 'whole/cards.csv', os.O_RDONLY)
+    check(os.pread(table, 1 << 20, 0).count(b'\n') == 1 + len(REFS) // 2, 'the rows that are here')
     world.receive(station, rest)
     wait_for('all', lambda: there() == [[f'{r}.JPG' for r in REFS]] * 2)
+    # The table grew while it was open: who reads on in it keeps nobody from the new one.
+    check(errno_of(lambda: os.pread(table, 100, 0)) == errno.ESTALE, 'rows at their old places are not given any more')
+    rows = read(mnt / 'whole/cards.csv')
+    check(rows.count(b'\n') == 1 + len(REFS) and len(rows) == (mnt / 'whole/cards.csv').stat().st_size, 'all rows, for who opens it now')
+    os.close(table)
     while getdents(half, 120):
         pass
     check(there() == [[f'{r}.JPG' for r in REFS]] * 2, 'and what began under the half leaves nothing behind')

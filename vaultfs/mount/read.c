@@ -60,10 +60,10 @@ static bool is_cards(const struct vf_node *node)
     return node->kind == VF_NODE_CARDS || node->kind == VF_NODE_CARDS_EXCEL;
 }
 
-/* To be told in the log? Not when the mount is going away, nor when there is no such file. */
+/* To be told in the log? Not when the mount is going away, nor when there is no such file, or it has grown. */
 static bool is_refusal(int err)
 {
-    return err && err != ENODEV && err != ENOENT;
+    return err && err != ENODEV && err != ENOENT && err != ESTALE;
 }
 
 /* The errno a program gets for an error of the rooms below. */
@@ -375,9 +375,24 @@ static int read_value(struct vf_session *s, fuse_req_t req, const struct vf_hand
     return err ? program_errno(err) : 0;
 }
 
+/*
+ * Values have arrived since it was opened. All handles share the kernel's pages, so rows must not be given at their old places any more: they would be taken
+ * for the new table's, by who opens it now.
+ */
+static bool has_grown(const struct vf_handle *h)
+{
+    bool excel = h->node.kind == VF_NODE_CARDS_EXCEL;
+    struct vf_cards *now = vf_slot_cards_ref(h->node.slot);
+    bool grown = !now || vf_cards_size(now, excel) != vf_cards_size(h->cards, excel);
+    vf_cards_unref(now);
+    return grown;
+}
+
 static int read_cards(struct vf_session *s, fuse_req_t req, const struct vf_handle *h, struct vf_job *job, size_t size,
                       off_t off)
 {
+    if (has_grown(h))
+        return ESTALE;
     /* In the reader's own memory: a crowd waits for a reader instead of being refused. */
     struct vf_value_reader *reader = vf_reader_take(s);
     uint8_t *out = vf_value_reader_room(reader, size ? size : 1);
