@@ -414,7 +414,7 @@ def one_job():
     world.keytool('grant', 'revoke', '--reason', 'moved', '--key', world.key('alice'), '-o', world.dir / 'kept.revoked', grant_id(grant), world.vault)
     few = world.dir / 'fewer'
     few.write_text('\n'.join(REFS[:3]) + '\n')
-    deliver(station, enrol, records=('--list', few), name='fewer')
+    deliver(station, enrol, until='+2h', records=('--list', few), name='fewer')  # of two that can be used, the later end is shown
     wait_for('another delivery', lambda: names_in(mnt / 'records') == REFS[:3])
     check(names_in(mnt) == ALL, 'all is there')
     world.unmount(mnt)
